@@ -1,0 +1,197 @@
+"""The four networks side by side: the tables and sentences of the analysis, from records alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import ROOT
+from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, verdicts
+from lib.figures import by_variant
+from lib.findings import change, conditions, listed, pixels, title
+from lib.metrics import miou_definitions
+from lib.models import TITLES
+from lib.runs import Run, load_runs
+from lib.statistics import NotMeasured, epochs, interval_text, p_text, percent, points, seconds, versus
+
+PUBLISHED = "report/published"
+# The same study by others: 13 classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
+SIBLINGS = pd.DataFrame(
+    [("Arpit000007/Semantic-Segmentation-with-U-Net-Variants", 0.8556, 0.7852, 0.8635, 0.8670),
+     ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
+     ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
+     ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
+    columns=["Source", *TITLES.values()],
+)
+
+
+def load_or_published(out: str | Path) -> tuple[list[Run], str]:
+    """The runs under `out`, or where there is none the published ones, and a sentence that says which."""
+    for folder in (out, PUBLISHED):
+        if runs := load_runs(folder):
+            where = "" if folder == out else f"There are no records under `{out}`: this is the published study. "
+            return runs, where + setting(runs)
+    raise FileNotFoundError(f"{ROOT / out / 'runs'}: no records; run notebooks 1 to 4 with out = {out}, or `make report`")
+
+
+def setting(runs: Sequence[Run]) -> str:
+    """Data, size and effort of the comparison in one sentence."""
+    first, groups = runs[0], by_variant(runs)
+    dataset, config = first.record["dataset"], first.config
+    counts = sorted({len(group) for group in groups.values()})
+    seeds = f"{' to '.join(map(str, counts))} seed{'s' * (counts != [1])}"
+    return (f"{title(dataset['name'])} at {pixels(dataset['size'])}: {dataset['counts']['train']} training and "
+            f"{dataset['counts']['test']} test images; {config['base_channels']} base channels, {config['epochs']} epochs, "
+            f"{seeds} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
+
+
+def headline(runs: Sequence[Run]) -> str:
+    """The result in the first sentences of the report."""
+    groups = by_variant(runs)
+    scores = {key: np.mean([run.miou for run in group]) for key, group in groups.items()}
+    ranked = sorted(scores, key=scores.get, reverse=True)
+    text = "Test mIoU: " + ", ".join(f"{TITLES[key]} **{percent(scores[key])}**" for key in ranked) + ". "
+    if {"unet", "unet-noskip"} <= groups.keys():
+        estimate, *_ = MIOU.compare(groups["unet-noskip"], groups["unet"])
+        text += (f"Without skip connections the network is {versus(estimate.value, 'U-Net', points)} "
+                 f"({interval_text(estimate)}). ")
+    found = pd.Series([verdict.verdict for verdict in verdicts(runs)]).value_counts()
+    return text + "Of the original study's seven statements on results " + listed(
+        [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in found.items()]) + "."
+
+
+def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Test mIoU of each network and its difference from U-Net with interval and p."""
+    groups, rows = by_variant(runs), []
+    for key, group in groups.items():
+        scores = np.array([run.miou for run in group])
+        row = {"Network": TITLES[key], "Seeds": len(group), "Test mIoU": percent(scores.mean()),
+               "Standard deviation": points(scores.std(ddof=1)) if len(scores) > 1 else "–"}
+        if key != "unet" and "unet" in groups:
+            estimate, *_ = MIOU.compare(group, groups["unet"])
+            row |= {"Against U-Net": points(estimate.value), "95 % interval": _interval(estimate),
+                    "p": "–" if estimate.one_seed else p_text(estimate.p)}
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–")
+
+
+def _interval(estimate) -> str:
+    return f"{points.number(estimate.low)} to {points(estimate.high)}" + (" (images only)" if estimate.one_seed else "")
+
+
+def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Epochs and seconds until validation mIoU reaches shares of U-Net's best; mean over the seeds that reach it."""
+    groups = by_variant(runs)
+    rows = []
+    for key, group in groups.items():
+        row = {"Network": TITLES[key]}
+        for measure, unit in zip((*EPOCHS, *SECONDS), (epochs, epochs, seconds, seconds)):
+            values = np.array([measure.read(run, groups.get("unet", group)) for run in group])
+            reached = values[~np.isnan(values)]
+            late = f" ({len(reached)} of {len(values)} seeds)" if 0 < len(reached) < len(values) else ""
+            row[_short(measure.name)] = unit(reached.mean()) + late if len(reached) else "not reached"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _short(name: str) -> str:
+    kind, share = name.split(" to ")[0], name.split(" to ")[1].split(" of ")[0]
+    return f"{'Epochs' if kind == 'training' else 'Seconds'} to {share}"
+
+
+def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Final losses of each network and the gap between them, means over seeds, nats per pixel."""
+    rows = []
+    for key, group in by_variant(runs).items():
+        train = np.mean([run.history.train_loss.iloc[-1] for run in group])
+        val = np.mean([run.history.val_loss.dropna().iloc[-1] for run in group])
+        rows.append({"Network": TITLES[key], "Training loss": train, "Validation loss": val, "Gap": val - train})
+    return pd.DataFrame(rows)
+
+
+def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Boundary IoU and the share of small components and of signs that are missed altogether, means over seeds."""
+    rows = []
+    for key, group in by_variant(runs).items():
+        row = {"Network": TITLES[key]}
+        for measure in (BOUNDARY, *MISSED):
+            try:
+                counts = np.stack([measure.read(run, group) for run in group])
+                row[measure.name[0].upper() + measure.name[1:]] = percent(np.mean(measure.score(counts.sum(1))))
+            except NotMeasured:
+                continue
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def cost_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Parameters, multiply-adds, seconds and memory of each network, means over seeds."""
+    rows = []
+    for key, group in by_variant(runs).items():
+        record = group[0].record
+        rows.append({"Network": TITLES[key], "Parameters (millions)": record["parameters"] / 1e6,
+                     "Multiply-adds (billions)": record["multiply_adds"] / 1e9,
+                     "Training (s)": np.mean([run.record["seconds"] for run in group]),
+                     "Peak memory (MiB)": np.mean([run.record["peak_memory_mib"] for run in group])})
+    return pd.DataFrame(rows)
+
+
+def cost_sentence(runs: Sequence[Run]) -> str:
+    """What each network costs against U-Net, by parameters, arithmetic and measured time."""
+    table = cost_table(runs).set_index("Network")
+    reference = table.loc["U-Net"] if "U-Net" in table.index else table.iloc[0]
+    parts = []
+    for name, row in table.drop(reference.name).iterrows():
+        ratio = row / reference - 1
+        parts.append(f"the {name} has {change(ratio.iloc[0])} parameters, {change(ratio.iloc[1])} arithmetic and took "
+                     f"{change(ratio.iloc[2])} time")
+    return f"Against the {reference.name}, {'; '.join(parts)}." if parts else ""
+
+
+def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
+    """Our first seed under each definition of mIoU that siblings of this study use."""
+    first = {key: group[0] for key, group in by_variant(runs).items()}
+    columns = {TITLES[key]: miou_definitions(run.per_image, batch_size, run.structure.get("index_maps"))
+               for key, run in first.items()}
+    table = pd.DataFrame(columns).map(percent)
+    return table.rename_axis("Definition").reset_index()
+
+
+def class_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Test IoU of every class under every network, means over seeds, classes from frequent to rare."""
+    pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
+    order = np.argsort(-pixels)
+    table = pd.DataFrame({"Class": np.array(runs[0].classes.names)[order],
+                          "Share of training pixels": [percent(x) for x in pixels[order] / pixels.sum()]})
+    for key, group in by_variant(runs).items():
+        scores = np.mean([run.iou for run in group], axis=0)[order]
+        table[TITLES[key]] = ["–" if np.isnan(score) else percent(score) for score in scores]
+    return table
+
+
+def class_sentence(runs: Sequence[Run]) -> str:
+    """Where removing the skips costs most and least."""
+    groups = by_variant(runs)
+    if not {"unet", "unet-noskip"} <= groups.keys():
+        return ""
+    means = {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")}
+    difference = pd.Series(means["unet-noskip"] - means["unet"], index=runs[0].classes.names).dropna().sort_values()
+    return (f"Without skips the IoU changes most for {difference.index[0]} ({points(difference.iloc[0])}) and "
+            f"{difference.index[1]} ({points(difference.iloc[1])}), and stands best for {difference.index[-1]} "
+            f"({points(difference.iloc[-1])}).")
+
+
+def caveats(runs: Sequence[Run]) -> str:
+    """What this comparison cannot show, as a list, from the runs at hand."""
+    config, seeds = runs[0].config, min(len(group) for group in by_variant(runs).values())
+    items = [f"This is {conditions(runs[0]).split(', seed')[0]}: what holds at this size need not hold at another."]
+    if seeds < 3:
+        items.append(f"With {seeds} seed{'s' * (seeds > 1)} a network, differences between networks cannot be told from "
+                     "differences between initial weights; the intervals speak about the test images alone."
+                     if seeds == 1 else f"With {seeds} seeds the intervals are wide.")
+    items.append("The four networks differ in parameters and arithmetic as well as in kind. No network here is widened to make "
+                 "up for what it lacks.")
+    items.append(f"One recipe serves all four ({config['epochs']} epochs, learning rate {config['learning_rate']:g}); it was "
+                 "not tuned for any one of them, and a network may be better under a recipe of its own.")
+    return "\n".join(f"- {item}" for item in items)

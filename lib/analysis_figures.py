@@ -1,0 +1,110 @@
+"""The charts that compare networks: loss, mIoU, differences with intervals, fine structures."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.claims import MIOU
+from lib.figures import COLORS, FAINT, INK, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
+from lib.metrics import nan_mean
+from lib.models import TITLES
+from lib.runs import Run
+from lib.statistics import Estimate
+from lib.structure import BANDS, SIZE_NAMES, ratio, trimap_iou
+
+
+def curves(axes: Axes, runs: Sequence[Run], column: str, scale: float = 1.0) -> None:
+    """One column of the history by epoch: the mean over seeds of each variant, a band from lowest to highest."""
+    ends = {}
+    for key, group in by_variant(runs).items():
+        table = scale * pd.concat([run.history.set_index("epoch")[column].dropna() for run in group], axis=1)
+        mean = table.mean(axis=1)
+        axes.plot(mean.index, mean, color=COLORS[key], marker=MARKERS[key], ms=2.8, markevery=max(1, len(mean) // 8))
+        axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=COLORS[key], alpha=0.15, lw=0)
+        ends[SHORT[key]] = (mean.index[-1], mean.iloc[-1], COLORS[key])
+    label_ends(axes, ends)
+    axes.set(xlabel="epoch")
+
+
+def loss_curves(runs: Sequence[Run]) -> Figure:
+    """Training and validation loss by epoch, side by side on one scale."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6), sharey=True)
+    curves(left, runs, "train_loss")
+    curves(right, runs, "val_loss")
+    left.set(title="training", ylabel="loss (nats per pixel)")
+    right.set(title="validation")
+    return figure
+
+
+def miou_curves(runs: Sequence[Run]) -> Figure:
+    """Validation mIoU by epoch (means over seeds) and by seconds of training (every run)."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6), sharey=True)
+    curves(left, runs, "val_miou", scale=100)
+    left.set(ylabel="validation mIoU (%)")
+    for key, group in by_variant(runs).items():
+        for run in group:
+            history = run.history.assign(clock=run.history.seconds.cumsum()).dropna(subset=["val_miou"])
+            right.plot(history.clock, 100 * history.val_miou, color=COLORS[key], lw=1, alpha=0.8)
+    right.set(xlabel="seconds of training")
+    return figure
+
+
+def test_metric(runs: Sequence[Run]) -> Figure:
+    """Test mIoU of every run with the mean of its variant, and the differences from U-Net with their intervals."""
+    groups = by_variant(runs)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 0.55 + 0.4 * len(groups)), width_ratios=(3, 2), sharey=True)
+    for row, (key, group) in enumerate(groups.items()):
+        scores = np.array([100 * run.miou for run in group])
+        left.plot(scores, np.full(len(scores), row), MARKERS[key], color=COLORS[key], ms=4.5, alpha=0.55, mew=0)
+        left.plot(scores.mean(), row, "|", color=COLORS[key], ms=15, mew=1.8)
+        left.annotate(f"{scores.mean():.1f}", (scores.mean(), row), (0, 9), textcoords="offset points", ha="center",
+                      color=COLORS[key])
+        if key != "unet" and "unet" in groups:
+            _difference(right, row, MIOU.compare(group, groups["unet"])[0], COLORS[key])
+    right.axvline(0, color=INK, lw=0.8, zorder=0)
+    left.set(title="test mIoU (%)")
+    right.set(title="difference from U-Net (points)")
+    plain_rows(left, [TITLES[key] for key in groups])
+    plain_rows(right)
+    return figure
+
+
+def _difference(axes: Axes, row: int, estimate: Estimate, color: str) -> None:
+    axes.hlines(row, 100 * estimate.low, 100 * estimate.high, color=color, lw=2, alpha=0.6)
+    axes.plot(100 * estimate.value, row, "o", color=color, ms=4)
+
+
+def trimap_curves(runs: Sequence[Run]) -> Figure:
+    """mIoU within a band around the outlines, by the band's width; means over seeds."""
+    figure, axes = plt.subplots(figsize=(PAGE * 0.62, 2.6))
+    ends, widths = {}, np.arange(1, BANDS + 1)
+    for key, group in by_variant(runs).items():
+        scores = 100 * np.stack([nan_mean(trimap_iou(run.structure["trimap"].astype(np.int64).sum(0))) for run in group])
+        axes.plot(widths, scores.mean(0), color=COLORS[key])
+        axes.fill_between(widths, scores.min(0), scores.max(0), color=COLORS[key], alpha=0.15, lw=0)
+        ends[SHORT[key]] = (widths[-1], scores.mean(0)[-1], COLORS[key])
+    label_ends(axes, ends)
+    axes.set(xlabel="half width of the band around the outlines (pixels)", ylabel="mIoU in the band (%)")
+    return figure
+
+
+def missed_by_size(runs: Sequence[Run]) -> Figure:
+    """Share of the components of the ground truth that no predicted pixel of their class touches, by size."""
+    figure, axes = plt.subplots(figsize=(PAGE * 0.62, 2.6))
+    ends, places = {}, np.arange(len(SIZE_NAMES))
+    for key, group in by_variant(runs).items():
+        counts = np.stack([run.structure["components"].astype(np.int64).sum((0, 1)) for run in group])  # (S, 5, 4)
+        share = 100 * ratio(counts, 1, 0)
+        axes.plot(places, share.mean(0), color=COLORS[key], marker=MARKERS[key], ms=4)
+        axes.fill_between(places, share.min(0), share.max(0), color=COLORS[key], alpha=0.15, lw=0)
+        shown = ~np.isnan(share.mean(0))
+        ends[SHORT[key]] = (places[shown][-1], share.mean(0)[shown][-1], COLORS[key])
+    label_ends(axes, ends)
+    axes.set_xticks(places, SIZE_NAMES)
+    axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
+    axes.set(xlabel="size of the component (pixels)", ylabel="missed altogether (%)")
+    return figure

@@ -1,0 +1,72 @@
+"""The class tables: index, name and colour of every class, once per data set.
+
+Nothing else in the project knows how many classes there are or what they look like.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = 255  # void: no loss, no score, drawn black
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names and RGB colours in the order of the class index."""
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self):
+        if len(self.names) != len(self.colors) or not 1 < len(self.names) <= IGNORE:
+            raise ValueError(
+                f"a class table needs one colour for each of 2 to {IGNORE} names: "
+                f"got {len(self.names)} names and {len(self.colors)} colours"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """uint8 (256, 3): the colour of every label value; values without a class are black."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colors
+        return palette
+
+
+def _table(*rows: tuple) -> ClassTable:
+    return ClassTable(tuple(name for name, *_ in rows), tuple(tuple(color) for _, *color in rows))
+
+
+# The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is Unlabeled.
+SCENES = _table(
+    ("Unlabeled", 0, 0, 0),
+    ("Building", 70, 70, 70),
+    ("Fence", 100, 40, 40),
+    ("Other", 55, 90, 80),
+    ("Pedestrian", 220, 20, 60),
+    ("Pole", 153, 153, 153),
+    ("Roadline", 157, 234, 50),
+    ("Road", 128, 64, 128),
+    ("Sidewalk", 244, 35, 232),
+    ("Vegetation", 107, 142, 35),
+    ("Car", 0, 0, 142),
+    ("Wall", 102, 102, 156),
+    ("Traffic sign", 220, 220, 0),
+)
+
+# CamVid's eleven classes (Brostow et al. 2009) as Badrinarayanan et al. (2017) grouped them.
+CAMVID = _table(
+    ("Sky", 128, 128, 128),
+    ("Building", 128, 0, 0),
+    ("Pole", 192, 192, 128),
+    ("Road", 128, 64, 128),
+    ("Pavement", 60, 40, 222),
+    ("Tree", 128, 128, 0),
+    ("SignSymbol", 192, 128, 128),
+    ("Fence", 64, 64, 128),
+    ("Car", 64, 0, 128),
+    ("Pedestrian", 64, 64, 0),
+    ("Bicyclist", 0, 128, 192),
+)

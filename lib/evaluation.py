@@ -1,0 +1,103 @@
+"""What a trained network is measured by, and how that is put on record.
+
+`evaluate` serves validation and test alike: one pass over whole images, one confusion matrix for each.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.classes import IGNORE
+from lib.data import Dataset, as_image
+from lib.machine import Machine, commit, versions
+from lib.metrics import confusion_matrix
+from lib.models import UNet, attention_maps, build_model
+from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.structure import structure_counts
+from lib.theory import multiply_adds
+
+BEST = "best.pt"
+BATCH = 8  # images in one evaluation pass
+EXAMPLES = 6  # fixed test images, evenly spaced over the test set
+
+
+def loss_of(logits: Tensor, target: Tensor, weights: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy in nats per pixel, weighted by class, void left out: (B, K, H, W), (B, H, W), (K,) -> ()."""
+    return F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction=reduction)
+
+
+@torch.inference_mode()
+def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine) -> tuple[Tensor, float, np.ndarray]:
+    """Confusion matrix of each image, int64 (N, K, K); loss in nats per pixel; predictions, uint8 (N, H, W)."""
+    model.eval()
+    confusions, predictions, loss, weight = [], [], 0.0, 0.0
+    for images, targets in zip(dataset.images.split(BATCH), dataset.targets.split(BATCH)):
+        target = targets.to(machine.device).long()
+        logits = machine.logits(model, as_image(images.to(machine.device)))
+        loss += loss_of(logits, target, weights, "sum").item()
+        weight += weights[target[target != IGNORE]].sum().item()
+        labels = logits.argmax(1)
+        confusions += [confusion_matrix(p, t, len(dataset.classes)) for p, t in zip(labels, target)]
+        predictions.append(labels.byte().cpu().numpy())
+    return torch.stack(confusions).cpu(), loss / weight, np.concatenate(predictions)
+
+
+@torch.inference_mode()
+def write_record(config, folder: Path, machine: Machine, history: list[dict], weights: Tensor,
+                 splits: dict[str, Dataset]) -> None:
+    """Tests the best epoch of a finished training and writes its record, the record itself last."""
+    test = splits["test"]
+    model = load_model(folder, config.variant, config.base_channels, len(test.classes)).to(machine.device)
+    confusions, test_loss, predictions = evaluate(model, test, weights, machine)
+    write_arrays(folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32), names=np.array(test.items))
+    counts = [structure_counts(p, t, len(test.classes)) for p, t in zip(predictions, test.targets.numpy())]
+    write_arrays(folder / "structure.npz", **{key: np.stack([c[key] for c in counts]) for key in counts[0]})
+    examples = np.unique(np.linspace(0, len(test) - 1, EXAMPLES).round().astype(int))
+    for index in examples:
+        name, shared = test.items[index], folder.parent.parent / "examples"
+        write_image(folder / "predictions" / f"{name}.png", predictions[index], test.classes)
+        write_image(shared / f"{name}.png", test.targets[index].numpy(), test.classes)
+        write_image(shared / f"{name}.webp", test.images[index].permute(1, 2, 0).numpy())
+    maps = attention_maps(model, as_image(test.images[examples].to(machine.device)))  # [] without gates
+    if maps:
+        levels = {f"level{level}": (255 * alpha[:, 0]).round().byte().cpu().numpy() for level, alpha in enumerate(maps)}
+        write_arrays(folder / "attention.npz", **levels)
+    validated = [row for row in history if row["val_miou"] is not None]
+    write_json(folder / RECORD, {
+        "variant": config.variant, "seed": config.seed, "config": asdict(config),
+        "dataset": _describe(config.dataset, splits),
+        "history": history,
+        "best_epoch": max(validated, key=lambda row: (row["val_miou"], row["epoch"]))["epoch"],
+        "test_loss": test_loss,
+        "test_confusion": confusions.sum(0).tolist(),
+        "examples": [test.items[index] for index in examples],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "multiply_adds": multiply_adds(model, test.targets.shape[1:]),
+        "seconds": sum(row["seconds"] for row in history),
+        "peak_memory_mib": machine.peak_memory_mib(),
+        "device": machine.name, "precision": machine.precision,
+        "versions": versions(), "commit": commit(),
+    })
+
+
+def _describe(name: str, splits: dict[str, Dataset]) -> dict:
+    classes = splits["test"].classes
+    return {
+        "name": name,
+        "size": list(splits["test"].targets.shape[1:]),
+        "classes": [{"name": n, "color": list(c)} for n, c in zip(classes.names, classes.colors)],
+        "checksums": {split: dataset.checksum for split, dataset in splits.items()},
+        "counts": {split: len(dataset) for split, dataset in splits.items()},
+        "pixels": {split: dataset.pixels_per_class().tolist() for split, dataset in splits.items()},
+    }
+
+
+def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
+    """The network with the weights of its best epoch, in evaluation mode, on the CPU."""
+    model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
+    model.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
+    return model.eval()

@@ -1,0 +1,175 @@
+"""One style for every chart, the charts of one network or data set, and how a notebook shows what it has made.
+
+A variant has the same colour and marker everywhere (Okabe and Ito's palette, safe for colour-blind readers), and
+lines are labelled where they end. Charts that compare networks are in `lib.analysis_figures`, pictures in
+`lib.pictures`. `show` and `show_table` carry label, caption and alternative text to the report, and write the caption
+below for those who read the notebook itself.
+"""
+
+import io
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import display
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib import ROOT
+from lib.models import TITLES
+from lib.runs import Run, write_atomically
+
+COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
+COLORS = dict(zip(TITLES, ("#0072B2", "#D55E00", "#009E73", "#AA3377")))
+MARKERS = dict(zip(TITLES, ("o", "s", "^", "D")))
+SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated")))
+INK, FAINT = "#333333", "#d9d9d9"
+
+for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
+    font_manager.fontManager.addfont(font)
+sns.set_theme(context="paper", style="ticks", rc={
+    "font.family": ["Inter", "DejaVu Sans"], "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8,
+    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.fontsize": 7.5, "axes.titleweight": "semibold",
+    "axes.titlelocation": "left", "axes.edgecolor": INK, "axes.linewidth": 0.6, "text.color": INK,
+    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6, "xtick.major.size": 3, "ytick.major.size": 3, "lines.linewidth": 1.4,
+    "axes.spines.top": False, "axes.spines.right": False, "grid.color": FAINT, "grid.linewidth": 0.5,
+    "figure.dpi": 100, "savefig.dpi": 200, "figure.constrained_layout.use": True, "legend.frameon": False,
+    "svg.hashsalt": "unet", "image.interpolation": "nearest", "axes.formatter.use_mathtext": True,
+})
+
+
+def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = False,
+         file: str | Path | None = None) -> None:
+    """Displays the figure under its label, as SVG or (with photographs in it) JPEG, and saves a PNG as `file`."""
+    buffer = io.BytesIO()
+    if photograph:
+        figure.savefig(buffer, format="jpeg", dpi=220, pil_kwargs={"quality": 90, "subsampling": 0})
+        data = {"image/jpeg": buffer.getvalue()}
+    else:
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        data = {"image/svg+xml": buffer.getvalue().decode()}
+    if file:
+        png = io.BytesIO()
+        figure.savefig(png, format="png", metadata={"Software": None})
+        write_atomically(ROOT / file, png.getvalue())
+    plt.close(figure)
+    _display(data | {"text/plain": alt}, label, caption, alt=alt)
+
+
+def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str, str] | None = None,
+               place: str | None = None) -> None:
+    """Displays a table under its label, without its index; `formats` maps columns to format strings.
+
+    `place="front"` puts it on the report's first page.
+    """
+    html = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_uuid(label).to_html()
+    _display({"text/html": html, "text/plain": table.to_string(index=False)}, label, caption,
+             **({"place": place} if place else {}))
+
+
+def _display(data: dict, label: str, caption: str, **more: str) -> None:
+    data = {kind: b64encode(part).decode() if isinstance(part, bytes) else part for kind, part in data.items()}
+    display(data, raw=True, metadata={"report": {"label": label, "caption": caption, **more}})
+    kind = "Table" if label.startswith("tbl") else "Figure"
+    note = {"text/markdown": f"*{kind}.* {caption}", "text/plain": caption}
+    display(note, raw=True, metadata={"report": {"caption_of": label}})
+
+
+def say(text: str, place: str | None = None) -> None:
+    """Displays computed prose, in Markdown; `place="front"` puts it on the report's first page."""
+    report = {"prose": True} | ({"place": place} if place else {})
+    display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"report": report})
+
+
+def by_variant(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each variant, in the order of the table of variants."""
+    return {key: group for key in TITLES if (group := [run for run in runs if run.variant == key])}
+
+
+def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:
+    """One row for each name, from top to bottom, without an axis line."""
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    if names is not None:
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.6)
+
+
+def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
+    """Writes each line's name beside its end (x, y, colour), moved apart where names would overlap."""
+    low, high = axes.get_ylim()
+    gap = (high - low) * 0.075
+    place = -np.inf
+    for name, (x, y, color) in sorted(ends.items(), key=lambda item: item[1][1]):
+        place = max(y, place + gap)
+        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=color, va="center", fontsize=7.5,
+                      annotation_clip=False)
+
+
+def training_curves(run: Run) -> Figure:
+    """One run: both losses at the left, validation mIoU with the epoch that was tested at the right."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4))
+    history, color = run.history.set_index("epoch"), COLORS[run.variant]
+    validated = history.dropna()
+    left.plot(history.index, history.train_loss, color=color)
+    left.plot(validated.index, validated.val_loss, color=color, ls=(0, (4, 2)))
+    label_ends(left, {"training": (history.index[-1], history.train_loss.iloc[-1], color),
+                      "validation": (validated.index[-1], validated.val_loss.iloc[-1], color)})
+    left.set(xlabel="epoch", ylabel="loss (nats per pixel)")
+    right.plot(validated.index, 100 * validated.val_miou, color=color, marker=MARKERS[run.variant], ms=3)
+    best = run.record["best_epoch"]
+    right.axvline(best, color=FAINT, zorder=0)
+    right.annotate("tested", (best, right.get_ylim()[0]), (-3, 3), textcoords="offset points", ha="right",
+                   color="#666666", fontsize=7)
+    right.set(xlabel="epoch", ylabel="validation mIoU (%)")
+    return figure
+
+
+def class_scores(runs: Sequence[Run]) -> Figure:
+    """Test IoU of every class, the mean over seeds, classes from frequent to rare in the training pixels."""
+    groups = by_variant(runs)
+    pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
+    order = np.argsort(-pixels)
+    share = 100 * pixels / pixels.sum()
+    height = 0.6 + 0.24 * len(order)
+    figure, axes = plt.subplots(figsize=(PAGE, height))
+    spread = np.linspace(-0.24, 0.24, len(groups)) if len(groups) > 1 else [0.0]
+    for offset, (key, group) in zip(spread, groups.items()):
+        scores = 100 * np.stack([run.iou for run in group])[:, order]
+        rows = np.arange(len(order)) + offset
+        axes.hlines(rows, scores.min(0), scores.max(0), color=COLORS[key], lw=3, alpha=0.25)
+        axes.plot(scores.mean(0), rows, MARKERS[key], color=COLORS[key], ms=4, mew=0, label=TITLES[key])
+    names = [f"{runs[0].classes.names[k]}  ({_share(share[k])} %)" for k in order]
+    plain_rows(axes, names)
+    axes.set(xlabel="test IoU (%)", xlim=(-1, 100))
+    axes.grid(axis="y")
+    if len(groups) > 1:
+        figure.legend(loc="outside upper left", ncols=len(groups), columnspacing=1.2, handletextpad=0.2)
+    return figure
+
+
+def _share(percent: float) -> str:
+    return f"{percent:.0f}" if percent >= 9.5 else f"{percent:.2g}"
+
+
+def class_balance(pixels: dict[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Share of the pixels of every class in each split, on a logarithmic scale, from frequent to rare."""
+    order = np.argsort(-np.asarray(pixels["train"]))
+    figure, axes = plt.subplots(figsize=(PAGE, 0.6 + 0.2 * len(order)))
+    for (split, counts), marker, color in zip(pixels.items(), "o|x", (INK, "#0072B2", "#D55E00")):
+        share = 100 * np.asarray(counts)[order] / np.sum(counts)
+        shown = share > 0
+        axes.plot(share[shown], np.arange(len(order))[shown], marker, color=color, ms=5, label=split)
+    plain_rows(axes, [names[k] for k in order])
+    axes.set(xscale="log", xlabel="share of labelled pixels (%)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.grid(axis="y")
+    axes.legend(loc="lower right")
+    return figure

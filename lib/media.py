@@ -1,0 +1,151 @@
+"""What notebooks show -> what the page embeds: charts that follow the theme, tables set like a book's, pictures.
+
+Charts are inlined as SVG. Their ink (text, axes, lines) follows the page's theme; filled areas keep their colour,
+since a class palette is a code. A chart with a picture or a heat map in it stays on light paper as it was drawn.
+Text in tables may come from class and file names: only the tags and attributes of a table get through.
+"""
+
+import base64
+import io
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from html import escape
+
+from bs4 import BeautifulSoup, Tag
+from PIL import Image
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+ElementTree.register_namespace("", SVG)
+INK = re.compile(r"text_|line2d_|matplotlib\.axis_|LineCollection_")  # matplotlib's groups of ink
+COLOR = re.compile(r"(fill|stroke): ?#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
+PAPER = ("image", "QuadMesh")
+
+TAGS = set("table thead tbody tfoot tr th td caption colgroup col b strong i em sup sub small br code span a".split())
+ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "title"}
+NUMBER = re.compile(r"[−+±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zA-Zµ]{1,3})?(\s*(±|\[|\().*)?|–|—|-|nan", re.I)
+MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
+
+
+def chart(svg: str, identity: str, alt: str) -> tuple[str, float, bool]:
+    """Inline SVG, its width in CSS pixels, and whether it needs light paper; ids begin with that of the figure."""
+    root = ElementTree.fromstring(svg)
+    paper = any(_name(e) == "image" or e.get("id", "").startswith("QuadMesh") for e in root.iter())
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _name(child) in ("metadata", "script", "foreignObject"):
+                parent.remove(child)
+    _theme(root, ink=False, paper=paper)
+    for element in root.iter():
+        for key, value in list(element.attrib.items()):
+            name = key.split("}")[-1]
+            if name.startswith("on") or name == "href" and not value.startswith(("#", "data:image/")):
+                del element.attrib[key]
+            elif name == "id":
+                element.set(key, f"{identity}.{value}")
+            else:
+                value = re.sub(r"url\(#", f"url(#{identity}.", value)
+                element.set(key, f"#{identity}.{value[1:]}" if name == "href" and value[0] == "#" else value)
+            if key.startswith(f"{{{XLINK}}}") and key in element.attrib:
+                element.set(name, element.attrib.pop(key))
+        if _name(element) == "style":  # its rules must not reach the page around it
+            element.text = f"#{escape(identity)}-svg{{{re.sub('<', '', element.text or '')}}}"
+    width, height = (_pixels(root.get(side, "0")) for side in ("width", "height"))
+    root.attrib |= {"id": f"{identity}-svg", "role": "img", "aria-label": alt, "class": "chart",
+                    "width": f"{width:g}", "height": f"{height:g}"}
+    text = ElementTree.tostring(root, encoding="unicode")
+    return re.sub(r">\s+<", "><", text), width, paper
+
+
+def _name(element: ElementTree.Element) -> str:
+    return str(element.tag).split("}")[-1]
+
+
+def _pixels(length: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(\w*)", length.strip()).groups()
+    return round(float(number) * {"pt": 96 / 72, "in": 96, "cm": 96 / 2.54}.get(unit, 1), 1)
+
+
+def _theme(element: ElementTree.Element, ink: bool, paper: bool) -> None:
+    """Colours of ink -> colours that follow the theme, through the whole tree."""
+    if paper:
+        return
+    starts = not ink and INK.match(element.get("id", ""))
+    ink = ink or bool(starts)
+    style = element.get("style", "")
+    if style:
+        style = COLOR.sub(lambda m: f"{m[1]}:{_color(m[2], m[1] == 'stroke' or ink)}", style)
+    if starts and "fill:" not in style:
+        style = f"fill:var(--ink);{style}"  # matplotlib leaves black out
+    if style:
+        element.set("style", style)
+    for child in element:
+        _theme(child, ink, paper)
+
+
+def _color(code: str, ink: bool) -> str:
+    code = code if len(code) == 6 else "".join(2 * digit for digit in code)
+    red, green, blue = (int(code[i:i + 2], 16) for i in (0, 2, 4))
+    if not ink and code.lower() != "ffffff":
+        return f"#{code}"
+    if max(red, green, blue) - min(red, green, blue) > 12:
+        return f"color-mix(in srgb,#{code},#fff var(--lift))"
+    share = round(100 * (1 - green / 255))
+    return {0: "var(--paper)", 100: "var(--ink)"}.get(share, f"color-mix(in srgb,var(--ink) {share}%,var(--paper))")
+
+
+def picture(data: str, kind: str, alt: str) -> tuple[str, float]:
+    """An <img> of base64 data with its size, and its width in pixels."""
+    data = "".join(data.split())
+    width, height = Image.open(io.BytesIO(base64.b64decode(data))).size
+    return (f'<img src="data:{kind};base64,{data}" alt="{escape(alt)}" width="{width}" height="{height}" '
+            'decoding="async">', width)
+
+
+def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
+    """Tables of pandas, cleaned: numbers to the right, headers with their scope, Markdown in cells rendered."""
+    if own := re.search(r'id="(T_[^"]*?)"', html):  # two notebooks may show tables of one name
+        html = re.sub(rf"\b{re.escape(own[1])}(?=[_\"\s,{{])", f"{identity}-table", html)
+    soup = BeautifulSoup(html, "html.parser")
+    styles = "".join(s.text for s in soup.find_all("style") if not re.search(r"[<@\\]|url|expression", s.text, re.I))
+    for tag in soup.find_all(["style", "script", "iframe", "object", "template"]):
+        tag.decompose()
+    for tag in soup.find_all(True):
+        if tag.name not in TAGS:
+            tag.unwrap()
+        tag.attrs = {key: value for key, value in tag.attrs.items() if key in ATTRIBUTES and _harmless(key, value)}
+    for each in soup.find_all("table"):
+        _set(each)
+    for text in soup.find_all(string=MARKUP):
+        text.replace_with(BeautifulSoup(inline(str(text)), "html.parser"))
+    return (f"<style>{styles}</style>" if styles.strip() else "") + str(soup)
+
+
+def _harmless(key: str, value: str | list) -> bool:
+    text = str(value).lower()
+    return text.startswith(("#", "https://")) if key == "href" else not (key == "style" and "url" in text)
+
+
+def _set(table: Tag) -> None:
+    """One header row where the index has a name of its own, scopes, and classes for columns of numbers."""
+    table.attrs.pop("border", None)
+    heads, rows = table.select("thead tr"), table.select("tbody tr")
+    if len(heads) == 2 and not any(c.get_text(strip=True) for c in heads[1].find_all(["th", "td"])[1:]) \
+            and not heads[0].find(["th", "td"]).get_text(strip=True):
+        heads[0].find(["th", "td"]).replace_with(heads[1].find(["th", "td"]).extract())
+        heads.pop().decompose()
+    for row in [*heads, *rows]:
+        for cell in row.find_all("th"):
+            if not cell.get_text(strip=True):
+                cell.name = "td"
+            else:
+                cell["scope"] = "col" if row in heads else "row"
+    if not rows:
+        return
+    for column in range(1, len(rows[-1].find_all(["td", "th"])) + 1):  # from the right: headers of rows may span
+        cells = [cells[-column] for row in rows if len(cells := row.find_all(["td", "th"])) >= column]
+        values = [text for cell in cells if cell.name == "td" and (text := cell.get_text(strip=True))]
+        if values and sum(bool(NUMBER.fullmatch(text)) for text in values) > len(values) / 2:
+            above = [cells[-column] for row in heads[-1:] if len(cells := row.find_all(["td", "th"])) >= column]
+            for cell in above + cells:
+                cell["class"] = [*cell.get("class", []), "number"]

@@ -1,0 +1,126 @@
+"""From notebooks to the report: `python -m lib.report --profile quick --out DIR`.
+
+Executes what is missing or outdated (`lib.execute`), renders DIR/report.html (`lib.render`) and DIR/report.pdf
+(`lib.pdf`), and then looks whether everything that the report promises is there. Exit status: 0 when it is,
+1 when something failed (what was there before stays as it was), 2 for a wrong argument.
+"""
+
+import argparse
+import fcntl
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lib import ROOT, pdf
+from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
+from lib.render import render
+from lib.runs import write_atomically
+
+SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.report", description="Trains what is missing, executes the notebooks and writes one "
+        "HTML and one PDF.", epilog="Profiles are described at the top of notebooks/profiles/*.yaml.")
+    parser.add_argument("--profile", metavar="NAME", help="data set, sizes and seeds (default: quick)")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where everything goes")
+    parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], dest="parameters",
+                        help="another value for a parameter of the profile; may be repeated")
+    parser.add_argument("--only", choices=["render"], help="render: train nothing, rebuild the documents from the "
+                        "records in DIR, by default with the profile and parameters that DIR was made with")
+    return parser
+
+
+def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks") -> int:
+    """The command line; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        out, only_render = options.out.resolve(), options.only == "render"
+        profile, overrides = _settings(options, out)
+        jobs = plan(notebooks, out, profile, read_profile(profile, notebooks / "profiles"), overrides)
+        if only_render:
+            _require_records(jobs, f"python -m lib.report --profile {profile} --out {options.out}")
+        with _lock(out):
+            write_atomically(out / SETTINGS, json.dumps({"profile": profile, "parameters": overrides}).encode())
+            _build(jobs, out, profile, only_render)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (ReportError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """One build at a time in a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ReportError(f"{out}: another report is being built here; wait for it or choose another --out")
+        yield
+
+
+def _build(jobs: list[Job], out: Path, profile: str, only_render: bool) -> None:
+    for job in jobs:
+        _bring_up_to_date(job, only_render)
+    chapters = [job.target for job in jobs if job.target.name == job.source.name]
+    write_atomically(out / "report.html", render(chapters, out, profile).encode())
+    _tell_size(out / "report.html")
+    write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
+    _tell_size(out / "report.pdf")
+    _check_contract(jobs, out)
+
+
+def _settings(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
+    """Profile and parameters as asked, or for --only render alone as they were."""
+    overrides = {name: parse_value(value) for name, value in options.parameters}
+    if options.only == "render" and not options.profile and not overrides and (out / SETTINGS).exists():
+        before = json.loads((out / SETTINGS).read_text())
+        return before["profile"], before["parameters"]
+    return options.profile or "quick", overrides
+
+
+def _require_records(jobs: list[Job], command: str) -> None:
+    missing = [str(job.record) for job in jobs if job.record and not job.record.exists()]
+    if missing:
+        raise ReportError("--only render trains nothing, and these records are missing:\n  " + "\n  ".join(missing)
+                          + f"\nmake them with: {command}")
+
+
+def _bring_up_to_date(job: Job, only_render: bool) -> None:
+    """Executes the notebook if need be; --only render keeps the copy of one that needs data which is not here."""
+    if job.up_to_date():
+        print(f"{job.target.name:32} up to date", flush=True)
+        return
+    try:
+        print(f"{job.target.name:32} {execute(job, offline=only_render):6.1f} s", flush=True)
+    except ReportError as error:
+        needs_data = not job.record and not job.reads
+        if not (only_render and needs_data and job.target.exists()):
+            raise
+        job.partial.unlink(missing_ok=True)
+        print(f"{job.target.name:32} kept as it was: {str(error).splitlines()[0]}", flush=True)
+
+
+def _tell_size(path: Path) -> None:
+    print(f"{path.name:32} {path.stat().st_size / 1e6:6.2f} MB", flush=True)
+
+
+def _check_contract(jobs: list[Job], out: Path) -> None:
+    variants = dict.fromkeys(job.parameters["variant"] for job in jobs if job.record)
+    figures = ["loss_curves.png", "test_metric.png", *(f"predictions/{variant}.png" for variant in variants)]
+    promised = [out / "figures" / name for name in figures] + [job.record for job in jobs if job.record]
+    if missing := [str(path) for path in promised if not path.exists()]:
+        raise ReportError("the notebooks ran but did not write\n  " + "\n  ".join(missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

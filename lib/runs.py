@@ -1,0 +1,186 @@
+"""The record of one training run on disk: written once, by `lib.training`, and read by everything else.
+
+    OUT/runs/<variant>/seed-<k>/record.json       settings, history, test confusion matrix, cost, provenance
+                                confusions.npz    one confusion matrix for each test image
+                                structure.npz     counts on boundaries and components for each test image
+                                attention.npz     the gates' coefficients on the fixed test images, where there are gates
+                                predictions/      the fixed test images as the network labels them, PNG, indexed
+                                best.pt           the weights (never in git)
+    OUT/runs/examples/                            the same fixed test images and their labels
+
+Counts are stored, never scores: every score is recomputed from counts. Files are written beside their final name
+and renamed, so that a reader sees a whole file or none.
+"""
+
+import io
+import json
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from lib import ROOT
+from lib.classes import ClassTable
+from lib.metrics import iou_per_class, mean_iou
+from lib.models import TITLES
+
+RECORD = "record.json"
+
+
+def run_folder(out: str | Path, variant: str, seed: int) -> Path:
+    """Where the run of that variant and seed lives; a relative `out` is taken from the project's folder."""
+    return ROOT / out / "runs" / variant / f"seed-{seed}"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole content under that name, or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """JSON with an entry a line and lists of numbers on one, written atomically."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    text = re.sub(r"\[[\s\d,]*\]", lambda match: " ".join(match[0].split()), text)
+    write_atomically(path, (text + "\n").encode())
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """A compressed .npz, written atomically."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def write_image(path: Path, pixels: np.ndarray, classes: ClassTable | None = None) -> None:
+    """A photograph as lossy WebP, or a label map (with its `classes`) as indexed PNG, written atomically."""
+    image, buffer = Image.fromarray(pixels), io.BytesIO()
+    if classes is None:
+        image.save(buffer, "WEBP", quality=90)
+    else:
+        image.putpalette(classes.palette.tobytes())
+        image.save(buffer, "PNG", optimize=True)
+    write_atomically(path, buffer.getvalue())
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, read lazily from its folder."""
+
+    folder: Path
+    record: dict
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        path = folder / RECORD
+        try:
+            return cls(folder, json.loads(path.read_text()))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: not a readable record ({error}); delete the file and run again") from error
+
+    @property
+    def variant(self) -> str:
+        return self.record["variant"]
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.variant]
+
+    @property
+    def seed(self) -> int:
+        return self.record["seed"]
+
+    @property
+    def config(self) -> dict:
+        return self.record["config"]
+
+    @cached_property
+    def classes(self) -> ClassTable:
+        table = self.record["dataset"]["classes"]
+        return ClassTable(tuple(c["name"] for c in table), tuple(tuple(c["color"]) for c in table))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: train_loss and val_loss in nats per pixel, val_miou, learning_rate, seconds."""
+        return pd.DataFrame(self.record["history"]).astype({"val_loss": float, "val_miou": float})
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """int64 (K, K) over the whole test set, row = target, column = prediction."""
+        return np.array(self.record["test_confusion"], dtype=np.int64)
+
+    @cached_property
+    def iou(self) -> np.ndarray:
+        """float64 (K,): the test IoU of each class, NaN where a class is in neither target nor prediction."""
+        return np.asarray(iou_per_class(self.confusion))
+
+    @cached_property
+    def miou(self) -> float:
+        return float(mean_iou(self.confusion))
+
+    @cached_property
+    def _confusions(self) -> dict[str, np.ndarray]:
+        return _arrays(self.folder / "confusions.npz")
+
+    @property
+    def per_image(self) -> np.ndarray:
+        """int64 (N, K, K)"""
+        return self._confusions["per_image"].astype(np.int64)
+
+    @property
+    def image_names(self) -> list[str]:
+        return [str(name) for name in self._confusions["names"]]
+
+    @cached_property
+    def structure(self) -> dict[str, np.ndarray]:
+        """The counts of `lib.structure` for each test image, or {} where they were not taken."""
+        path = self.folder / "structure.npz"
+        return _arrays(path) if path.exists() else {}
+
+    @property
+    def examples(self) -> list[str]:
+        """Names of the fixed test images."""
+        return self.record["examples"]
+
+    def prediction(self, name: str) -> np.ndarray:
+        """uint8 (H, W)"""
+        return np.array(Image.open(self.folder / "predictions" / f"{name}.png"))
+
+    def image(self, name: str) -> np.ndarray:
+        """uint8 (H, W, 3)"""
+        return np.array(Image.open(self._shared(name, "webp")).convert("RGB"))
+
+    def target(self, name: str) -> np.ndarray:
+        """uint8 (H, W), 255 = ignored"""
+        return np.array(Image.open(self._shared(name, "png")))
+
+    def attention(self, name: str) -> list[np.ndarray]:
+        """The gates' coefficients on that fixed test image, finest level first, float (H/2**l, W/2**l); [] without."""
+        path = self.folder / "attention.npz"
+        index = self.examples.index(name)
+        return [maps[index] / 255 for maps in _arrays(path).values()] if path.exists() else []
+
+    def _shared(self, name: str, suffix: str) -> Path:
+        return self.folder.parent.parent / "examples" / f"{name}.{suffix}"
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+def load_runs(out: str | Path) -> list[Run]:
+    """Every finished run under `out`, in the order of the variants and their seeds; [] where there is none."""
+    order = list(TITLES)
+    runs = [Run.read(path.parent) for path in (ROOT / out / "runs").glob(f"*/seed-*/{RECORD}")]
+    return sorted(runs, key=lambda run: (order.index(run.variant), run.seed))

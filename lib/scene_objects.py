@@ -1,0 +1,470 @@
+"""The painters of single objects for `lib.scenes`: each puts polygons on a stage.
+
+Street coordinates, in metres: s to the right of the centre line, y up from the ground, z ahead of the camera. The
+street is straight in them; the camera bends it. A polygon carries one class, one linear RGB albedo and one material;
+whatever is finer than a polygon (windows, bricks, leaves) is a texture that `lib.scenes` computes per pixel. People,
+plants and posts are flat figures facing the camera, cars and houses are solids seen from where the camera stands.
+"""
+
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+
+from lib.classes import SCENES
+
+Label = IntEnum("Label", {name.upper().replace(" ", "_"): index for index, name in enumerate(SCENES.names)})
+Material = IntEnum("Material", "FLAT FACADE MASONRY FOLIAGE GLOW", start=0)
+RING = np.stack([np.cos(np.linspace(0, 2 * np.pi, 10)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 10)[:-1])], 1)
+
+
+def rgb(*colors) -> np.ndarray:
+    """Linear albedo of 8-bit display colours: (..., 3) in [0, 1]. A display gamma of 2 is near enough and cheap."""
+    return (np.array(colors, np.float32) / 255) ** 2
+
+
+METAL, DARK, BARK, WHITE = rgb((112, 116, 120), (30, 31, 34), (84, 68, 54), (236, 236, 230))
+CAR_PAINT = rgb((220, 220, 218), (196, 199, 202), (128, 132, 137), (72, 76, 82), (34, 36, 40), (38, 62, 110),
+                (142, 34, 36), (60, 92, 84), (196, 168, 120), (206, 132, 40), (88, 130, 170))  # fmt: skip
+CLOTHES = rgb((34, 38, 48), (62, 74, 102), (178, 60, 52), (206, 180, 130), (92, 104, 84), (220, 218, 212),
+              (120, 86, 66), (206, 150, 56), (70, 120, 140), (132, 84, 120), (52, 52, 54))  # fmt: skip
+SKIN = rgb((232, 196, 168), (198, 150, 116), (140, 96, 70), (92, 62, 48))
+HAIR = rgb((40, 32, 28), (92, 64, 42), (178, 146, 96), (130, 128, 126))
+SIGNS = rgb((190, 36, 40), (36, 84, 168), (238, 190, 40), (24, 110, 74), (236, 236, 230))
+SIGN_RED, SIGN_BLUE, SIGN_YELLOW, SIGN_GREEN, _ = SIGNS
+
+
+class Stage:
+    """Polygons waiting to be drawn: points (P, 3), points per polygon (N,), and one row of attributes each."""
+
+    COLUMNS = ("colour", "label", "material", "order", "solid", "casts", "texture")
+
+    def __init__(self):
+        self.points, self.sizes, self.rows, self.contact = [], [], [], []
+
+    def put(
+        self,
+        points,
+        colour,
+        label,
+        order,
+        sizes=None,
+        material=Material.FLAT,
+        solid=False,
+        casts=True,
+        texture=(),
+    ):
+        """Add polygons. Those with a larger order (metres away) are drawn first, equal ones as they come.
+
+        A solid's polygon is drawn only where its outside faces the camera. Colour, label and material are one for
+        all polygons or one for each.
+        """
+        sizes = [len(points)] if sizes is None else sizes
+        row = np.zeros((len(sizes), 16), np.float32)
+        row[:, :3], row[:, 3], row[:, 4], row[:, 5], row[:, 6], row[:, 7] = (
+            colour,
+            label,
+            material,
+            order,
+            solid,
+            casts,
+        )
+        row[:, 8 : 8 + len(texture)] = texture
+        self.points.append(points)
+        self.sizes.extend(sizes)
+        self.rows.append(row)
+
+
+def upright(s0, z0, s1, z1, y0, y1) -> np.ndarray:
+    """A vertical rectangle over the ground line (s0, z0) to (s1, z1): (4, 3)."""
+    return np.array([(s0, y0, z0), (s1, y0, z1), (s1, y1, z1), (s0, y1, z0)], np.float32)
+
+
+def disc(s, y, z, radius, stretch=1.0, corners=RING) -> np.ndarray:
+    return np.column_stack(
+        [s + radius * corners[:, 0], y + radius * stretch * corners[:, 1], np.full(len(corners), z)]
+    )
+
+
+def building(stage, rng, side, z0, z1, s, height, colour, look):
+    """A house from z0 to z1 whose front stands at s: front, end wall, roof, and what sticks out of the front."""
+    near, back = max(z0, 1.0), s + side * rng.uniform(7, 11)
+    storey, bay = rng.uniform(2.9, 3.6), rng.uniform(1.9, 3.4)
+    texture = (bay, storey, height, rng.random() < look["shops"], rng.random() < look["brick"], rng.random() * 500,
+               rng.uniform(0.38, 0.72), rng.uniform(0.45, 0.7))  # fmt: skip
+    if height < 14 and rng.random() < look["gables"]:
+        ridge, mid = height + rng.uniform(2, 3.6), (s + back) / 2
+        tiles = rgb((126, 70, 52), (86, 80, 80), (104, 62, 50))[rng.integers(3)]
+        roof = np.array(
+            [
+                (s - side * 0.3, height, near),
+                (mid, ridge, near),
+                (mid, ridge, z1),
+                (s - side * 0.3, height, z1),
+            ]
+        )
+        gable = np.array([(s, height, near), (mid, ridge, near), (back, height, near)])
+        chimney = rng.uniform(near, z1)
+        stage.put(
+            upright(mid - 0.4, chimney, mid + 0.4, chimney, height, ridge + 1.1),
+            tiles * 0.7,
+            Label.BUILDING,
+            z1,
+        )
+        stage.put(roof, tiles, Label.BUILDING, z1, casts=False)
+        stage.put(gable, colour * 0.9, Label.BUILDING, z1, casts=False)
+    else:
+        stage.put(upright(s - side * 0.35, near, s - side * 0.35, z1, height - 0.1, height + 0.5), colour * 0.6,
+                  Label.BUILDING, z1 + 0.01, casts=False)  # fmt: skip
+    stage.put(upright(s, near, back, near, 0, height), colour * 0.92, Label.BUILDING, z1, None, Material.FACADE, False,
+              False, (*texture[:3], 0, *texture[4:]))  # fmt: skip
+    stage.put(
+        upright(s, near, s, z1, 0, height),
+        colour,
+        Label.BUILDING,
+        z1,
+        None,
+        Material.FACADE,
+        False,
+        False,
+        texture,
+    )
+    if texture[3] and z0 > 4:
+        awning = np.array(
+            [(s, 3.0, z0 + 1), (s - side * 1.3, 2.5, z0 + 1), (s - side * 1.3, 2.5, z1 - 1), (s, 3.0, z1 - 1)]
+        )
+        cloth = CLOTHES[rng.integers(len(CLOTHES))]
+        stage.put(awning, cloth, Label.BUILDING, z1 - 0.1)
+        stage.put(
+            upright(s - side * 1.3, z0 + 1, s - side * 1.3, z1 - 1, 2.25, 2.5),
+            cloth * 0.8,
+            Label.BUILDING,
+            z1 - 0.1,
+        )
+        blade = (SIGN_RED, SIGN_BLUE, SIGN_YELLOW, WHITE, SIGN_GREEN)[
+            rng.integers(5)
+        ]  # a shop's board, not a road sign
+        stage.put(upright(s, z0 + 2, s - side * 0.9, z0 + 2, 3.1, 3.9), blade, Label.BUILDING, z0 + 2)
+
+
+@cache
+def _crown(variant: int, count: int, taper: float):
+    """Clumps in a unit circle, those on top last: centres (count, 2), outlines (count, 9, 2), tones (count, 1)."""
+    rng = np.random.default_rng((variant, count))
+    angle, radius = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.random(count))
+    centre = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+    centre = centre[np.argsort(centre[:, 1] + rng.normal(0, 0.35, count))]
+    narrow = 1 - taper * (centre[:, 1] + 1) / 2
+    size = rng.uniform(0.28, 0.55, count) * (0.4 + 0.6 * narrow) * (16 / count) ** 0.25
+    outline = RING * (size[:, None, None] * rng.uniform(0.7, 1.25, (count, len(RING), 1)))
+    tone = 0.93 + 0.33 * centre[:, 1] + rng.uniform(-0.18, 0.18, count)
+    return centre * np.stack([narrow, np.ones(count)], 1), outline, tone[:, None]
+
+
+def foliage(stage, rng, s, y, z, width, height, count, colour, order, taper=0.0, depth=0.0):
+    """A crown of irregular leafy clumps around (s, y, z); all lengths are half extents in metres."""
+    centre, outline, tone = _crown(int(rng.integers(24)), count, taper)
+    points = np.empty((count, len(RING), 3), np.float32)
+    points[..., :2] = (centre * (width, height))[:, None] + outline * min(width, height) + (s, y)
+    points[..., 1] = np.maximum(points[..., 1], 0)
+    points[..., 2] = z if not depth else z + depth * rng.uniform(-1, 1, (count, 1))
+    stage.put(
+        points.reshape(-1, 3), colour * tone, Label.VEGETATION, order, [len(RING)] * count, Material.FOLIAGE
+    )
+
+
+def tree(stage, rng, s, z, height, colour):
+    """A tree whose trunk stands at (s, z); round, tall or conical."""
+    width, bare, taper = ((0.30, 0.42, 0.1), (0.16, 0.22, 0.3), (0.24, 0.12, 0.85))[
+        rng.choice(3, p=(0.68, 0.16, 0.16))
+    ]
+    lean, thick = rng.normal(0, 0.25), 0.1 + 0.016 * height
+    trunk = np.array(
+        [
+            (s - thick, 0, z),
+            (s + thick, 0, z),
+            (s + lean + 0.08, height * 0.7, z),
+            (s + lean - 0.08, height * 0.7, z),
+        ]
+    )
+    stage.put(trunk, BARK * rng.uniform(0.7, 1.3), Label.VEGETATION, z)
+    middle, half = height * (1 + bare) / 2, height * (1 - bare) / 2
+    count = int(np.clip(560 / z, 8, 52))
+    foliage(stage, rng, s + lean, middle, z, height * width, half * 0.86, count, colour, z, taper)
+
+
+def fence(stage, rng, s0, z0, s1, z1):
+    """A fence one can see through: one comb of bars and its rails, from (s0, z0) to (s1, z1)."""
+    length = np.hypot(s1 - s0, z1 - z0)
+    height, pitch, bar = ((1.1, 0.16, 0.09), (1.5, 0.2, 0.035), (2.0, 0.3, 0.05))[rng.integers(3)]
+    colour = rgb((60, 62, 64), (122, 94, 66), (176, 172, 162), (54, 78, 66))[rng.integers(4)]
+    t = np.arange(0.05, length - bar, pitch)
+    teeth = np.stack(
+        [np.stack([t, t, t + bar, t + bar], 1), np.tile((0.2, height, height, 0.2), (len(t), 1))], 2
+    )
+    outline = np.concatenate([[(0, 0.12)], teeth.reshape(-1, 2), [(length, 0.12)]])
+    along = outline[:, :1] / length
+    points = np.concatenate([s0 + along * (s1 - s0), outline[:, 1:], z0 + along * (z1 - z0)], 1)
+    order = max(z0, z1)
+    stage.put(points, colour, Label.FENCE, order)
+    stage.put(upright(s0, z0, s1, z1, height - 0.16, height - 0.06), colour, Label.FENCE, order)
+
+
+def wall(stage, rng, s0, z0, s1, z1, height):
+    """A masonry wall with a coping; bricks, plaster and posters are its texture."""
+    colour = rgb((150, 132, 116), (164, 160, 152), (134, 84, 66), (186, 178, 160))[rng.integers(4)]
+    texture = (1, 1, height, 0, rng.random() < 0.5, rng.random() * 500)
+    stage.put(
+        upright(s0, z0, s1, z1, 0, height),
+        colour,
+        Label.WALL,
+        max(z0, z1),
+        None,
+        Material.MASONRY,
+        False,
+        True,
+        texture,
+    )
+    stage.put(upright(s0, z0, s1, z1, height, height + 0.12), colour * 1.25, Label.WALL, max(z0, z1))
+
+
+def post(stage, s, z, height, thick=0.08, colour=METAL, label=Label.POLE):
+    """A vertical post, never thinner than about one pixel in an image 128 pixels wide."""
+    half = max(thick, 0.0042 * z)
+    stage.put(upright(s - half, z, s + half, z, 0, height), colour, label, z)
+
+
+def lamp(stage, s, z, side, height, lit):
+    """A street lamp whose arm reaches over the road."""
+    post(stage, s, z, height)
+    reach, thick = s - side * 1.7, max(0.06, 0.004 * z)
+    arm = np.array(
+        [
+            (s, height - thick, z),
+            (reach, height + 0.25 - thick, z),
+            (reach, height + 0.25 + thick, z),
+            (s, height + thick, z),
+        ]
+    )
+    stage.put(arm, METAL, Label.POLE, z)
+    head = upright(reach - 0.35, z, reach + 0.35, z, height + 0.1, height + 0.3)
+    stage.put(
+        head,
+        rgb(255, 216, 150)[None] if lit else METAL,
+        Label.POLE,
+        z,
+        None,
+        Material.GLOW if lit else Material.FLAT,
+    )
+
+
+def traffic_light(stage, rng, s, z, side, arm):
+    """A signal on a post, with a second head on an arm over the road where there is one."""
+    height = 5.6 if arm else 3.2
+    post(stage, s, z, height)
+    heads = [(s, 2.3)] + ([(s - side * arm, height - 1.0)] if arm else [])
+    if arm:
+        thick = max(0.07, 0.004 * z)
+        stage.put(upright(s, z, s - side * arm, z, height - 2 * thick, height), METAL, Label.POLE, z)
+    state = rng.integers(3)
+    for across, low in heads:
+        stage.put(upright(across - 0.24, z, across + 0.24, z, low, low + 1.15), DARK, Label.TRAFFIC_SIGN, z)
+        for k, lens in enumerate(rgb((60, 255, 150), (255, 190, 60), (255, 60, 50))):
+            on = k == state
+            stage.put(disc(across, low + 0.22 + 0.36 * k, z, 0.15), lens if on else lens * 0.08, Label.TRAFFIC_SIGN, z,
+                      None, Material.GLOW if on else Material.FLAT, casts=False)  # fmt: skip
+
+
+def sign(stage, rng, s, z):
+    """A traffic sign on its post: triangle, ban, order, priority or board; some are seen from behind."""
+    y, size = rng.uniform(2.3, 3.0), rng.uniform(0.36, 0.5)
+    post(stage, s, z, y + size, 0.05)
+    square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    triangle, diamond = (
+        np.array([(-1, -0.8), (1, -0.8), (0, 0.95)]),
+        np.array([(-1, 0), (0, -1), (1, 0), (0, 1)]),
+    )
+    shapes = ((triangle, SIGN_RED, WHITE), (RING, SIGN_RED, WHITE), (RING, SIGN_BLUE, SIGN_BLUE), (diamond, WHITE, SIGN_YELLOW),
+              (square, SIGN_BLUE, SIGN_BLUE), (RING, SIGN_RED, SIGN_RED), (square * (2.2, 1), SIGN_GREEN, SIGN_GREEN),
+              (RING, METAL, METAL), (triangle * (1, -1), SIGN_RED, WHITE))  # fmt: skip
+    corners, rim, face = shapes[rng.integers(len(shapes))]
+    stage.put(disc(s, y, z, size, corners=corners), rim, Label.TRAFFIC_SIGN, z)
+    stage.put(disc(s, y, z, size * 0.7, corners=corners), face, Label.TRAFFIC_SIGN, z, casts=False)
+    if rim is not METAL:
+        mark = DARK if face is WHITE else WHITE
+        stage.put(disc(s, y, z, size * 0.42, 0.32, square), mark, Label.TRAFFIC_SIGN, z, casts=False)
+
+
+# Profiles of cars from the rear bumper over the roof to the front, (along, up) in metres; then the two corners of the
+# rear window and of the windscreen among them, the half width, and the wheels' radius and place.
+CARS = {
+    "saloon": (((-2.2, 0.3), (-2.25, 0.8), (-2.1, 0.98), (-1.55, 1.02), (-1.0, 1.42), (0.3, 1.44), (1.05, 0.98),
+                (2.05, 0.84), (2.25, 0.62), (2.2, 0.3)), (3, 5), 0.89, 0.33, 1.38),
+    "hatch": (((-1.9, 0.3), (-1.95, 0.75), (-1.88, 0.98), (-1.5, 1.5), (0.2, 1.52), (0.95, 1.02), (1.75, 0.9),
+               (1.95, 0.65), (1.9, 0.3)), (2, 4), 0.87, 0.32, 1.22),
+    "suv": (((-2.2, 0.38), (-2.28, 0.85), (-2.2, 1.12), (-1.9, 1.68), (0.2, 1.72), (0.95, 1.15), (2.0, 1.05),
+             (2.25, 0.8), (2.2, 0.38)), (2, 4), 0.95, 0.38, 1.36),
+    "van": (((-2.6, 0.35), (-2.62, 1.0), (-2.6, 1.2), (-2.5, 2.1), (1.3, 2.15), (2.0, 1.25), (2.5, 1.05), (2.6, 0.7),
+             (2.55, 0.35)), (2, 4), 0.98, 0.36, 1.6),
+    "bus": (((-5.4, 0.35), (-5.5, 1.2), (-5.5, 1.4), (-5.4, 3.0), (5.3, 3.0), (5.5, 1.3), (5.5, 0.9), (5.5, 0.35)),
+            (2, 4), 1.24, 0.48, 3.3),
+}  # fmt: skip
+
+
+@cache
+def _car(kind: str) -> tuple:
+    """The polygons of a car in its own axes (across, up, along): points, sizes and roles (rows of a colour table)."""
+    profile, (rear, front), half, radius, axle = CARS[kind]
+    profile = np.array(profile)
+    width = np.where(profile[:, 1] > profile[rear, 1] + 0.1, half * 0.82, half)
+    left, right = (np.column_stack([sign * width, profile[:, 1], profile[:, 0]]) for sign in (-1, 1))
+    parts = [(upright(x - 0.12, a, x + 0.12, a, 0, 0.5), 7) for a in (-1.0, 1.0) for x in (0.68, -0.68)]
+    parts = [(p * (1, 1, axle + radius * 0.6), role) for p, role in parts]
+    for i in range(len(profile) - 1):
+        strip = np.stack([right[i], right[i + 1], left[i + 1], left[i]])
+        parts.append((strip, 0))
+        if i in (rear, front):
+            parts.append((strip.mean(0) + (strip - strip.mean(0)) * 0.86, 2))
+    parts += [(left, 0), (right[::-1], 0)]
+    glass = np.stack([profile[rear] + (0.3, 0.04), profile[rear + 1] + (0.12, -0.08), profile[front] + (-0.06, -0.08),
+                      profile[front + 1] + (-0.3, 0.04)])  # fmt: skip
+    wheel = RING * radius + (0, radius)
+    for sign in (-1, 1):
+        flat = [(glass[::-1], 2, 1.005)]
+        flat += [
+            (wheel * r + (a, (1 - r) * radius), role, 1.01)
+            for a in (-axle, axle)
+            for r, role in ((1, 1), (0.55, 3))
+        ]
+        for shape, role, out in flat:
+            points = np.column_stack([np.full(len(shape), sign * half * out), shape[:, 1], shape[:, 0]])
+            parts.append((points[::sign], role))
+    low = profile[1, 1]
+    for x in (-0.72, 0.72):
+        lights = upright(x * half - 0.16, 0, x * half + 0.16, 0, low - 0.12, low + 0.08)
+        parts += [
+            (lights + (0, 0, profile[1, 0] - 0.03), 4),
+            (lights[::-1] + (0, -0.05, profile[-2, 0] + 0.03), 5),
+        ]
+    plate = upright(-0.26, 0, 0.26, 0, 0.5, 0.62)
+    parts += [(plate + (0, 0, profile[1, 0] - 0.04), 6), (plate[::-1] + (0, 0, profile[-2, 0] + 0.04), 3)]
+    return (
+        np.concatenate([p for p, _ in parts]),
+        [len(p) for p, _ in parts],
+        np.array([role for _, role in parts]),
+    )
+
+
+def car(stage, rng, s, z, heading=0.0, kind=None, lit=False):
+    """A car centred at (s, z); heading in radians, 0 driving away from the camera, pi towards it."""
+    kind = kind or ("saloon", "hatch", "suv", "van")[rng.choice(4, p=(0.34, 0.32, 0.24, 0.1))]
+    points, sizes, roles = _car(kind)
+    weights = (5, 5, 4, 4, 4, 1.5, 1, 0.8, 0.6, 0.5, 1)
+    paint = CAR_PAINT[rng.choice(len(CAR_PAINT), p=np.array(weights) / sum(weights))]
+    lamps = rgb((255, 52, 36), (255, 244, 214)) if lit else rgb((150, 24, 24), (214, 216, 214))
+    colours = np.stack([paint, DARK * 0.5, rgb(44, 54, 62), METAL * 0.8, *lamps, WHITE * 0.8, DARK * 0.5])
+    cos, sin = np.cos(heading), np.sin(heading)
+    across, up, along = points.T
+    placed = np.column_stack([s + across * cos + along * sin, up, z - across * sin + along * cos])
+    order = placed[:, 2].min()
+    material = np.where(lit & ((roles == 4) | (roles == 5)), Material.GLOW, Material.FLAT)
+    stage.put(placed, colours[roles], Label.CAR, order, sizes, material, roles != 7)
+    length, half = np.ptp(points[:, 2]) / 2 + 0.1, np.ptp(points[:, 0]) / 2
+    corners = np.array([(-half, -length), (half, -length), (half, length), (-half, length)])
+    under = np.column_stack([s + corners @ (cos, sin), np.zeros(4), z + corners @ (-sin, cos)])
+    stage.contact.append(under)
+
+
+def person(stage, rng, s, z, walking=True, rain=False):
+    """A person with head, hair, torso, arms and legs, in some clothes and some pose."""
+    size = rng.uniform(0.92, 1.12) * (0.66 if rng.random() < 0.12 else 1.0)
+    stride = rng.uniform(-0.26, 0.26) if walking else 0.05
+    top, legs = CLOTHES[rng.permutation(len(CLOTHES))[:2]]
+    skin, hair, broad = SKIN[rng.integers(len(SKIN))], HAIR[rng.integers(len(HAIR))], rng.uniform(0.19, 0.25)
+    skirt = rng.random() < 0.22
+
+    def limb(x0, y0, x1, y1, thick):
+        return np.array([(x0 - thick, y0), (x0 + thick, y0), (x1 + thick, y1), (x1 - thick, y1)])
+
+    parts = [
+        (limb(-0.08, 0.85, -0.09 - stride, 0, 0.075), legs * 0.8),
+        (limb(0.08, 0.85, 0.09 + stride, 0, 0.08), legs),
+    ]
+    if skirt:
+        parts.append((np.array([(-0.15, 0.95), (0.15, 0.95), (0.25, 0.42), (-0.25, 0.42)]), legs))
+    torso = [(-broad, 1.42), (-0.08, 1.5), (0.08, 1.5), (broad, 1.42), (0.16, 0.8), (-0.16, 0.8)]
+    parts += [(limb(-broad, 1.4, -broad - stride * 0.6, 0.82, 0.05), top * 0.75), (np.array(torso), top),
+              (limb(broad, 1.4, broad + stride * 0.6, 0.82, 0.05), top * 0.8),
+              (RING * 0.12 + (0, 1.63), hair), (RING * (0.095, 0.11) + (rng.choice((-0.03, 0, 0.03)), 1.6), skin)]  # fmt: skip
+    if rng.random() < 0.3:  # a bag
+        parts.append(
+            (limb(broad + 0.05, 1.05, broad + 0.06, 0.72, 0.11), CLOTHES[rng.integers(len(CLOTHES))])
+        )
+    if rain and rng.random() < 0.6:
+        canopy = np.array([(-0.6, 1.85), (-0.35, 2.1), (0, 2.2), (0.35, 2.1), (0.6, 1.85)])
+        parts.append((canopy, CLOTHES[rng.integers(len(CLOTHES))]))
+    flat = np.concatenate([p for p, _ in parts]) * size
+    points = np.column_stack([s + flat[:, 0] * max(1, z / 40), flat[:, 1], np.full(len(flat), z)])
+    stage.put(points, np.stack([c for _, c in parts]), Label.PEDESTRIAN, z, [len(p) for p, _ in parts])
+    stage.contact.append(disc(s, 0, 0, 0.32)[:, :2] @ np.array([(1, 0, 0), (0, 0, 0.6)]) + (0, 0, z))
+
+
+def box(stage, s, z, wide, deep, low, high, colour, label=Label.OTHER):
+    """A box whose front is at z, with the side that the camera sees and a lighter top."""
+    a, b, back = s - wide / 2, s + wide / 2, z + deep
+    for x, points in ((a, upright(a, back, a, z, low, high)), (b, upright(b, z, b, back, low, high))):
+        stage.put(points, colour * 0.8, label, z, None, Material.FLAT, True)
+    lid = np.array([(a, high, z), (b, high, z), (b, high, back), (a, high, back)])
+    stage.put(lid, colour * 1.2, label, z, casts=False)
+    stage.put(upright(a, z, b, z, low, high), colour, label, z)
+
+
+def clutter(stage, rng, s, z, side):
+    """Street furniture of the class Other: bins, benches, cabinets, shelters, columns, hydrants, crates."""
+    colour = rgb((70, 84, 76), (96, 98, 100), (52, 74, 96), (150, 146, 136), (128, 92, 60))[rng.integers(5)]
+    kind = rng.integers(7)
+    if kind == 0:  # litter bin
+        box(stage, s, z, 0.5, 0.5, 0, 0.95, colour)
+        box(stage, s, z, 0.54, 0.54, 0.95, 1.08, DARK)
+    elif kind == 1:  # bench
+        for y, h in ((0.38, 0.48), (0.62, 0.74), (0.8, 0.9)):
+            box(stage, s, z, 0.4 if y < 0.5 else 0.06, 1.8, y, h, rgb(126, 90, 58))
+        box(stage, s, z, 0.35, 0.08, 0, 0.4, DARK)
+        box(stage, s, z + 1.7, 0.35, 0.08, 0, 0.4, DARK)
+    elif kind == 2:  # switch cabinet
+        box(stage, s + side * 0.4, z, 0.6, 1.3, 0, 1.35, rgb(140, 144, 140))
+    elif kind == 3 and z > 9:  # shelter
+        glass = rgb(150, 170, 176)
+        stage.put(upright(s + side * 0.8, z, s + side * 0.8, z + 3.6, 0.2, 2.3), glass, Label.OTHER, z + 3.6)
+        stage.put(
+            upright(s - side * 0.5, z + 3.5, s + side * 0.8, z + 3.5, 0.2, 2.3),
+            SIGN_BLUE,
+            Label.OTHER,
+            z + 3.5,
+        )
+        box(stage, s + side * 0.1, z, 1.7, 3.7, 2.3, 2.5, colour * 0.6)
+    elif kind == 4:  # advertising column
+        box(stage, s, z, 1.1, 1.1, 0, 2.6, rgb(196, 186, 166))
+        poster = CLOTHES[rng.integers(len(CLOTHES))]
+        stage.put(upright(s - 0.45, z, s + 0.45, z, 1.0, 2.2), poster, Label.OTHER, z, casts=False)
+        box(stage, s, z, 1.25, 1.25, 2.6, 2.85, DARK * 2)
+    elif kind == 5:  # hydrant and bollards
+        for k in range(4):
+            stage.put(
+                upright(s - 0.09, z + 1.6 * k, s + 0.09, z + 1.6 * k, 0, 0.95),
+                colour,
+                Label.OTHER,
+                z + 1.6 * k,
+            )
+    else:  # crates or refuse sacks
+        for k in range(3):
+            box(
+                stage,
+                s + rng.uniform(-0.3, 0.3),
+                z + 0.7 * k,
+                0.6,
+                0.5,
+                0,
+                rng.uniform(0.4, 0.9),
+                colour * rng.uniform(0.6, 1.3),
+            )

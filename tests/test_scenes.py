@@ -1,0 +1,147 @@
+"""The embedded street world: reproducible, split without overlap, labelled exactly, and with rare thin classes."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from lib.classes import SCENES
+from lib.scenes import SPLITS, draw_scene
+
+SIZE = (96, 128)
+INDEX = {name: index for index, name in enumerate(SCENES.names)}
+
+
+def digest(*scene, **options) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in draw_scene(*scene, **options))).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def targets() -> np.ndarray:
+    return np.stack([draw_scene("train", index, SIZE)[1] for index in range(60)])
+
+
+@pytest.fixture(scope="module")
+def counts(targets) -> np.ndarray:
+    """(scenes, classes) pixels."""
+    return np.stack([np.bincount(target.ravel(), minlength=len(SCENES)) for target in targets])
+
+
+def test_a_scene_is_an_image_and_a_target():
+    image, target = draw_scene("val", 3, (60, 100))
+    assert image.shape == (60, 100, 3) and target.shape == (60, 100)
+    assert image.dtype == target.dtype == np.uint8
+    assert image.std() > 10  # a picture, not a plain field
+
+
+def test_the_same_scene_twice_is_the_same_bytes():
+    assert digest("train", 0, SIZE) == digest("train", 0, SIZE)
+    assert digest("test", 7, (40, 48), seed=5) == digest("test", 7, (40, 48), seed=5)
+
+
+def test_drawing_other_scenes_between_changes_nothing():
+    before = digest("train", 1, SIZE)
+    draw_scene("val", 9, (33, 47))
+    np.random.seed(0)
+    assert digest("train", 1, SIZE) == before
+
+
+def test_split_index_and_seed_each_change_the_scene():
+    assert (
+        len(
+            {
+                digest("train", 0, SIZE),
+                digest("val", 0, SIZE),
+                digest("train", 1, SIZE),
+                digest("train", 0, SIZE, seed=1),
+            }
+        )
+        == 4
+    )
+
+
+def test_no_two_scenes_of_any_splits_are_equal():
+    targets = {draw_scene(split, index, (48, 64))[1].tobytes() for split in SPLITS for index in range(24)}
+    assert len(targets) == 3 * 24
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_the_same_street_at_any_resolution(index):
+    small, large = (draw_scene("train", index, size)[1] for size in ((96, 128), (192, 256)))
+    pairs = np.stack([large[i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    assert (pairs[0] == small).mean() > 0.87
+    assert (pairs == small).any(0).mean() > 0.95
+    image, bigger = (draw_scene("train", index, size)[0].astype(float) for size in ((96, 128), (192, 256)))
+    assert np.abs(bigger.reshape(96, 2, 128, 2, 3).mean((1, 3)) - image).mean() < 16
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 40), (50, 17), (17, 17), (1, 1), (30, 200)])
+def test_any_size_is_drawn(size):
+    for index in range(4):
+        image, target = draw_scene("test", index, size)
+        assert image.shape == (*size, 3) and target.shape == size and target.max() < len(SCENES)
+
+
+def test_every_class_is_common_and_none_is_unknown(counts):
+    share = dict(zip(SCENES.names, (counts > 5).mean(0)))
+    assert counts.shape[1] == len(SCENES) == 13
+    for name in (
+        "Unlabeled",
+        "Building",
+        "Pole",
+        "Roadline",
+        "Road",
+        "Sidewalk",
+        "Vegetation",
+        "Car",
+        "Traffic sign",
+    ):
+        assert share[name] > 0.9, name
+    for name in ("Fence", "Other", "Pedestrian", "Wall"):
+        assert share[name] > 0.5, name
+
+
+def test_the_classes_are_as_skewed_as_in_a_street(counts):
+    share = dict(zip(SCENES.names, counts.sum(0) / counts.sum()))
+    assert share["Pole"] + share["Traffic sign"] + share["Pedestrian"] < 0.05
+    assert min(share.values()) > 0.002
+    assert share["Road"] + share["Building"] + share["Unlabeled"] + share["Vegetation"] > 0.7
+    assert 0.02 < share["Car"] < 0.15
+
+
+def test_poles_are_thin(targets):
+    """Horizontal runs of Pole: some one pixel wide, most at most three, hardly any above four (arms lie across)."""
+    widths = []
+    for target in targets:
+        pole = np.pad(target == INDEX["Pole"], ((0, 0), (1, 1))).astype(np.int8)
+        edges = np.diff(pole, axis=1)
+        widths.append(np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1])
+    widths = np.concatenate(widths)
+    assert (widths == 1).mean() > 0.2
+    assert np.median(widths) <= 2
+    assert (widths <= 4).mean() > 0.9
+
+
+def test_the_sky_is_above_the_road(targets):
+    rows = np.arange(SIZE[0])[:, None]
+    for target in targets:
+        sky, road = target == INDEX["Unlabeled"], target == INDEX["Road"]
+        assert (sky * rows).sum() / max(sky.sum(), 1) < (road * rows).sum() / road.sum()
+        assert not sky[-1].any() and road[-1].any()
+
+
+def test_the_label_is_what_the_colour_shows():
+    """In daylight, paint is lighter than the road around it, and foliage greener or warmer than the sky."""
+    lighter = []
+    for index in range(24):
+        image, target = draw_scene("train", index, SIZE)
+        value = image.mean(2)
+        line, road = value[target == INDEX["Roadline"]], value[target == INDEX["Road"]]
+        lighter.append(line.mean() - road.mean())
+    assert np.mean(np.array(lighter) > 10) > 0.8
+
+
+@pytest.mark.parametrize("arguments", [("training", 0, SIZE), ("train", -1, SIZE), ("train", 0, (0, 32))])
+def test_bad_requests_are_refused_in_words(arguments):
+    with pytest.raises(ValueError, match="expected"):
+        draw_scene(*arguments)
