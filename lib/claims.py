@@ -23,17 +23,17 @@ import pandas as pd
 from lib.metrics import area_under_curve, epochs_to_reach, final_value, mean_iou, nan_mean, seconds_to_reach
 from lib.models import TITLES
 from lib.runs import Run
+from lib.structure import SIZES, boundary_f1, ratio
+
 from lib.statistics import (  # isort: skip  # noqa: F401
     Estimate, Incomplete, Measure, NotMeasured, Unit, epochs, estimate_text, holm, interval_text, nats, p_text, percent,
     points, seconds, versus,
 )
-from lib.structure import SIZES, boundary_f1, ratio
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 ONE_SEED, NOT_MEASURED = "inconclusive (one seed)", "not measured"
-ALPHA = 0.05
+ALPHA, BAND, TOLERANCE, SMALL = 0.05, 5, 3, 2  # level, px around an outline, px between contours, bins of `SIZES`
 SCORE, LOSS, MUCH, SHARE = 0.01, 0.05, 0.2, 0.05  # margins: a score, a loss, "much" faster, a share missed
-BAND, TOLERANCE, SMALL = 5, 3, 2  # px around an outline, px between contours, bins of `SIZES`
 
 
 def title(variant: str) -> str:
@@ -94,7 +94,7 @@ class Finding:
         """Both levels, the difference with its interval, and p, raw and adjusted; or what is missing."""
         measure, estimate = self.comparison.measure, self.estimate
         if estimate is None:
-            return f"{measure.name} {self.verdict} ({self.missing})"
+            return f"{measure.name} {NOT_MEASURED} ({self.missing})"
         own, other = self.levels
         text = f"{measure.name} {measure.level.number(own)} against {measure.level(other)}, "
         text += versus(estimate.value, title(self.comparison.reference), measure.unit)
@@ -181,7 +181,7 @@ GEOMETRY = BOUNDARY, *_ = (
             score=lambda counts: nan_mean(boundary_f1(counts, TOLERANCE))),
 )
 MISSED = (
-    Measure(f"share missed altogether of components under {SIZES[SMALL - 1]} px", partial(_missed, signs=False), score=ratio),
+    Measure(f"share missed altogether under {SIZES[SMALL - 1]} px in size", partial(_missed, signs=False), score=ratio),
     Measure("share missed altogether of signs", partial(_missed, signs=True), score=ratio),
 )
 

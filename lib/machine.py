@@ -29,7 +29,8 @@ class Machine:
     def name(self) -> str:
         if self.device.type == "cuda":
             return torch.cuda.get_device_name()
-        return f"CPU, {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()})"
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' * (threads > 1)} ({torch.backends.cpu.get_cpu_capability()})"
 
     @property
     def precision(self) -> str:

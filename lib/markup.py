@@ -21,6 +21,7 @@ from pybtex.plugin import find_plugin
 
 KINDS = {"fig": "Figure", "tbl": "Table", "sec": "Section", "eq": "Equation"}
 MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
+NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
 CITATION = re.compile(r"\[(@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]")
 REFERENCE = re.compile(r"@((?:fig|tbl|sec|eq)-[\w-]*\w)")
 HEADING_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
@@ -108,7 +109,7 @@ class Maths:
         try:
             converted = LatexToMathML(fancy_error=False).convert_all(self.snippets)
         except LatexError as error:
-            number = re.match(r"input(\d+):\d+: (.*)", str(error), re.S)
+            number = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL)
             index = int(number[1])
             raise MarkupError(f"{self.places[index]}: formula {self.snippets[index][0]!r}: {number[2]}") from error
         for mathml, place in zip(converted, self.places):
@@ -158,18 +159,19 @@ class Markup:
     anchors: Anchors = field(default_factory=Anchors)
     maths: Maths = field(default_factory=Maths)
     headings: list[Heading] = field(default_factory=list)
-    sections: list[int] = field(default_factory=lambda: [0, 0])
+    sections: list[int] = field(default_factory=lambda: [-1, 0])  # chapter 0 is notebook 0
 
     def __post_init__(self):
         parser = MarkdownIt("commonmark", {"html": False, "typographer": True}).enable(["table", "replacements"])
         parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, double_inline=True).use(amsmath_plugin)
         parser.inline.ruler.before("link", "citation", _rule("citation", CITATION))
         parser.inline.ruler.before("link", "reference", _rule("reference", REFERENCE))
-        for name in ("math_inline", "math_inline_double", "math_block", "amsmath", "citation", "reference", "image"):
-            parser.renderer.rules[name] = getattr(self, f"_{name.removesuffix('_double')}")
-        parser.renderer.rules["math_inline_double"] = parser.renderer.rules["amsmath"] = self._math_block
-        parser.renderer.rules["table_open"] = lambda *_: '<div class="scroll" tabindex="0"><table>'
-        parser.renderer.rules["table_close"] = lambda *_: "</table></div>"
+        parser.renderer.rules |= {
+            "math_inline": self._math_inline, "math_block": self._math_block, "math_inline_double": self._math_block,
+            "amsmath": self._math_block, "citation": self._citation, "reference": self._reference,
+            "image": self._image, "text": _text,
+            "table_open": lambda *_: '<div class="scroll"><table>', "table_close": lambda *_: "</table></div>",
+        }
         self.parser = parser
 
     def prose(self, text: str, place: Place, numbered: bool = True) -> str:
@@ -210,7 +212,7 @@ class Markup:
     def _count(self, level: int) -> str:
         if level > 2:
             return ""
-        self.sections[:] = [self.sections[0] + 1, 0] if level == 1 else [self.sections[0], self.sections[1] + 1]
+        self.sections = [self.sections[0] + 1, 0] if level == 1 else [self.sections[0], self.sections[1] + 1]
         return ".".join(map(str, self.sections[:level]))
 
     def _math_inline(self, tokens, index, options, environment) -> str:
@@ -218,9 +220,7 @@ class Markup:
 
     def _math_block(self, tokens, index, options, environment) -> str:
         formula = self.maths.mark(tokens[index].content, True, environment["place"])
-        return f'<div class="equation" tabindex="0">{formula}</div>\n'
-
-    _amsmath = _math_block
+        return f'<div class="equation">{formula}</div>\n'
 
     def _citation(self, tokens, index, options, environment) -> str:
         keys = [key.strip().lstrip("@") for key in tokens[index].content.split(";")]
@@ -232,6 +232,10 @@ class Markup:
     def _image(self, tokens, index, options, environment) -> str:
         raise MarkupError(f"{environment['place']}: image {escape(str(tokens[index].attrs['src']))}: a picture in "
                           "Markdown is not embedded; show it from a code cell")
+
+
+def _text(tokens: list[Token], index: int, *_) -> str:
+    return NAME.sub(r'<span class="nowrap">\g<0></span>', escape(tokens[index].content, quote=False))
 
 
 def _rule(name: str, pattern: re.Pattern):

@@ -8,9 +8,9 @@ Text in tables may come from class and file names: only the tags and attributes 
 import base64
 import io
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html import escape
+from xml.etree import ElementTree
 
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
@@ -19,23 +19,25 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
 INK = re.compile(r"text_|line2d_|matplotlib\.axis_|LineCollection_")  # matplotlib's groups of ink
 COLOR = re.compile(r"(fill|stroke): ?#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
-PAPER = ("image", "QuadMesh")
 
-TAGS = set("table thead tbody tfoot tr th td caption colgroup col b strong i em sup sub small br code span a".split())
+TAGS = {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption", "colgroup", "col", "b", "strong", "i", "em",
+        "sup", "sub", "small", "br", "code", "span", "a"}
 ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "title"}
-NUMBER = re.compile(r"[−+±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zA-Zµ]{1,3})?(\s*(±|\[|\().*)?|–|—|-|nan", re.I)
+NUMBER = re.compile(r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
+                    re.IGNORECASE)
 MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
 
 
-def chart(svg: str, identity: str, alt: str) -> tuple[str, float, bool]:
-    """Inline SVG, its width in CSS pixels, and whether it needs light paper; ids begin with that of the figure."""
+def chart(svg: str, identity: str, alt: str) -> tuple[str, bool]:
+    """Inline SVG, and whether it needs light paper; ids begin with that of the figure."""
     root = ElementTree.fromstring(svg)
     paper = any(_name(e) == "image" or e.get("id", "").startswith("QuadMesh") for e in root.iter())
     for parent in list(root.iter()):
         for child in list(parent):
             if _name(child) in ("metadata", "script", "foreignObject"):
                 parent.remove(child)
-    _theme(root, ink=False, paper=paper)
+    if not paper:
+        _theme(root, ink=False)
     for element in root.iter():
         for key, value in list(element.attrib.items()):
             name = key.split("}")[-1]
@@ -52,9 +54,9 @@ def chart(svg: str, identity: str, alt: str) -> tuple[str, float, bool]:
             element.text = f"#{escape(identity)}-svg{{{re.sub('<', '', element.text or '')}}}"
     width, height = (_pixels(root.get(side, "0")) for side in ("width", "height"))
     root.attrib |= {"id": f"{identity}-svg", "role": "img", "aria-label": alt, "class": "chart",
-                    "width": f"{width:g}", "height": f"{height:g}"}
+                    "width": f"{width:g}", "height": f"{height:g}", "style": f"--width:{width:g}px"}
     text = ElementTree.tostring(root, encoding="unicode")
-    return re.sub(r">\s+<", "><", text), width, paper
+    return re.sub(r">\s+<", "><", text), paper
 
 
 def _name(element: ElementTree.Element) -> str:
@@ -66,10 +68,8 @@ def _pixels(length: str) -> float:
     return round(float(number) * {"pt": 96 / 72, "in": 96, "cm": 96 / 2.54}.get(unit, 1), 1)
 
 
-def _theme(element: ElementTree.Element, ink: bool, paper: bool) -> None:
+def _theme(element: ElementTree.Element, ink: bool) -> None:
     """Colours of ink -> colours that follow the theme, through the whole tree."""
-    if paper:
-        return
     starts = not ink and INK.match(element.get("id", ""))
     ink = ink or bool(starts)
     style = element.get("style", "")
@@ -80,7 +80,7 @@ def _theme(element: ElementTree.Element, ink: bool, paper: bool) -> None:
     if style:
         element.set("style", style)
     for child in element:
-        _theme(child, ink, paper)
+        _theme(child, ink)
 
 
 def _color(code: str, ink: bool) -> str:
@@ -94,12 +94,11 @@ def _color(code: str, ink: bool) -> str:
     return {0: "var(--paper)", 100: "var(--ink)"}.get(share, f"color-mix(in srgb,var(--ink) {share}%,var(--paper))")
 
 
-def picture(data: str, kind: str, alt: str) -> tuple[str, float]:
-    """An <img> of base64 data with its size, and its width in pixels."""
+def picture(data: str, kind: str, alt: str) -> str:
+    """An <img> of base64 data, with its size so that the page does not jump."""
     data = "".join(data.split())
     width, height = Image.open(io.BytesIO(base64.b64decode(data))).size
-    return (f'<img src="data:{kind};base64,{data}" alt="{escape(alt)}" width="{width}" height="{height}" '
-            'decoding="async">', width)
+    return f'<img src="data:{kind};base64,{data}" alt="{escape(alt)}" width="{width}" height="{height}" decoding="async">'
 
 
 def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
@@ -107,7 +106,7 @@ def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
     if own := re.search(r'id="(T_[^"]*?)"', html):  # two notebooks may show tables of one name
         html = re.sub(rf"\b{re.escape(own[1])}(?=[_\"\s,{{])", f"{identity}-table", html)
     soup = BeautifulSoup(html, "html.parser")
-    styles = "".join(s.text for s in soup.find_all("style") if not re.search(r"[<@\\]|url|expression", s.text, re.I))
+    styles = "".join(each.text for each in soup.find_all("style") if not re.search(r"[<@\\]|url", each.text.lower()))
     for tag in soup.find_all(["style", "script", "iframe", "object", "template"]):
         tag.decompose()
     for tag in soup.find_all(True):
@@ -123,16 +122,17 @@ def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
 
 def _harmless(key: str, value: str | list) -> bool:
     text = str(value).lower()
-    return text.startswith(("#", "https://")) if key == "href" else not (key == "style" and "url" in text)
+    if key == "href":
+        return text.startswith(("#", "https://"))
+    return key != "style" or not ("url" in text or "text-align" in text)  # how columns align is decided below
 
 
 def _set(table: Tag) -> None:
     """One header row where the index has a name of its own, scopes, and classes for columns of numbers."""
     table.attrs.pop("border", None)
     heads, rows = table.select("thead tr"), table.select("tbody tr")
-    if len(heads) == 2 and not any(c.get_text(strip=True) for c in heads[1].find_all(["th", "td"])[1:]) \
-            and not heads[0].find(["th", "td"]).get_text(strip=True):
-        heads[0].find(["th", "td"]).replace_with(heads[1].find(["th", "td"]).extract())
+    if len(heads) == 2 and not any(cell.get_text(strip=True) for cell in [_cells(heads[0])[0], *_cells(heads[1])[1:]]):
+        _cells(heads[0])[0].replace_with(_cells(heads[1])[0].extract())
         heads.pop().decompose()
     for row in [*heads, *rows]:
         for cell in row.find_all("th"):
@@ -140,12 +140,16 @@ def _set(table: Tag) -> None:
                 cell.name = "td"
             else:
                 cell["scope"] = "col" if row in heads else "row"
-    if not rows:
-        return
-    for column in range(1, len(rows[-1].find_all(["td", "th"])) + 1):  # from the right: headers of rows may span
-        cells = [cells[-column] for row in rows if len(cells := row.find_all(["td", "th"])) >= column]
-        values = [text for cell in cells if cell.name == "td" and (text := cell.get_text(strip=True))]
-        if values and sum(bool(NUMBER.fullmatch(text)) for text in values) > len(values) / 2:
-            above = [cells[-column] for row in heads[-1:] if len(cells := row.find_all(["td", "th"])) >= column]
-            for cell in above + cells:
+    for column in range(1, 1 + max((len(_cells(row)) for row in rows), default=0)):
+        below, above = ([cells[-column] for row in part if len(cells := _cells(row)) >= column]  # from the right, since
+                        for part in (rows, heads[-1:]))  # a header of several rows stands at the left of the first only
+        texts = [text for cell in below if cell.name == "td" and (text := cell.get_text(strip=True))]
+        if texts and sum(bool(NUMBER.fullmatch(text)) for text in texts) > len(texts) / 2:
+            for cell in above + below:
                 cell["class"] = [*cell.get("class", []), "number"]
+            for text in (text for cell in below for text in cell.find_all(string=re.compile(r"^\s*-\d"))):
+                text.replace_with(text.replace("-", "−", 1))
+
+
+def _cells(row: Tag) -> list[Tag]:
+    return row.find_all(["th", "td"])

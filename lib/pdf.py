@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import websocket
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import BooleanObject, DictionaryObject, NameObject
+from pypdf.generic import BooleanObject, DictionaryObject, NameObject, TextStringObject
 
 from lib.execute import ReportError
 
@@ -30,6 +32,7 @@ FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-
          "--remote-allow-origins=*", "--font-render-hinting=none")
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
     link.dataset.page = PAGES[decodeURIComponent(link.hash.slice(1))] ?? "";"""
+HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => h.textContent.replace(/\\s+/g, ' ').trim())"
 
 
 def find_browser() -> Path | None:
@@ -72,7 +75,7 @@ class Browser:
     def __init__(self, path: Path, timeout: float = 120):
         self.path, self.timeout, self.sent, self.events = path, timeout, 0, []
 
-    def __enter__(self) -> "Browser":
+    def __enter__(self) -> Self:
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # root cannot use the sandbox
         self.process = subprocess.Popen(
@@ -152,7 +155,7 @@ def print_pdf(page: Path) -> bytes:
     with Browser(find_browser() or install_browser()) as browser:
         browser.open(page)
         browser.run(NUMBER_CONTENTS.replace("PAGES", json.dumps(_pages(browser.pdf()))))
-        return _tidy(browser.pdf())
+        return _tidy(browser.pdf(), browser.run(HEADINGS))
 
 
 def _pages(pdf: bytes) -> dict[str, int]:
@@ -162,15 +165,28 @@ def _pages(pdf: bytes) -> dict[str, int]:
             for name, place in reader.named_destinations.items()}
 
 
-def _tidy(pdf: bytes) -> bytes:
-    """Without times, smaller, and set to show its title and outline; tags, outline and links stay."""
-    writer = PdfWriter(clone_from=io.BytesIO(pdf))
-    title = writer.metadata.title
+def _tidy(pdf: bytes, headings: list[str]) -> bytes:
+    """Without times, and set to show its title and outline; the browser repeats words of headings in the outline."""
+    reader = PdfReader(io.BytesIO(pdf))
+    writer = PdfWriter(clone_from=reader)
+    title, writer.pdf_header = reader.metadata.title, reader.pdf_header
     writer.metadata = None
     writer.add_metadata({"/Title": title or "", "/Producer": "Chromium"})
     writer.root_object[NameObject("/ViewerPreferences")] = DictionaryObject(
         {NameObject("/DisplayDocTitle"): BooleanObject(True)})
     writer.page_mode = "/UseOutlines"
+    entries = list(_entries(writer.root_object["/Outlines"]))
+    for entry, heading in zip(entries, headings if len(entries) == len(headings) else []):
+        entry[NameObject("/Title")] = TextStringObject(heading)
     buffer = io.BytesIO()
     writer.write(buffer)
     return buffer.getvalue()
+
+
+def _entries(parent: DictionaryObject) -> Iterator[DictionaryObject]:
+    """An outline's entries in the order of the document."""
+    entry = parent.get("/First")
+    while entry:
+        yield (entry := entry.get_object())
+        yield from _entries(entry)
+        entry = entry.get("/Next")

@@ -24,16 +24,17 @@ from lib.markup import Bibliography, Markup, MarkupError, Place
 
 HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
 IMAGES = ("image/webp", "image/avif", "image/jpeg", "image/png")
-WIDE = 700  # CSS pixels: what is wider than the text may stand out from it
 FONTS = {  # family, weight, style, unicode-range of each file
     "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
     "source-serif-4-latin-400-italic": ("Source Serif", 400, "italic", None),
     "source-serif-4-latin-600-normal": ("Source Serif", 600, "normal", None),
     "source-serif-4-greek-400-normal": ("Source Serif", 400, "normal", "U+370-3FF"),
+    "source-serif-4-greek-600-normal": ("Source Serif", 600, "normal", "U+370-3FF"),
     "inter-latin-400-normal": ("Inter", 400, "normal", None),
     "inter-latin-400-italic": ("Inter", 400, "italic", None),
     "inter-latin-600-normal": ("Inter", 600, "normal", None),
     "inter-greek-400-normal": ("Inter", 400, "normal", "U+370-3FF"),
+    "inter-greek-600-normal": ("Inter", 600, "normal", "U+370-3FF"),
     "jetbrains-mono-latin-400-normal": ("JetBrains Mono", 400, "normal", None),
     "latinmodern-math": ("Latin Modern Math", 400, "normal", None),
 }
@@ -85,10 +86,11 @@ class Chapter:
         if "label" in report:
             return self._figure(data, report, place)
         if "image/svg+xml" in data or any(kind in data for kind in IMAGES):
-            return f'<figure class="fig">{self._visual(data, report, self.markup.anchors.new_id("fig"), place)[0]}</figure>'
+            body, kind = self._visual(data, report, self.markup.anchors.new_id("fig"), place)
+            return f'<figure class="fig{kind}">{body}</figure>'
         if "text/html" in data:
             table = media.table(data["text/html"], self.markup.anchors.new_id("tbl"), lambda t: self._inline(t, place))
-            return f'<div class="scroll" tabindex="0">{table}</div>'
+            return f'<div class="scroll">{table}</div>'
         if "text/markdown" in data:
             return self.markup.prose(data["text/markdown"], place, numbered)
         return _printed(data.get("text/plain", ""))
@@ -100,11 +102,11 @@ class Chapter:
         caption = f'<figcaption id="{identity}-caption"><b>{name}.</b> {caption}</figcaption>'
         if name.startswith("Figure"):
             body, kind = self._visual(data, report, identity, place)
-            return f'<figure id="{identity}" class="fig {kind}">{body}{caption}</figure>'
+            return f'<figure id="{identity}" class="fig{kind}">{body}{caption}</figure>'
         if "text/html" not in data:
             raise MarkupError(f"{place}: {report['label']}: a table needs text/html, got {', '.join(data)}")
         table = media.table(data["text/html"], identity, lambda text: self._inline(text, place))
-        return (f'<figure id="{identity}" class="tbl">{caption}<div class="scroll" role="region" tabindex="0" '
+        return (f'<figure id="{identity}" class="tbl">{caption}<div class="scroll" role="region" '
                 f'aria-labelledby="{identity}-caption">{table}</div></figure>')
 
     def _visual(self, data: dict, report: dict, identity: str, place: Place) -> tuple[str, str]:
@@ -113,13 +115,12 @@ class Chapter:
         if not alt:
             raise MarkupError(f"{place}: {report.get('label', 'a figure')} has no alternative text; give it an alt")
         if "image/svg+xml" in data:
-            body, width, paper = media.chart(data["image/svg+xml"], identity, alt)
+            body, paper = media.chart(data["image/svg+xml"], identity, alt)
         elif kind := next((kind for kind in IMAGES if kind in data), None):
-            (body, width), paper = media.picture(data[kind], kind, alt), True
+            body, paper = media.picture(data[kind], kind, alt), True
         else:
             raise MarkupError(f"{place}: {report.get('label')}: expected an SVG or a picture, got {', '.join(data)}")
-        return f'<div class="visual">{body}</div>', " ".join(
-            ["wide"] * (width > WIDE) + ["paper"] * (paper or bool(report.get("paper"))))
+        return f'<div class="visual">{body}</div>', " paper" if paper or report.get("paper") else ""
 
     def _inline(self, text: str, place: Place) -> str:
         return self.markup.inline(text, place)
@@ -133,12 +134,12 @@ def _code(source: str, printed: str) -> str:
     if not source.strip() and not printed:
         return ""
     code = highlight(source.strip("\n"), PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
-    return (f'<details class="code"><summary>Code</summary><pre tabindex="0"><code>{code}</code></pre>'
+    return (f'<details class="code"><summary>Code</summary><pre><code>{code}</code></pre>'
             f"{_printed(printed)}</details>")
 
 
 def _printed(text: str) -> str:
-    return f'<pre class="printed" tabindex="0">{escape(text)}</pre>' if text else ""
+    return f'<pre class="printed">{escape(text)}</pre>' if text else ""
 
 
 def provenance(out: Path, profile: str) -> list[tuple[str, str]]:

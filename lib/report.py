@@ -9,7 +9,6 @@ import argparse
 import fcntl
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

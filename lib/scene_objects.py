@@ -1,13 +1,14 @@
 """The painters of single objects for `lib.scenes`: each puts polygons on a stage.
 
-Street coordinates, in metres: s to the right of the centre line, y up from the ground, z ahead of the camera. The
-street is straight in them; the camera bends it. A polygon carries one class, one linear RGB albedo and one material;
-whatever is finer than a polygon (windows, bricks, leaves) is a texture that `lib.scenes` computes per pixel. People,
-plants and posts are flat figures facing the camera, cars and houses are solids seen from where the camera stands.
+Street coordinates, in metres: s to the right of the centre line, y up from the ground, z ahead of the camera. A polygon
+carries one class, one linear RGB albedo and one material; whatever is finer (windows, bricks, leaves) is a texture that
+`lib.scenes` computes per sample. People, plants and posts are flat figures that face the camera; cars and houses are
+solids, seen from where the camera stands.
 """
 
 from enum import IntEnum
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -37,38 +38,18 @@ SIGN_RED, SIGN_BLUE, SIGN_YELLOW, SIGN_GREEN, _ = SIGNS
 class Stage:
     """Polygons waiting to be drawn: points (P, 3), points per polygon (N,), and one row of attributes each."""
 
-    COLUMNS = ("colour", "label", "material", "order", "solid", "casts", "texture")
-
     def __init__(self):
         self.points, self.sizes, self.rows, self.contact = [], [], [], []
 
-    def put(
-        self,
-        points,
-        colour,
-        label,
-        order,
-        sizes=None,
-        material=Material.FLAT,
-        solid=False,
-        casts=True,
-        texture=(),
-    ):
+    def put(self, points, colour, label, order, sizes=None, material=0, solid=False, casts=True, texture=()):
         """Add polygons. Those with a larger order (metres away) are drawn first, equal ones as they come.
 
-        A solid's polygon is drawn only where its outside faces the camera. Colour, label and material are one for
-        all polygons or one for each.
+        A solid's polygon is drawn only where its outside faces the camera. Every argument but the points and sizes is
+        one for all polygons or one for each. A row is colour (3), label, material, order, solid, casts, texture (8).
         """
         sizes = [len(points)] if sizes is None else sizes
         row = np.zeros((len(sizes), 16), np.float32)
-        row[:, :3], row[:, 3], row[:, 4], row[:, 5], row[:, 6], row[:, 7] = (
-            colour,
-            label,
-            material,
-            order,
-            solid,
-            casts,
-        )
+        row[:, :3], row[:, 3], row[:, 4], row[:, 5], row[:, 6], row[:, 7] = colour, label, material, order, solid, casts
         row[:, 8 : 8 + len(texture)] = texture
         self.points.append(points)
         self.sizes.extend(sizes)
@@ -81,9 +62,7 @@ def upright(s0, z0, s1, z1, y0, y1) -> np.ndarray:
 
 
 def disc(s, y, z, radius, stretch=1.0, corners=RING) -> np.ndarray:
-    return np.column_stack(
-        [s + radius * corners[:, 0], y + radius * stretch * corners[:, 1], np.full(len(corners), z)]
-    )
+    return np.column_stack([s + radius * corners[:, 0], y + radius * stretch * corners[:, 1], np.full(len(corners), z)])
 
 
 def building(stage, rng, side, z0, z1, s, height, colour, look):
@@ -95,55 +74,27 @@ def building(stage, rng, side, z0, z1, s, height, colour, look):
     if height < 14 and rng.random() < look["gables"]:
         ridge, mid = height + rng.uniform(2, 3.6), (s + back) / 2
         tiles = rgb((126, 70, 52), (86, 80, 80), (104, 62, 50))[rng.integers(3)]
-        roof = np.array(
-            [
-                (s - side * 0.3, height, near),
-                (mid, ridge, near),
-                (mid, ridge, z1),
-                (s - side * 0.3, height, z1),
-            ]
-        )
+        eaves = s - side * 0.3
+        roof = np.array([(eaves, height, near), (mid, ridge, near), (mid, ridge, z1), (eaves, height, z1)])
         gable = np.array([(s, height, near), (mid, ridge, near), (back, height, near)])
         chimney = rng.uniform(near, z1)
-        stage.put(
-            upright(mid - 0.4, chimney, mid + 0.4, chimney, height, ridge + 1.1),
-            tiles * 0.7,
-            Label.BUILDING,
-            z1,
-        )
+        stage.put(upright(mid - 0.4, chimney, mid + 0.4, chimney, height, ridge + 1.1), tiles * 0.7, Label.BUILDING, z1)
         stage.put(roof, tiles, Label.BUILDING, z1, casts=False)
         stage.put(gable, colour * 0.9, Label.BUILDING, z1, casts=False)
     else:
-        stage.put(upright(s - side * 0.35, near, s - side * 0.35, z1, height - 0.1, height + 0.5), colour * 0.6,
+        stage.put(upright(s, near, s, z1, height, height + 0.4), colour * 0.6,
                   Label.BUILDING, z1 + 0.01, casts=False)  # fmt: skip
     stage.put(upright(s, near, back, near, 0, height), colour * 0.92, Label.BUILDING, z1, None, Material.FACADE, False,
               False, (*texture[:3], 0, *texture[4:]))  # fmt: skip
-    stage.put(
-        upright(s, near, s, z1, 0, height),
-        colour,
-        Label.BUILDING,
-        z1,
-        None,
-        Material.FACADE,
-        False,
-        False,
-        texture,
-    )
+    front = upright(s, near, s, z1, 0, height)
+    stage.put(front, colour, Label.BUILDING, z1, None, Material.FACADE, False, False, texture)
     if texture[3] and z0 > 4:
-        awning = np.array(
-            [(s, 3.0, z0 + 1), (s - side * 1.3, 2.5, z0 + 1), (s - side * 1.3, 2.5, z1 - 1), (s, 3.0, z1 - 1)]
-        )
+        out = s - side * 1.3
+        awning = np.array([(s, 3.0, z0 + 1), (out, 2.5, z0 + 1), (out, 2.5, z1 - 1), (s, 3.0, z1 - 1)])
         cloth = CLOTHES[rng.integers(len(CLOTHES))]
         stage.put(awning, cloth, Label.BUILDING, z1 - 0.1)
-        stage.put(
-            upright(s - side * 1.3, z0 + 1, s - side * 1.3, z1 - 1, 2.25, 2.5),
-            cloth * 0.8,
-            Label.BUILDING,
-            z1 - 0.1,
-        )
-        blade = (SIGN_RED, SIGN_BLUE, SIGN_YELLOW, WHITE, SIGN_GREEN)[
-            rng.integers(5)
-        ]  # a shop's board, not a road sign
+        stage.put(upright(out, z0 + 1, out, z1 - 1, 2.25, 2.5), cloth * 0.8, Label.BUILDING, z1 - 0.1)
+        blade = SIGNS[rng.integers(len(SIGNS))]  # a shop's board, not a road sign
         stage.put(upright(s, z0 + 2, s - side * 0.9, z0 + 2, 3.1, 3.9), blade, Label.BUILDING, z0 + 2)
 
 
@@ -168,25 +119,15 @@ def foliage(stage, rng, s, y, z, width, height, count, colour, order, taper=0.0,
     points[..., :2] = (centre * (width, height))[:, None] + outline * min(width, height) + (s, y)
     points[..., 1] = np.maximum(points[..., 1], 0)
     points[..., 2] = z if not depth else z + depth * rng.uniform(-1, 1, (count, 1))
-    stage.put(
-        points.reshape(-1, 3), colour * tone, Label.VEGETATION, order, [len(RING)] * count, Material.FOLIAGE
-    )
+    stage.put(points.reshape(-1, 3), colour * tone, Label.VEGETATION, order, [len(RING)] * count, Material.FOLIAGE)
 
 
 def tree(stage, rng, s, z, height, colour):
     """A tree whose trunk stands at (s, z); round, tall or conical."""
-    width, bare, taper = ((0.30, 0.42, 0.1), (0.16, 0.22, 0.3), (0.24, 0.12, 0.85))[
-        rng.choice(3, p=(0.68, 0.16, 0.16))
-    ]
+    width, bare, taper = ((0.30, 0.42, 0.1), (0.16, 0.22, 0.3), (0.24, 0.12, 0.85))[rng.choice(3, p=(0.68, 0.16, 0.16))]
     lean, thick = rng.normal(0, 0.25), 0.1 + 0.016 * height
-    trunk = np.array(
-        [
-            (s - thick, 0, z),
-            (s + thick, 0, z),
-            (s + lean + 0.08, height * 0.7, z),
-            (s + lean - 0.08, height * 0.7, z),
-        ]
-    )
+    top, high = s + lean, height * 0.7
+    trunk = np.array([(s - thick, 0, z), (s + thick, 0, z), (top + 0.08, high, z), (top - 0.08, high, z)])
     stage.put(trunk, BARK * rng.uniform(0.7, 1.3), Label.VEGETATION, z)
     middle, half = height * (1 + bare) / 2, height * (1 - bare) / 2
     count = int(np.clip(560 / z, 8, 52))
@@ -199,9 +140,7 @@ def fence(stage, rng, s0, z0, s1, z1):
     height, pitch, bar = ((1.1, 0.16, 0.09), (1.5, 0.2, 0.035), (2.0, 0.3, 0.05))[rng.integers(3)]
     colour = rgb((60, 62, 64), (122, 94, 66), (176, 172, 162), (54, 78, 66))[rng.integers(4)]
     t = np.arange(0.05, length - bar, pitch)
-    teeth = np.stack(
-        [np.stack([t, t, t + bar, t + bar], 1), np.tile((0.2, height, height, 0.2), (len(t), 1))], 2
-    )
+    teeth = np.stack([np.stack([t, t, t + bar, t + bar], 1), np.tile((0.2, height, height, 0.2), (len(t), 1))], 2)
     outline = np.concatenate([[(0, 0.12)], teeth.reshape(-1, 2), [(length, 0.12)]])
     along = outline[:, :1] / length
     points = np.concatenate([s0 + along * (s1 - s0), outline[:, 1:], z0 + along * (z1 - z0)], 1)
@@ -214,17 +153,8 @@ def wall(stage, rng, s0, z0, s1, z1, height):
     """A masonry wall with a coping; bricks, plaster and posters are its texture."""
     colour = rgb((150, 132, 116), (164, 160, 152), (134, 84, 66), (186, 178, 160))[rng.integers(4)]
     texture = (1, 1, height, 0, rng.random() < 0.5, rng.random() * 500)
-    stage.put(
-        upright(s0, z0, s1, z1, 0, height),
-        colour,
-        Label.WALL,
-        max(z0, z1),
-        None,
-        Material.MASONRY,
-        False,
-        True,
-        texture,
-    )
+    face = upright(s0, z0, s1, z1, 0, height)
+    stage.put(face, colour, Label.WALL, max(z0, z1), None, Material.MASONRY, False, True, texture)
     stage.put(upright(s0, z0, s1, z1, height, height + 0.12), colour * 1.25, Label.WALL, max(z0, z1))
 
 
@@ -238,24 +168,11 @@ def lamp(stage, s, z, side, height, lit):
     """A street lamp whose arm reaches over the road."""
     post(stage, s, z, height)
     reach, thick = s - side * 1.7, max(0.06, 0.004 * z)
-    arm = np.array(
-        [
-            (s, height - thick, z),
-            (reach, height + 0.25 - thick, z),
-            (reach, height + 0.25 + thick, z),
-            (s, height + thick, z),
-        ]
-    )
+    arm = np.array([(s, -thick, z), (reach, 0.25 - thick, z), (reach, 0.25 + thick, z), (s, thick, z)]) + (0, height, 0)
     stage.put(arm, METAL, Label.POLE, z)
     head = upright(reach - 0.35, z, reach + 0.35, z, height + 0.1, height + 0.3)
-    stage.put(
-        head,
-        rgb(255, 216, 150)[None] if lit else METAL,
-        Label.POLE,
-        z,
-        None,
-        Material.GLOW if lit else Material.FLAT,
-    )
+    colour, material = (rgb(255, 216, 150), Material.GLOW) if lit else (METAL, Material.FLAT)
+    stage.put(head, colour, Label.POLE, z, None, material)
 
 
 def traffic_light(stage, rng, s, z, side, arm):
@@ -280,13 +197,11 @@ def sign(stage, rng, s, z):
     y, size = rng.uniform(2.3, 3.0), rng.uniform(0.36, 0.5)
     post(stage, s, z, y + size, 0.05)
     square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-    triangle, diamond = (
-        np.array([(-1, -0.8), (1, -0.8), (0, 0.95)]),
-        np.array([(-1, 0), (0, -1), (1, 0), (0, 1)]),
-    )
-    shapes = ((triangle, SIGN_RED, WHITE), (RING, SIGN_RED, WHITE), (RING, SIGN_BLUE, SIGN_BLUE), (diamond, WHITE, SIGN_YELLOW),
-              (square, SIGN_BLUE, SIGN_BLUE), (RING, SIGN_RED, SIGN_RED), (square * (2.2, 1), SIGN_GREEN, SIGN_GREEN),
-              (RING, METAL, METAL), (triangle * (1, -1), SIGN_RED, WHITE))  # fmt: skip
+    triangle, diamond = np.array([(-1, -0.8), (1, -0.8), (0, 0.95)]), np.array([(-1, 0), (0, -1), (1, 0), (0, 1)])
+    shapes = ((triangle, SIGN_RED, WHITE), (RING, SIGN_RED, WHITE), (RING, SIGN_BLUE, SIGN_BLUE),
+              (diamond, WHITE, SIGN_YELLOW), (square, SIGN_BLUE, SIGN_BLUE), (RING, SIGN_RED, SIGN_RED),
+              (square * (2.2, 1), SIGN_GREEN, SIGN_GREEN), (RING, METAL, METAL),
+              (triangle * (1, -1), SIGN_RED, WHITE))  # fmt: skip
     corners, rim, face = shapes[rng.integers(len(shapes))]
     stage.put(disc(s, y, z, size, corners=corners), rim, Label.TRAFFIC_SIGN, z)
     stage.put(disc(s, y, z, size * 0.7, corners=corners), face, Label.TRAFFIC_SIGN, z, casts=False)
@@ -331,28 +246,18 @@ def _car(kind: str) -> tuple:
     wheel = RING * radius + (0, radius)
     for sign in (-1, 1):
         flat = [(glass[::-1], 2, 1.005)]
-        flat += [
-            (wheel * r + (a, (1 - r) * radius), role, 1.01)
-            for a in (-axle, axle)
-            for r, role in ((1, 1), (0.55, 3))
-        ]
+        for a, (r, role) in product((-axle, axle), ((1, 1), (0.55, 3))):
+            flat.append((wheel * r + (a, (1 - r) * radius), role, 1.01))
         for shape, role, out in flat:
             points = np.column_stack([np.full(len(shape), sign * half * out), shape[:, 1], shape[:, 0]])
-            parts.append((points[::sign], role))
+            parts.append((points[:: sign], role))
     low = profile[1, 1]
     for x in (-0.72, 0.72):
         lights = upright(x * half - 0.16, 0, x * half + 0.16, 0, low - 0.12, low + 0.08)
-        parts += [
-            (lights + (0, 0, profile[1, 0] - 0.03), 4),
-            (lights[::-1] + (0, -0.05, profile[-2, 0] + 0.03), 5),
-        ]
+        parts += [(lights + (0, 0, profile[1, 0] - 0.03), 4), (lights[::-1] + (0, -0.05, profile[-2, 0] + 0.03), 5)]
     plate = upright(-0.26, 0, 0.26, 0, 0.5, 0.62)
     parts += [(plate + (0, 0, profile[1, 0] - 0.04), 6), (plate[::-1] + (0, 0, profile[-2, 0] + 0.04), 3)]
-    return (
-        np.concatenate([p for p, _ in parts]),
-        [len(p) for p, _ in parts],
-        np.array([role for _, role in parts]),
-    )
+    return np.concatenate([p for p, _ in parts]), [len(p) for p, _ in parts], np.array([role for _, role in parts])
 
 
 def car(stage, rng, s, z, heading=0.0, kind=None, lit=False):
@@ -386,20 +291,17 @@ def person(stage, rng, s, z, walking=True, rain=False):
     def limb(x0, y0, x1, y1, thick):
         return np.array([(x0 - thick, y0), (x0 + thick, y0), (x1 + thick, y1), (x1 - thick, y1)])
 
-    parts = [
-        (limb(-0.08, 0.85, -0.09 - stride, 0, 0.075), legs * 0.8),
-        (limb(0.08, 0.85, 0.09 + stride, 0, 0.08), legs),
-    ]
+    parts = [(limb(-0.08, 0.85, -0.09 - stride, 0, 0.075), legs * 0.8),
+             (limb(0.08, 0.85, 0.09 + stride, 0, 0.08), legs)]  # fmt: skip
     if skirt:
         parts.append((np.array([(-0.15, 0.95), (0.15, 0.95), (0.25, 0.42), (-0.25, 0.42)]), legs))
     torso = [(-broad, 1.42), (-0.08, 1.5), (0.08, 1.5), (broad, 1.42), (0.16, 0.8), (-0.16, 0.8)]
     parts += [(limb(-broad, 1.4, -broad - stride * 0.6, 0.82, 0.05), top * 0.75), (np.array(torso), top),
               (limb(broad, 1.4, broad + stride * 0.6, 0.82, 0.05), top * 0.8),
-              (RING * 0.12 + (0, 1.63), hair), (RING * (0.095, 0.11) + (rng.choice((-0.03, 0, 0.03)), 1.6), skin)]  # fmt: skip
+              (RING * 0.12 + (0, 1.63), hair),
+              (RING * (0.095, 0.11) + (rng.choice((-0.03, 0, 0.03)), 1.6), skin)]  # fmt: skip
     if rng.random() < 0.3:  # a bag
-        parts.append(
-            (limb(broad + 0.05, 1.05, broad + 0.06, 0.72, 0.11), CLOTHES[rng.integers(len(CLOTHES))])
-        )
+        parts.append((limb(broad + 0.05, 1.05, broad + 0.06, 0.72, 0.11), CLOTHES[rng.integers(len(CLOTHES))]))
     if rain and rng.random() < 0.6:
         canopy = np.array([(-0.6, 1.85), (-0.35, 2.1), (0, 2.2), (0.35, 2.1), (0.6, 1.85)])
         parts.append((canopy, CLOTHES[rng.integers(len(CLOTHES))]))
@@ -436,12 +338,7 @@ def clutter(stage, rng, s, z, side):
     elif kind == 3 and z > 9:  # shelter
         glass = rgb(150, 170, 176)
         stage.put(upright(s + side * 0.8, z, s + side * 0.8, z + 3.6, 0.2, 2.3), glass, Label.OTHER, z + 3.6)
-        stage.put(
-            upright(s - side * 0.5, z + 3.5, s + side * 0.8, z + 3.5, 0.2, 2.3),
-            SIGN_BLUE,
-            Label.OTHER,
-            z + 3.5,
-        )
+        stage.put(upright(s - side * 0.5, z + 3.5, s + side * 0.8, z + 3.5, 0.2, 2.3), SIGN_BLUE, Label.OTHER, z + 3.5)
         box(stage, s + side * 0.1, z, 1.7, 3.7, 2.3, 2.5, colour * 0.6)
     elif kind == 4:  # advertising column
         box(stage, s, z, 1.1, 1.1, 0, 2.6, rgb(196, 186, 166))
@@ -450,21 +347,8 @@ def clutter(stage, rng, s, z, side):
         box(stage, s, z, 1.25, 1.25, 2.6, 2.85, DARK * 2)
     elif kind == 5:  # hydrant and bollards
         for k in range(4):
-            stage.put(
-                upright(s - 0.09, z + 1.6 * k, s + 0.09, z + 1.6 * k, 0, 0.95),
-                colour,
-                Label.OTHER,
-                z + 1.6 * k,
-            )
+            stage.put(upright(s - 0.09, z + 1.6 * k, s + 0.09, z + 1.6 * k, 0, 0.95), colour, Label.OTHER, z + 1.6 * k)
     else:  # crates or refuse sacks
         for k in range(3):
-            box(
-                stage,
-                s + rng.uniform(-0.3, 0.3),
-                z + 0.7 * k,
-                0.6,
-                0.5,
-                0,
-                rng.uniform(0.4, 0.9),
-                colour * rng.uniform(0.6, 1.3),
-            )
+            high, tint = rng.uniform(0.4, 0.9), colour * rng.uniform(0.6, 1.3)
+            box(stage, s + rng.uniform(-0.3, 0.3), z + 0.7 * k, 0.6, 0.5, 0, high, tint)

@@ -1,9 +1,10 @@
 """The embedded data set: a street world drawn by our own code, with the classes and palette of CARLA's first tags.
 
-A scene is laid out in metres from a seed, independent of the image size, drawn as polygons into a buffer of polygon
-numbers at twice the resolution, and shaded per pixel from that buffer: textures, cast shadows, weather, fog by depth.
-Image and label come from the same buffer, so they cannot disagree: an image pixel is the mean of four samples, its label
-the class most of them have. The layout follows no paper; the classes are those of CARLA (Dosovitskiy et al. 2017).
+A scene is laid out in metres from a seed, whatever the image size. Its polygons are drawn, far to near, into a buffer
+of polygon numbers at twice the resolution; ground, façades, leaves, shadows, weather and fog are then computed per
+sample of that buffer. Image and label come from the same samples, so they cannot disagree: a pixel on an edge is the
+mean of four samples and is labelled with the class that most of them have. The layout follows no paper; the classes
+are those of CARLA (Dosovitskiy et al. 2017).
 """
 
 from dataclasses import dataclass, field
@@ -42,17 +43,20 @@ WEATHER = (
                 height=(1.2, 2.0), clouds=0.8)),
     (2.5, Weather(0.0 * rgb(255, 255, 255), 1.25 * rgb(196, 206, 220), rgb(112, 122, 134), rgb(166, 174, 180), 170, 1.0,
                   0.25, clouds=0.9)),
-    (1.5, Weather(0.1 * rgb(255, 250, 240), 1.6 * rgb(210, 216, 220), rgb(186, 192, 196), rgb(200, 205, 206), 42, clouds=0)),
-    (2, Weather(0.25 * rgb(255, 150, 110), 0.75 * rgb(158, 150, 196), rgb(54, 66, 118), rgb(240, 158, 120), 420, 0.25, 0.7,
-                height=(0.1, 0.2))),
-    (1.5, Weather(0.0 * rgb(255, 255, 255), 0.33 * rgb(128, 144, 200), rgb(12, 18, 40), rgb(58, 58, 84), 330, 0.5, 1.3)),
+    (1.5, Weather(0.1 * rgb(255, 250, 240), 1.6 * rgb(210, 216, 220), rgb(186, 192, 196), rgb(200, 205, 206), 42,
+                  clouds=0)),
+    (2, Weather(0.25 * rgb(255, 150, 110), 0.75 * rgb(158, 150, 196), rgb(54, 66, 118), rgb(240, 158, 120), 420,
+                0.25, 0.7, height=(0.1, 0.2))),
+    (1.5, Weather(0.0 * rgb(255, 255, 255), 0.33 * rgb(128, 144, 200), rgb(12, 18, 40), rgb(58, 58, 84), 330,
+                  0.5, 1.3)),
 )  # fmt: skip
 
 # What lines a street: chance of a house per parcel, heights in metres, chances of shops, bricks and gables, metres
 # between the trees along the kerb (0: none), and the colours of the fronts.
 DISTRICTS = (
     dict(houses=0.8, tall=(9, 17), shops=0.6, brick=0.2, gables=0.5, trees=0,
-         fronts=rgb((214, 196, 160), (200, 162, 118), (190, 140, 116), (222, 212, 192), (176, 160, 140), (206, 178, 160))),
+         fronts=rgb((214, 196, 160), (200, 162, 118), (190, 140, 116), (222, 212, 192), (176, 160, 140),
+                    (206, 178, 160))),
     dict(houses=0.8, tall=(13, 34), shops=0.7, brick=0.45, gables=0.1, trees=14,
          fronts=rgb((150, 92, 70), (168, 152, 132), (128, 122, 118), (112, 74, 60), (188, 178, 162))),
     dict(houses=0.5, tall=(5.5, 8.5), shops=0.08, brick=0.5, gables=0.95, trees=18,
@@ -66,15 +70,13 @@ DISTRICTS = (
 )  # fmt: skip
 # Ground: asphalt, paving, kerb, grass, paint.
 SURFACES = rgb((104, 104, 108), (158, 152, 144), (176, 172, 166), (98, 118, 62), (226, 224, 214))
-SURFACE_LABEL = np.array(
-    [Label.ROAD, Label.SIDEWALK, Label.SIDEWALK, Label.VEGETATION, Label.ROADLINE], np.uint8
-)
+SURFACE_LABEL = np.array([Label.ROAD, Label.SIDEWALK, Label.SIDEWALK, Label.VEGETATION, Label.ROADLINE], np.uint8)
 LEAVES = rgb((86, 122, 54), (104, 134, 60), (70, 108, 62), (122, 138, 62), (150, 132, 54), (164, 110, 50))
 
 
 @dataclass
 class Camera:
-    """Where one stands and looks, in metres and tangents; it bends the street, which is straight in its own coordinates."""
+    """Where one stands and looks, in metres and tangents; the street is straight, and the camera bends it."""
 
     eye: tuple[float, float]  # lateral place and height
     focal: float  # in units of the image's mean side
@@ -133,9 +135,7 @@ class Street:
     green: bool  # grass beyond the pavement
     seed: float  # where the textures begin
     sun: np.ndarray  # towards the sun
-    skyline: np.ndarray = field(
-        default_factory=lambda: np.zeros((2, 400), np.float32)
-    )  # heights from 60 m behind on
+    skyline: np.ndarray = field(default_factory=lambda: np.zeros((2, 400), np.float32))  # heights from 60 m behind on
 
     def __post_init__(self):
         self.carriageway = self.lanes * self.lane / 2
@@ -150,11 +150,7 @@ class Street:
 def _street(rng) -> tuple[Street, Camera]:
     chances = np.array([chance for chance, _ in WEATHER])
     weather = WEATHER[rng.choice(len(WEATHER), p=chances / chances.sum())][1]
-    lane, lanes, drive = (
-        rng.uniform(2.7, 3.2),
-        int(rng.choice((2, 2, 2, 2, 3, 4))),
-        1 if rng.random() < 0.8 else -1,
-    )
+    lane, lanes, drive = rng.uniform(2.7, 3.2), int(rng.choice((2, 2, 2, 2, 3, 4))), 1 if rng.random() < 0.8 else -1
     start = rng.uniform(20, 62) if rng.random() < 0.6 else 300.0  # beyond 200 m: no junction
     junction, middle = (start, start + rng.uniform(8, 13)), (rng.uniform(14, 40),) * (rng.random() < 0.4)
     azimuth, up = rng.uniform(0, 2 * np.pi), rng.uniform(*weather.height)
@@ -189,11 +185,7 @@ def _backdrop(stage, rng, street):
     fronts = street.district["fronts"]
     for _ in range(18):
         z, wide = rng.uniform(70, 250), rng.uniform(12, 40)
-        s = (
-            rng.choice((-1, 1)) * (street.front + rng.uniform(22, 50) + wide)
-            if z < 200
-            else rng.uniform(-130, 130)
-        )
+        s = rng.choice((-1, 1)) * (street.front + rng.uniform(22, 50) + wide) if z < 200 else rng.uniform(-130, 130)
         if rng.random() < 0.6:
             tall = rng.uniform(0.6, 1.3) * street.district["tall"][1]
             texture = (rng.uniform(2.4, 4), 3.2, tall, 0, 0, rng.random() * 500, 0.5, 0.5)
@@ -220,9 +212,7 @@ def _parcels(stage, rng, street, side):
 def _parcel(stage, rng, street, side, z0, z1):
     district, s = street.district, side * street.front
     house = rng.random() < district["houses"]
-    setback = (
-        rng.uniform(3, 6) if house and rng.random() < (0.75 if district["tall"][0] < 8 else 0.2) else 0.0
-    )
+    setback = rng.uniform(3, 6) if house and rng.random() < (0.75 if district["tall"][0] < 8 else 0.2) else 0.0
     near = max(z0, 1.5)
     if house:
         height = rng.uniform(*district["tall"])
@@ -238,36 +228,16 @@ def _parcel(stage, rng, street, side, z0, z1):
             if setback or rng.random() < 0.3:
                 paint.foliage(stage, rng, s + side * out, 0.6, place, 1.1, 0.9, 9, street.leaves[1], z1)
             else:
-                paint.tree(
-                    stage,
-                    rng,
-                    s + side * out,
-                    max(place, 5),
-                    rng.uniform(5, 11),
-                    street.leaves[rng.integers(2)],
-                )
+                leaves = street.leaves[rng.integers(2)]
+                paint.tree(stage, rng, s + side * out, max(place, 5), rng.uniform(5, 11), leaves)
         kind = rng.choice(4, p=(0.42, 0.4, 0.12, 0.06))
         if kind == 0:
             paint.fence(stage, rng, s, near, s, z1)
         elif kind == 1:
-            paint.wall(
-                stage, rng, s, near, s, z1, rng.uniform(0.7, 1.2) if setback else rng.uniform(1.5, 2.8)
-            )
+            paint.wall(stage, rng, s, near, s, z1, rng.uniform(0.7, 1.2) if setback else rng.uniform(1.5, 2.8))
         elif kind == 2:
-            paint.foliage(
-                stage,
-                rng,
-                s,
-                0.7,
-                (near + z1) / 2,
-                0.5,
-                0.75,
-                34,
-                street.leaves[1] * 0.8,
-                z1,
-                0,
-                (z1 - near) / 2,
-            )
+            middle, half, leaves = (near + z1) / 2, (z1 - near) / 2, street.leaves[1] * 0.8
+            paint.foliage(stage, rng, s, 0.7, middle, 0.5, 0.75, 34, leaves, z1, depth=half)
 
 
 def _kerbside(stage, rng, street, side):
@@ -322,15 +292,8 @@ def _traffic(stage, rng, street):
             z += rng.uniform(9, 60)
     if first < 200 and rng.random() < 0.6:
         turn = rng.choice((-1, 1))
-        paint.car(
-            stage,
-            rng,
-            rng.uniform(-1.2, 1.2) * street.front,
-            (first + last) / 2 + 2 * turn,
-            turn * np.pi / 2,
-            None,
-            lit,
-        )
+        s, z = rng.uniform(-1.2, 1.2) * street.front, (first + last) / 2 + 2 * turn
+        paint.car(stage, rng, s, z, turn * np.pi / 2, None, lit)
 
 
 def _people(stage, rng, street):
@@ -344,14 +307,8 @@ def _people(stage, rng, street):
             paint.person(stage, rng, s + 0.55 * side * k, z + rng.uniform(0, 0.8), rng.random() < 0.8, rain)
     for crossing in street.crossings:
         for _ in range(rng.poisson(1.6)):
-            paint.person(
-                stage,
-                rng,
-                rng.uniform(-street.half, street.half),
-                crossing + rng.uniform(0.4, 2.6),
-                True,
-                rain,
-            )
+            s, z = rng.uniform(-street.half, street.half), crossing + rng.uniform(0.4, 2.6)
+            paint.person(stage, rng, s, z, True, rain)
 
 
 def _table(stage, street, camera, size) -> dict:
@@ -368,9 +325,7 @@ def _table(stage, street, camera, size) -> dict:
     first, second, third = points[starts], points[starts + 1], points[starts + 2]
     normal = np.cross(second - first, third - first)
     towards = np.array([*camera.eye, 0], np.float32) - first
-    normal *= (
-        np.where((normal * towards).sum(1) < 0, -1, 1)[:, None] / np.sqrt((normal**2).sum(1) + 1e-9)[:, None]
-    )
+    normal *= np.where((normal * towards).sum(1) < 0, -1, 1)[:, None] / np.sqrt((normal**2).sum(1) + 1e-9)[:, None]
     ahead = np.maximum.reduceat(points[:, 2], starts) > 0.8
     inside = (np.maximum.reduceat(u, starts) > 0) & (np.minimum.reduceat(u, starts) < size[1])
     return dict(
@@ -383,7 +338,7 @@ def _table(stage, street, camera, size) -> dict:
 
 
 def _rasterise(stage, table, street, camera, size):
-    """Per sample: the number of the polygon seen (-1: ground or sky), and the shadow there (1 sun's, 2 under things)."""
+    """Per sample: the number of the polygon seen (-1: ground or sky), and the shadow (1 sun's, 2 under things)."""
 
     def draw(image, chosen, corners, value):
         pen, flat = ImageDraw.Draw(image), corners.ravel().tolist()
@@ -446,20 +401,14 @@ def _paint(street, s, z, pixel):
         line = np.maximum(line, np.minimum(_cover(half - np.abs(across - street.lane), pixel), dash))
     if street.lines[0] or street.parking:
         edge = _cover(half - np.abs(across - street.carriageway + 0.3 * (not street.parking)), pixel)
-        line = np.maximum(
-            line, edge if street.lines[0] else np.minimum(edge, _cover(0.6 - np.abs(z % 2.4 - 1.2), long))
-        )
+        bays = 1 if street.lines[0] else _cover(0.6 - np.abs(z % 2.4 - 1.2), long)
+        line = np.maximum(line, np.minimum(edge, bays))
     line *= (z < first - 6) | (z > last + 6)
     for crossing in street.crossings:
-        bars = np.minimum(
-            _cover(0.28 - np.abs(s % 1.1 - 0.55), pixel), _cover(1.5 - np.abs(z - crossing - 1.5), long)
-        )
-        stop = (
-            _cover(0.22 - np.abs(z - crossing + 1.2), long)
-            * (s * street.drive > 0.1)
-            * (across < street.carriageway)
-        )
-        line = np.maximum(line, np.maximum(bars * (across < street.half - 0.2), stop))
+        bars = np.minimum(_cover(0.28 - np.abs(s % 1.1 - 0.55), pixel), _cover(1.5 - np.abs(z - crossing - 1.5), long))
+        stop = _cover(0.22 - np.abs(z - crossing + 1.2), long) * (s * street.drive > 0.1)
+        stop, bars = stop * (across < street.carriageway), bars * (across < street.half - 0.2)
+        line = np.maximum(line, np.maximum(bars, stop))
     return line
 
 
@@ -468,22 +417,14 @@ def _ground(street, s, z, kerb, paved, scale):
     across, worn, near = np.abs(s), _noise("smooth", s * 40 + street.seed, z * 40), np.clip(14 / z, 0, 1)
     surface = np.where(paved, np.where((across > street.front) & street.green, 3, 1), np.where(kerb, 2, 0))
     road, slab = surface == 0, surface == 1
-    tone = (
-        0.86 + 0.28 * worn + near * (_noise("fine", s * 34, z * 34) - 0.5) * np.where(surface == 3, 1.1, 0.42)
-    )
+    tone = 0.86 + 0.28 * worn + near * (_noise("fine", s * 34, z * 34) - 0.5) * np.where(surface == 3, 1.1, 0.42)
     track = np.abs(np.abs(s % street.lane / street.lane - 0.5) - 0.25)
-    dark = (
-        0.16 * np.clip(1 - track * 8, 0, 1)
-        + 0.2 * (across > street.half - 0.3)
-        + 0.3 * (np.abs(worn - 0.5) < 0.008)
-    )
+    dark = 0.16 * np.clip(1 - track * 8, 0, 1) + 0.2 * (across > street.half - 0.3) + 0.3 * (np.abs(worn - 0.5) < 0.008)
     lot = _noise("white", np.floor(s / 1.9) * 7 + street.seed, np.floor(z / 5) * 3)
     manhole = (s - street.lane * 0.5) ** 2 + ((z + street.seed) % 26 - 13) ** 2 < 0.14
     tone *= 1 - road * (dark + 0.26 * (lot > 0.93) + 0.45 * manhole)
     joint = (s % 0.9 < 0.05) | (z % 0.9 < 0.05)
-    tone *= 1 + slab * near * (
-        0.22 * _noise("white", np.floor(s / 0.9), np.floor(z / 0.9)) - 0.11 - 0.3 * joint
-    )
+    tone *= 1 + slab * near * (0.22 * _noise("white", np.floor(s / 0.9), np.floor(z / 0.9)) - 0.11 - 0.3 * joint)
     paint = np.where(road & (worn > 0.22), _paint(street, s, z, z / scale), 0)
     colour = SURFACES[surface]
     colour += paint[:, None] * (SURFACES[4] - colour)
@@ -496,20 +437,14 @@ def _facade(light, texture, u, y, z, colour, pixel):
     i, j, row = np.floor(u / bay), np.floor(y / storey), np.floor(y / 0.16)
     fu, fv = np.abs(u / bay - i - 0.5), y / storey - j
     lot = _noise("white", i * 3 + seed, j * 7 + seed * 3)
-    bricks = (
-        np.clip(16 / z, 0, 1)
-        * (0.12 + 0.38 * brick)
-        * (_noise("white", np.floor(u / 0.34 + row * 0.5) + seed, row) - 0.5)
-    )
+    bricks = _noise("white", np.floor(u / 0.34 + row * 0.5) + seed, row) - 0.5
+    bricks *= np.clip(16 / z, 0, 1) * (0.12 + 0.38 * brick)
     tone = 0.9 + 0.3 * (_noise("smooth", u * 14 + seed, y * 9) - 0.5) + bricks
     tone *= 1 - 0.22 * ((fv < 0.05) | (y > height - 0.35)) - 0.15 * (y < 0.6)
     store, door = (j < 1) & (shop > 0), (j < 1) & (shop == 0) & (lot < 0.3)
-    wide, low, top = (
-        np.where(store, 0.43, np.where(door, 0.2, wide / 2)),
-        np.where(store, 0.12, 0.5 - high / 2),
-        0.5 + high / 2,
-    )
-    low, top = np.where(door, 0, low), np.where(store | door, 0.71, top)
+    wide = np.where(store, 0.43, np.where(door, 0.2, wide / 2))
+    low = np.where(store, 0.12, np.where(door, 0, 0.5 - high / 2))
+    top = np.where(store | door, 0.71, 0.5 + high / 2)
     inside = np.minimum((wide - fu) * bay, np.minimum(fv - low, top - fv) * storey)
     inside = np.where(y < height - 0.6, inside, -1)
     pane, frame = _cover(inside, pixel), _cover(inside + 0.12, pixel) * ~store
@@ -519,9 +454,7 @@ def _facade(light, texture, u, y, z, colour, pixel):
     colour[board] = paint.CLOTHES[own[board]]
     glass = (light.horizon * 0.16 + 0.012) * (0.35 + 1.1 * lot)[:, None]
     goods = store & (fv < 0.5) & (_noise("white", np.floor(u * 1.7) + seed, np.floor(y * 1.6) + seed) > 0.45)
-    shelf = _noise("white", np.floor(u[goods] * 1.7) * 5 + seed[goods], np.floor(y[goods] * 1.6)) * len(
-        paint.CAR_PAINT
-    )
+    shelf = _noise("white", np.floor(u[goods] * 1.7) * 5 + seed[goods], np.floor(y[goods] * 1.6)) * len(paint.CAR_PAINT)
     glass[goods] = paint.CAR_PAINT[shelf.astype(int)] * 0.7
     glass[door] = paint.CLOTHES[own[door]] * 0.5
     lamp = ((lot > 1 - 0.42 * light.lamps) | store) & ~door & ~goods & (light.lamps > 0)
@@ -598,17 +531,14 @@ class Samples:
         target, count = np.empty(self.size[0] * self.size[1], np.uint8), len(self.whole)
         target[self.whole] = label[:count]
         a, b, c, d = label[count:].reshape(4, -1)
-        target[self.edge] = np.where(
-            (a == b) | (a == c) | (a == d), a, np.where((b == c) | (b == d), b, np.where(c == d, c, a))
-        )
+        rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
+        target[self.edge] = np.where((a == b) | (a == c) | (a == d), a, rest)
         return target.reshape(self.size)
 
 
 def _look_up(at, table) -> dict:
     """What each sample shows, by name: the attributes of its polygon; the ground and the sky are filled in later."""
-    seen = {
-        name: table[name].take(at.ids, 0) for name in ("label", "colour", "depth", "lit", "sky", "material")
-    }
+    seen = {name: table[name].take(at.ids, 0) for name in ("label", "colour", "depth", "lit", "sky", "material")}
     seen["glow"] = 1.5 * (seen["material"] == Material.GLOW).astype(np.float32)
     seen["mirror"] = np.zeros(len(at.ids), np.float32)
     return seen
@@ -689,7 +619,7 @@ def _shade(street, camera, at, table):
 
 
 def _develop(colour, light, horizon, rng):
-    """Linear light and mirroring (H, W, 4) -> image uint8 (H, W, 3): reflections, bloom, tone curve, vignette, grain."""
+    """Linear light and mirroring (H, W, 4) -> image uint8 (H, W, 3): reflections, bloom, tone, vignette, grain."""
     image, share, (h, w) = colour[..., :3], colour[..., 3:], colour.shape[:2]
     if light.wet:
         up = np.clip(1.95 * horizon * h - 0.95 * np.arange(h), 0, h - 1).astype(int)
@@ -697,9 +627,8 @@ def _develop(colour, light, horizon, rng):
         image = image * (1 - 0.9 * share) + blurred * share
     if light.lamps:
         bright = Image.fromarray((np.clip(image - 0.75, 0, 1) * 255).astype(np.uint8))
-        image = image + 1.2 / 255 * np.asarray(
-            bright.filter(ImageFilter.GaussianBlur(0.02 * float(h * w) ** 0.5)), np.float32
-        )
+        blur = ImageFilter.GaussianBlur(0.02 * float(h * w) ** 0.5)
+        image = image + 1.2 / 255 * np.asarray(bright.filter(blur), np.float32)
     if light.wet > 0.9:
         y, x = np.indices((h, w), np.float32) * (GRAIN / float(h * w) ** 0.5)
         image = image + 0.05 * (_noise("white", x + y * 0.12, y * 0.06 + x * 17) > 0.93)[..., None]
@@ -720,9 +649,7 @@ def draw_scene(split: str, index: int, size: tuple[int, int], seed: int = 0) -> 
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
     if index < 0 or min(size) < 1:
-        raise ValueError(
-            f"scene {index} at {size}: expected an index of at least 0 and a height and width of at least 1"
-        )
+        raise ValueError(f"scene {index} at size {size}: expected an index from 0 on, and a height and width from 1 on")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index)))
     street, camera = _street(rng)
     stage = _layout(rng, street)

@@ -214,7 +214,10 @@ class Measure:
             if any(run.image_names != b[0].image_names for run in (*a, *b)):
                 raise ValueError(f"{b[0].folder} and {a[0].folder} were tested on different images: do not mix them")
             counts = [np.stack([self.read(run, b) for run in runs]) for runs in (a, b)]
-            return compare_counts(*counts, self.score), *(np.mean(self.score(c.sum(1))) for c in counts)
+            levels = [np.mean(self.score(c.sum(1))) for c in counts]
+            if np.isnan(levels).any():
+                raise NotMeasured("the test images hold nothing to measure it by")
+            return compare_counts(*counts, self.score), *levels
         values = [np.array([self.read(run, b) for run in runs], float) for runs in (a, b)]
         if lacking := int(np.isnan(np.concatenate(values)).sum()):
             total = len(a) + len(b)

@@ -1,8 +1,10 @@
-"""The theory chapter's demonstrations: measured on untrained networks in seconds, and drawn.
+"""The theory chapter's demonstrations: measured on untrained networks in seconds, drawn, and put into words.
 
 An untrained network shows what the wiring alone does to signals and gradients; what training makes of it is for the
 chapters with results. `influence` follows Luo et al. (2016), who call what it measures the effective receptive field.
 """
+
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,9 +18,11 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from lib import theory
+from lib.claims import percent
 from lib.classes import IGNORE
 from lib.figures import COLORS, MARKERS, PAGE, SHORT
-from lib.models import DEPTH, TITLES, build_model
+from lib.models import DEPTH, TITLES, VARIANTS, attention_maps, build_model
+from lib.runs import Run
 
 
 def gradient_flow(variant: str, images: Tensor, targets: Tensor, num_classes: int, base_channels: int,
@@ -81,7 +85,18 @@ def influence(variant: str, image: Tensor, base_channels: int, seed: int) -> np.
     batch = batch.clone().requires_grad_()
     model.eval()(batch)[..., image.shape[1] // 2, image.shape[2] // 2].sum().backward()
     energy = batch.grad[0].double().square().sum(0).numpy()
-    return energy / energy.sum()
+    return energy / max(energy.sum(), np.finfo(float).tiny)  # all zeros where every rectifier is shut
+
+
+@torch.no_grad()
+def untrained_gates(images: Tensor, base_channels: int, draws: int) -> Tensor:
+    """Every coefficient of every gate at initialisation, in one row; images float32 (B, 3, H, W)."""
+    rows = []
+    for seed in range(draws):
+        torch.manual_seed(seed)
+        maps = attention_maps(build_model("unet-gated-attention", base_channels=base_channels), images)
+        rows += [alpha.flatten() for alpha in maps]
+    return torch.cat(rows)
 
 
 def half_side(influence: np.ndarray, share: float = 0.5) -> int:
@@ -114,7 +129,7 @@ def gradients(flow: pd.DataFrame) -> Figure:
         _by_level(axes, {key: group.pivot(index="level", columns="seed", values=column).dropna() * scale
                          for key, group in flow.groupby("variant", sort=False)})
     left.set(title="gradient of the weights, relative to their norm")
-    right.set(title="share of the features' gradient that comes across the skip (%)")
+    right.set(title="features' gradient: share across the skip (%)")
     _legend(figure, left)
     return figure
 
@@ -158,5 +173,59 @@ def receptive_fields(image: np.ndarray, influences: dict[str, np.ndarray]) -> Fi
 def _square(axes: Axes, side: int, label: str) -> None:
     corner = [(sum(bounds) - side) / 2 for bounds in (axes.get_xlim(), axes.get_ylim())]
     axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", lw=0.8))
-    if side > 30:  # pixels: room for the text
+    if side > 60:  # pixels: room for the text
         axes.annotate(label, corner, (1.5, -1.5), textcoords="offset points", color="white", fontsize=6, va="top")
+
+
+def agreement(summary: pd.DataFrame, runs: Sequence[Run]) -> str:
+    """Whether the closed forms are what is counted in built models and stands in run records, in a sentence."""
+    same = (summary.parameters == summary.counted_parameters) & (summary.multiply_adds == summary.counted_multiply_adds)
+    recorded = 0
+    for run in runs:
+        form = theory.total(run.variant, run.config["base_channels"], len(run.classes), run.record["dataset"]["size"])
+        recorded += (form.parameters, form.multiply_adds) == (run.record["parameters"], run.record["multiply_adds"])
+    return (f"Parameters and multiply-adds agree to the last digit in {same.sum()} of the {len(summary)} rows of "
+            f"@tbl-theory-costs" + (f", and in {recorded} of the {len(runs)} run records of this report." if runs else "."))
+
+
+def ablation(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:
+    """What leaves with the skips, and the widths without skips that make up for it, in sentences."""
+    def smallest(measure: Callable[..., int], *more) -> tuple[float, int]:
+        whole = measure("unet", base_channels, num_classes, *more)
+        width = base_channels
+        while measure("unet-noskip", width, num_classes, *more) < whole:
+            width += 1
+        return 1 - measure("unet-noskip", base_channels, num_classes, *more) / whole, width
+
+    (weights, one), (work, other) = smallest(theory.parameters), smallest(theory.cost, size)
+    return (f"At {base_channels} base channels and {size[0]} × {size[1]} pixels, removing the skips removes {percent(weights)} of "
+            f"the parameters and {percent(work)} of the multiply-adds. Without skips it takes {one} base channels to have at least "
+            f"the parameters of the U-Net, and {other} to have its arithmetic"
+            + ("." if one == other else "; no single width restores both."))
+
+
+def reach(influences: dict[str, np.ndarray]) -> str:
+    """Theoretical and effective receptive field of the output, in a sentence."""
+    parts = []
+    for key, share in influences.items():
+        sides = theory.receptive_field(key).iloc[-1][["smallest", "largest"]].unique()
+        parts.append(f"{' or '.join(map(str, sides))} pixels in the {TITLES[key]}, of which the central {half_side(share)} "
+                     "have half of the influence")
+    return "An output may depend on a square with a side of " + "; ".join(parts) + "."
+
+
+def starting_gradients(flow: pd.DataFrame) -> str:
+    """`gradient_flow` at the two ends of the encoder, in sentences."""
+    mean = flow.groupby(["variant", "level"])[["relative", "across"]].mean()
+    first, last = mean.relative.xs(0, level="level"), mean.relative.xs(DEPTH, level="level")
+    across = mean.across.unstack()
+    plain, gated = across.loc["unet"], across.loc["unet-gated-attention"]
+    fed = first["unet-noskip"] / first["unet"]
+    return ("The relative gradient is, at level 0 and at the bottleneck, "
+            + "; ".join(f"{first[key]:.2g} and {last[key]:.2g} ({TITLES[key]})" for key in VARIANTS)
+            + f". Without skips level 0 receives {fed:.2f} times what it receives in the U-Net, the bottleneck "
+            f"{last['unet-noskip'] / last['unet']:.2g} times. "
+            + ("At this depth, with normalisation, the long way alone does not make the gradient vanish. " if fed > 0.1 else
+               "The long way alone costs level 0 most of its gradient. ")
+            + f"Across the finest skip comes {percent(plain[0])} of the features' gradient in the U-Net and {percent(gated[0])} "
+            f"in the gated network, across the coarsest {percent(plain[DEPTH - 1])} and {percent(gated[DEPTH - 1])}.")

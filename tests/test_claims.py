@@ -27,7 +27,8 @@ def fake_run(variant: str, seed: int, miou: float = 0.6, loss: float = 0.3, pace
     fall = np.exp(-epoch / (pace * (1 + rng.normal(0, 0.01))))
     history = pd.DataFrame({
         "epoch": epoch, "train_loss": noise * (loss + fall),
-        "val_loss": np.where(epoch % 2, np.nan, noise * (loss + fall)), "val_miou": np.where(epoch % 2, np.nan, miou * (1 - fall)), "learning_rate": 1e-3, "seconds": 2.0,
+        "val_loss": np.where(epoch % 2, np.nan, noise * (loss + fall)),
+        "val_miou": np.where(epoch % 2, np.nan, miou * (1 - fall)), "learning_rate": 1e-3, "seconds": 2.0,
     })
     both = np.stack([right, 2000 - right], -1)[:, None].repeat(2, 1)
     contours = np.zeros((IMAGES, 2, 2, 22), int)
@@ -36,8 +37,8 @@ def fake_run(variant: str, seed: int, miou: float = 0.6, loss: float = 0.3, pace
     components[..., 0], components[..., 1] = 20, rng.binomial(20, missed, (IMAGES, 2, 5))
     counts = {"boundary": both, "trimap": np.stack([both] * 20, 1), "contours": contours, "components": components}
     return SimpleNamespace(
-        folder=f"{variant}/{seed}", variant=variant, title=TITLES[variant], seed=seed, history=history, per_image=per_image,
-        image_names=[f"{i:03}" for i in range(IMAGES)], structure=counts if structure else {},
+        folder=f"{variant}/{seed}", variant=variant, title=TITLES[variant], seed=seed, history=history,
+        per_image=per_image, image_names=[f"{i:03}" for i in range(IMAGES)], structure=counts if structure else {},
         classes=SimpleNamespace(names=("Road", "Traffic sign")),
     )
 
@@ -95,6 +96,14 @@ def test_what_is_missing_is_said():
     bare = [fake_run(variant, seed, structure=False) for variant in VARIANTS for seed in range(2)]
     assert by_id(verdicts(bare))["Q6"] == by_id(verdicts(bare))["Q7"] == NOT_MEASURED
     assert "no counts of components for seed 0" in ledger(bare)["Our measurement"][5]
+
+
+def test_nothing_to_measure_by_is_said():
+    bare = runs()
+    for run in bare:
+        run.structure["components"] = np.zeros_like(run.structure["components"])
+    assert by_id(verdicts(bare))["Q6"] == NOT_MEASURED
+    assert "nothing to measure it by" in ledger(bare)["Our measurement"][5]
 
 
 def test_a_threshold_never_reached_is_undecided():

@@ -5,9 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models import (
-    TITLES, VARIANTS, AttentionSkip, DoubleConv, NoSkip, ResidualBlock, attention_maps, build_model,
-)
+from lib.models import TITLES, VARIANTS, AttentionSkip, DoubleConv, NoSkip, ResidualBlock, attention_maps, build_model
 
 EVERY = pytest.mark.parametrize("variant", VARIANTS)
 

@@ -52,3 +52,12 @@ addEventListener("scroll", () => {
   waiting = true;
 }, {passive: true});
 follow();
+
+const scrollers = document.querySelectorAll("main :is(.scroll, .visual, .equation, pre)");
+const reach = () => scrollers.forEach(box => {  // with the keyboard, but only where there is something to scroll to
+  if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
+  else box.removeAttribute("tabindex");
+});
+addEventListener("resize", reach);
+addEventListener("toggle", reach, true);
+document.fonts.ready.then(reach);
