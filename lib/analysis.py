@@ -57,8 +57,25 @@ def headline(runs: Sequence[Run]) -> str:
         text += (f"Without skip connections the network is {versus(estimate.value, 'U-Net', points)} "
                  f"({interval_text(estimate)}). ")
     found = pd.Series([verdict.verdict for verdict in verdicts(runs)]).value_counts()
-    return text + "Of the original study's seven statements on results " + listed(
+    return text + f"Of the original study's {found.sum()} statements on results, " + listed(
         [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in found.items()]) + "."
+
+
+def ledger(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a statement: the measurement that says most about it, with its interval, and the verdict."""
+    rows = []
+    for verdict in verdicts(runs):
+        measured = [f for f in verdict.findings if f.comparison.decides and f.estimate]
+        telling = [f for f in measured if f.verdict == verdict.verdict] or measured
+        text = verdict.findings[0].missing
+        if telling:
+            finding = telling[0]
+            measure, estimate = finding.comparison.measure, finding.estimate
+            text = f"{measure.name} {versus(estimate.value, 'U-Net', measure.unit)}"
+            if not np.isnan(estimate.low):
+                text += f" ({measure.unit.number(estimate.low)} to {measure.unit(estimate.high)})"
+        rows.append((verdict.claim.id, verdict.claim.statement, text[:1].upper() + text[1:], verdict.verdict))
+    return pd.DataFrame(rows, columns=["", "The original study", "Our measurement (95 % interval)", "Verdict"])
 
 
 def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -144,7 +161,7 @@ def cost_sentence(runs: Sequence[Run]) -> str:
     parts = []
     for name, row in table.drop(reference.name).iterrows():
         ratio = row / reference - 1
-        parts.append(f"the {name} has {change(ratio.iloc[0])} parameters, {change(ratio.iloc[1])} arithmetic and took "
+        parts.append(f"the {name} has {change(ratio.iloc[0], 'fewer')} parameters, {change(ratio.iloc[1])} arithmetic and took "
                      f"{change(ratio.iloc[2])} time")
     return f"Against the {reference.name}, {'; '.join(parts)}." if parts else ""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lib.claims import MIOU
 from lib.figures import COLORS, FAINT, INK, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
@@ -28,6 +29,7 @@ def curves(axes: Axes, runs: Sequence[Run], column: str, scale: float = 1.0) -> 
         ends[SHORT[key]] = (mean.index[-1], mean.iloc[-1], COLORS[key])
     label_ends(axes, ends)
     axes.set(xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def loss_curves(runs: Sequence[Run]) -> Figure:

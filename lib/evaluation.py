@@ -16,7 +16,7 @@ from lib.data import Dataset, as_image
 from lib.machine import Machine, commit, versions
 from lib.metrics import confusion_matrix
 from lib.models import UNet, attention_maps, build_model
-from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.runs import RECORD, write_arrays, write_image, write_json
 from lib.structure import structure_counts
 from lib.theory import multiply_adds
 

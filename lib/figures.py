@@ -19,6 +19,7 @@ from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lib import ROOT
 from lib.models import TITLES
@@ -129,6 +130,8 @@ def training_curves(run: Run) -> Figure:
     right.annotate("tested", (best, right.get_ylim()[0]), (-3, 3), textcoords="offset points", ha="right",
                    color="#666666", fontsize=7)
     right.set(xlabel="epoch", ylabel="validation mIoU (%)")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from lib import theory
-from lib.claims import nats, percent, points, versus
 from lib.data import Dataset
-from lib.models import TITLES
 from lib.runs import Run
+from lib.statistics import nats, percent, points, versus
 
 RARE = 0.01  # a class with less than this share of the training pixels
 ABOUT = {
@@ -76,7 +75,7 @@ def classes_caption(run: Run) -> dict[str, str]:
 
 
 def predictions_caption(run: Run) -> dict[str, str]:
-    return {"caption": f"{run.title}: the fixed test images, evenly spaced over the test set. Errors are orange, void is grey. "
+    return {"caption": f"{run.title}: the four test images, fixed and evenly spaced over the test set. Errors are orange, void is grey. "
                        "The mIoU of one image is the mean over the classes in it and is not comparable with that of the "
                        "whole set.",
             "alt": f"Test images with ground truth, prediction of the {run.title} and error map."}
@@ -125,14 +124,14 @@ def cost_sentence(run: Run) -> str:
     if run.variant != "unet":
         base = config["base_channels"], len(run.classes)
         plain, plain_work = theory.parameters("unet", *base), theory.cost("unet", *base, size)
-        text += (f" Against the U-Net of the same width that is {change(count / plain - 1)} parameters and "
+        text += (f" Against the U-Net of the same width that is {change(count / plain - 1, 'fewer')} parameters and "
                  f"{change(work / plain_work - 1)} arithmetic.")
     return text
 
 
-def change(fraction: float) -> str:
+def change(fraction: float, less: str = "less") -> str:
     """ "10.1 % less" """
-    return f"{percent(abs(fraction))} {'more' if fraction >= 0 else 'less'}"
+    return f"{percent(abs(fraction))} {'more' if fraction >= 0 else less}"
 
 
 def chapter(run: Run) -> str:
@@ -175,8 +174,3 @@ def balance_sentence(data: Dataset) -> str:
 def richest(data: Dataset) -> int:
     """Index of the image that shows most classes."""
     return int(np.argmax([len(np.unique(target)) for target in data.targets.numpy()]))
-
-
-def order_of(runs: Sequence[Run]) -> list[str]:
-    """Titles of the variants that have runs."""
-    return [TITLES[key] for key in TITLES if any(run.variant == key for run in runs)]

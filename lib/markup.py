@@ -109,9 +109,8 @@ class Maths:
         try:
             converted = LatexToMathML(fancy_error=False).convert_all(self.snippets)
         except LatexError as error:
-            number = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL)
-            index = int(number[1])
-            raise MarkupError(f"{self.places[index]}: formula {self.snippets[index][0]!r}: {number[2]}") from error
+            index, reason = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL).groups()
+            raise MarkupError(f"{self.places[int(index)]}: formula {self.snippets[int(index)][0]!r}: {reason}") from error
         for mathml, place in zip(converted, self.places):
             for label, number in NUMBERED.findall(mathml):
                 anchors.add(label, f"Equation ({number})", place, own_id=label)
@@ -219,12 +218,10 @@ class Markup:
         return self.maths.mark(tokens[index].content, False, environment["place"])
 
     def _math_block(self, tokens, index, options, environment) -> str:
-        formula = self.maths.mark(tokens[index].content, True, environment["place"])
-        return f'<div class="equation">{formula}</div>\n'
+        return f'<div class="equation">{self.maths.mark(tokens[index].content, True, environment["place"])}</div>\n'
 
     def _citation(self, tokens, index, options, environment) -> str:
-        keys = [key.strip().lstrip("@") for key in tokens[index].content.split(";")]
-        return self.bibliography.cite(keys, environment["place"])
+        return self.bibliography.cite(re.findall(r"@([\w:.-]+)", tokens[index].content), environment["place"])
 
     def _reference(self, tokens, index, options, environment) -> str:
         return self.anchors.mark(tokens[index].content, environment["place"])

@@ -8,6 +8,7 @@ The same page gives the same bytes: the times that the browser stores are droppe
 import base64
 import io
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -33,6 +34,7 @@ FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
     link.dataset.page = PAGES[decodeURIComponent(link.hash.slice(1))] ?? "";"""
 HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => h.textContent.replace(/\\s+/g, ' ').trim())"
+logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of how Chromium counts objects
 
 
 def find_browser() -> Path | None:

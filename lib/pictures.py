@@ -16,6 +16,7 @@ from lib.classes import IGNORE, ClassTable
 from lib.figures import PAGE, SHORT, by_variant
 from lib.metrics import confusion_matrix, mean_iou
 from lib.runs import Run
+from lib.statistics import percent
 
 WRONG, RIGHT, VOID = "#D55E00", "#f2f2f2", "#8c8c8c"  # an error map's colours
 
@@ -72,22 +73,23 @@ def class_legend(figure: Figure, classes: ClassTable) -> None:
                   columnspacing=1.2, fontsize=7)
 
 
-def predictions(run: Run, names: Sequence[str] | None = None) -> Figure:
-    """Image, ground truth, prediction and error of the fixed test images, with the mIoU of each."""
+def predictions(run: Run) -> Figure:
+    """Image, ground truth, prediction and error of the inner four fixed test images, with the mIoU of each."""
     rows, notes = [], {}
-    for row, name in enumerate(names or run.examples):
+    for row, name in enumerate(run.examples[-5:-1] or run.examples):
         image, target, prediction = run.image(name), run.target(name), run.prediction(name)
         rows.append([image, paint(target, run.classes), paint(prediction, run.classes),
                      error_map(prediction, target)])
         notes[row, 2] = score_note(prediction, target, run.classes)
-        notes[row, 3] = f"{np.mean(prediction[target != IGNORE] != target[target != IGNORE]):.1%} of pixels wrong"
+        wrong = (prediction != target)[target != IGNORE]
+        notes[row, 3] = f"{percent(wrong.mean())} of the pixels wrong"
         notes[row, 0] = name
     return grid(rows, ("image", "ground truth", "prediction", "errors"), run.classes, notes)
 
 
 def score_note(prediction: np.ndarray, target: np.ndarray, classes: ClassTable) -> str:
     """The mIoU of one image, over the classes that occur in it or are predicted."""
-    return f"mIoU {mean_iou(confusion_matrix(prediction, target, len(classes))):.1%}"
+    return f"mIoU {percent(mean_iou(confusion_matrix(prediction, target, len(classes))))}"
 
 
 def comparison(runs: Sequence[Run], names: Sequence[str]) -> Figure:

@@ -24,6 +24,7 @@ from lib.markup import Bibliography, Markup, MarkupError, Place
 
 HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
 IMAGES = ("image/webp", "image/avif", "image/jpeg", "image/png")
+LONG = 1500  # characters: such a table may break across pages
 FONTS = {  # family, weight, style, unicode-range of each file
     "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
     "source-serif-4-latin-400-italic": ("Source Serif", 400, "italic", None),
@@ -106,7 +107,8 @@ class Chapter:
         if "text/html" not in data:
             raise MarkupError(f"{place}: {report['label']}: a table needs text/html, got {', '.join(data)}")
         table = media.table(data["text/html"], identity, lambda text: self._inline(text, place))
-        return (f'<figure id="{identity}" class="tbl">{caption}<div class="scroll" role="region" '
+        kind = "tbl long" if len(re.sub("<[^>]*>", "", table)) > LONG else "tbl"
+        return (f'<figure id="{identity}" class="{kind}">{caption}<div class="scroll" role="region" '
                 f'aria-labelledby="{identity}-caption">{table}</div></figure>')
 
     def _visual(self, data: dict, report: dict, identity: str, place: Place) -> tuple[str, str]:

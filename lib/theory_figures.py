@@ -182,25 +182,27 @@ def agreement(summary: pd.DataFrame, runs: Sequence[Run]) -> str:
     same = (summary.parameters == summary.counted_parameters) & (summary.multiply_adds == summary.counted_multiply_adds)
     recorded = 0
     for run in runs:
-        form = theory.total(run.variant, run.config["base_channels"], len(run.classes), run.record["dataset"]["size"])
+        size = run.record["dataset"]["size"]
+        form = theory.total(run.variant, run.config["base_channels"], len(run.classes), size)
         recorded += (form.parameters, form.multiply_adds) == (run.record["parameters"], run.record["multiply_adds"])
     return (f"Parameters and multiply-adds agree to the last digit in {same.sum()} of the {len(summary)} rows of "
-            f"@tbl-theory-costs" + (f", and in {recorded} of the {len(runs)} run records of this report." if runs else "."))
+            "@tbl-theory-costs"
+            + (f", and in {recorded} of the {len(runs)} run records of this report." if runs else "."))
 
 
 def ablation(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:
     """What leaves with the skips, and the widths without skips that make up for it, in sentences."""
-    def smallest(measure: Callable[..., int], *more) -> tuple[float, int]:
-        whole = measure("unet", base_channels, num_classes, *more)
-        width = base_channels
+    def effect(measure: Callable[..., int], *more) -> tuple[float, int]:
+        whole, width = measure("unet", base_channels, num_classes, *more), base_channels
+        less = 1 - measure("unet-noskip", width, num_classes, *more) / whole
         while measure("unet-noskip", width, num_classes, *more) < whole:
             width += 1
-        return 1 - measure("unet-noskip", base_channels, num_classes, *more) / whole, width
+        return less, width
 
-    (weights, one), (work, other) = smallest(theory.parameters), smallest(theory.cost, size)
-    return (f"At {base_channels} base channels and {size[0]} × {size[1]} pixels, removing the skips removes {percent(weights)} of "
-            f"the parameters and {percent(work)} of the multiply-adds. Without skips it takes {one} base channels to have at least "
-            f"the parameters of the U-Net, and {other} to have its arithmetic"
+    (weights, one), (work, other) = effect(theory.parameters), effect(theory.cost, size)
+    return (f"At {base_channels} base channels and {size[0]} × {size[1]} pixels, removing the skips removes "
+            f"{percent(weights)} of the parameters and {percent(work)} of the multiply-adds. Without skips it takes "
+            f"{one} base channels to have at least the parameters of the U-Net, and {other} to have its arithmetic"
             + ("." if one == other else "; no single width restores both."))
 
 
@@ -209,23 +211,22 @@ def reach(influences: dict[str, np.ndarray]) -> str:
     parts = []
     for key, share in influences.items():
         sides = theory.receptive_field(key).iloc[-1][["smallest", "largest"]].unique()
-        parts.append(f"{' or '.join(map(str, sides))} pixels in the {TITLES[key]}, of which the central {half_side(share)} "
-                     "have half of the influence")
+        parts.append(f"{' or '.join(map(str, sides))} pixels in the {TITLES[key]}, of which the central "
+                     f"{half_side(share)} have half of the influence")
     return "An output may depend on a square with a side of " + "; ".join(parts) + "."
 
 
 def starting_gradients(flow: pd.DataFrame) -> str:
     """`gradient_flow` at the two ends of the encoder, in sentences."""
     mean = flow.groupby(["variant", "level"])[["relative", "across"]].mean()
-    first, last = mean.relative.xs(0, level="level"), mean.relative.xs(DEPTH, level="level")
-    across = mean.across.unstack()
+    relative, across = mean.relative.unstack(), mean.across.unstack()
     plain, gated = across.loc["unet"], across.loc["unet-gated-attention"]
-    fed = first["unet-noskip"] / first["unet"]
-    return ("The relative gradient is, at level 0 and at the bottleneck, "
-            + "; ".join(f"{first[key]:.2g} and {last[key]:.2g} ({TITLES[key]})" for key in VARIANTS)
-            + f". Without skips level 0 receives {fed:.2f} times what it receives in the U-Net, the bottleneck "
-            f"{last['unet-noskip'] / last['unet']:.2g} times. "
-            + ("At this depth, with normalisation, the long way alone does not make the gradient vanish. " if fed > 0.1 else
-               "The long way alone costs level 0 most of its gradient. ")
-            + f"Across the finest skip comes {percent(plain[0])} of the features' gradient in the U-Net and {percent(gated[0])} "
-            f"in the gated network, across the coarsest {percent(plain[DEPTH - 1])} and {percent(gated[DEPTH - 1])}.")
+    ends = "; ".join(f"{relative[0][key]:.2g} and {relative[DEPTH][key]:.2g} ({TITLES[key]})" for key in VARIANTS)
+    kept = relative.loc["unet-noskip"] / relative.loc["unet"]
+    verdict = ("At this depth, with normalisation, the long way alone does not make the gradient vanish."
+               if kept[0] > 0.1 else "The long way alone costs level 0 most of its gradient.")
+    return (f"The relative gradient is, at level 0 and at the bottleneck, {ends}. Without skips level 0 receives "
+            f"{kept[0]:.2f} times what it receives in the U-Net, the bottleneck {kept[DEPTH]:.2g} times. {verdict} "
+            f"Across the finest skip comes {percent(plain[0])} of the features' gradient in the U-Net and "
+            f"{percent(gated[0])} in the gated network, across the coarsest {percent(plain[DEPTH - 1])} "
+            f"and {percent(gated[DEPTH - 1])}.")

@@ -155,3 +155,18 @@ def test_shortest_path_is_that_of_the_autograd_graph(variant):
                 distance[following] = length
                 queue.append(following)
     assert [theory.shortest_path(variant, level) for level in range(5)] == [distance[node] for node in features]
+
+
+def test_the_gates_gradient_of_the_chapter():
+    generator = torch.Generator().manual_seed(0)
+    (w_x, w_g), bias, psi = torch.randn(2, 6, 6, generator=generator), *torch.randn(2, 6, generator=generator)
+    x, g, delta = torch.randn(3, 6, generator=generator)
+    x, g = x.requires_grad_(), g.requires_grad_()
+    hidden = w_x @ x + w_g @ g + bias
+    alpha = torch.sigmoid(psi @ hidden.relu())
+    (alpha * x).backward(delta)
+    back = alpha * (1 - alpha) * (delta @ x) * ((hidden > 0) * psi)
+    torch.testing.assert_close(x.grad, alpha * delta + w_x.T @ back)
+    torch.testing.assert_close(g.grad, w_g.T @ back)
+    bound = alpha * delta.norm() * (1 + (1 - alpha) * x.norm() * torch.linalg.matrix_norm(w_x, 2) * psi.norm())
+    assert x.grad.norm() <= bound

@@ -9,7 +9,7 @@ import torch
 from lib.evaluation import load_model
 from lib.machine import Machine
 from lib.metrics import mean_iou
-from lib.runs import RECORD, Run, load_runs, write_atomically
+from lib.runs import RECORD, load_runs, write_atomically
 from lib.training import CHECKPOINT, Trainer, class_weights, fit
 
 
@@ -61,10 +61,22 @@ def test_all_networks_see_the_same_samples(tiny, tmp_path, float32):
     seen = {}
     for variant in ("unet", "unet-noskip"):
         trainer = _trainer(tiny(variant=variant), tmp_path)
-        augment, seen[variant] = trainer.augment, []
-        trainer.augment = lambda *args, v=variant: seen[v].append(augment(*args)) or seen[v][-1]
+        trainer.augment = Recorder(trainer.augment)
         trainer._epoch(1)
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(seen["unet"], seen["unet-noskip"]))
+        seen[variant] = trainer.augment.samples
+    pairs = list(zip(*seen.values()))
+    assert len(pairs) == 2 and all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs)
+
+
+class Recorder:
+    """Remembers what a function returned."""
+
+    def __init__(self, function):
+        self.function, self.samples = function, []
+
+    def __call__(self, *args):
+        self.samples.append(self.function(*args))
+        return self.samples[-1]
 
 
 def _trainer(config, out):
@@ -106,9 +118,9 @@ def test_other_settings_are_refused(tiny, tmp_path):
 
 
 def test_learns(tiny, tmp_path):
-    run = fit(tiny(epochs=30, train_images=12, batch_size=4, base_channels=8, validate_every=30), tmp_path)
-    assert run.history.train_loss.iloc[-1] < 0.75 * run.history.train_loss.iloc[0]
-    assert run.miou > 0.05
+    run = fit(tiny(epochs=40, train_images=16, batch_size=4, base_channels=8, validate_every=40), tmp_path)
+    assert run.history.train_loss.iloc[-1] < 0.8 * run.history.train_loss.iloc[0]
+    assert run.miou > 0.05  # one class alone would score 0.02
 
 
 def test_loss_that_is_not_finite_stops(tiny, tmp_path):
@@ -145,4 +157,4 @@ def test_unreadable_record_is_named(tmp_path):
     write_atomically(path, b'{"variant": "un')
     with pytest.raises(ValueError, match="record.json: not a readable record"):
         load_runs(tmp_path)
-    assert Run.__name__ and load_runs(tmp_path / "empty") == []
+    assert load_runs(tmp_path / "empty") == []
