@@ -11,7 +11,7 @@ from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, verdicts
 from lib.figures import by_variant
 from lib.findings import change, conditions, listed, pixels, title
 from lib.metrics import miou_definitions
-from lib.models import TITLES
+from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
 from lib.statistics import NotMeasured, epochs, interval_text, p_text, percent, points, seconds, versus
 
@@ -22,7 +22,7 @@ SIBLINGS = pd.DataFrame(
      ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
      ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
      ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
-    columns=["Source", *TITLES.values()],
+    columns=["Source", *(TITLES[key] for key in VARIANTS)],
 )
 
 

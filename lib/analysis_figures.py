@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.claims import MIOU
-from lib.figures import COLORS, FAINT, INK, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
+from lib.figures import COLORS, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
 from lib.metrics import nan_mean
 from lib.models import TITLES
 from lib.runs import Run
@@ -24,7 +24,8 @@ def curves(axes: Axes, runs: Sequence[Run], column: str, scale: float = 1.0) -> 
     for key, group in by_variant(runs).items():
         table = scale * pd.concat([run.history.set_index("epoch")[column].dropna() for run in group], axis=1)
         mean = table.mean(axis=1)
-        axes.plot(mean.index, mean, color=COLORS[key], marker=MARKERS[key], ms=2.8, markevery=max(1, len(mean) // 8))
+        axes.plot(mean.index, mean, color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=2.8,
+                  markevery=max(1, len(mean) // 8))
         axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=COLORS[key], alpha=0.15, lw=0)
         ends[SHORT[key]] = (mean.index[-1], mean.iloc[-1], COLORS[key])
     label_ends(axes, ends)
@@ -50,7 +51,7 @@ def miou_curves(runs: Sequence[Run]) -> Figure:
     for key, group in by_variant(runs).items():
         for run in group:
             history = run.history.assign(clock=run.history.seconds.cumsum()).dropna(subset=["val_miou"])
-            right.plot(history.clock, 100 * history.val_miou, color=COLORS[key], lw=1, alpha=0.8)
+            right.plot(history.clock, 100 * history.val_miou, color=COLORS[key], ls=LINES[key], lw=1, alpha=0.8)
     right.set(xlabel="seconds of training")
     return figure
 
@@ -86,7 +87,7 @@ def trimap_curves(runs: Sequence[Run]) -> Figure:
     ends, widths = {}, np.arange(1, BANDS + 1)
     for key, group in by_variant(runs).items():
         scores = 100 * np.stack([nan_mean(trimap_iou(run.structure["trimap"].astype(np.int64).sum(0))) for run in group])
-        axes.plot(widths, scores.mean(0), color=COLORS[key])
+        axes.plot(widths, scores.mean(0), color=COLORS[key], ls=LINES[key])
         axes.fill_between(widths, scores.min(0), scores.max(0), color=COLORS[key], alpha=0.15, lw=0)
         ends[SHORT[key]] = (widths[-1], scores.mean(0)[-1], COLORS[key])
     label_ends(axes, ends)
@@ -101,7 +102,7 @@ def missed_by_size(runs: Sequence[Run]) -> Figure:
     for key, group in by_variant(runs).items():
         counts = np.stack([run.structure["components"].astype(np.int64).sum((0, 1)) for run in group])  # (S, 5, 4)
         share = 100 * ratio(counts, 1, 0)
-        axes.plot(places, share.mean(0), color=COLORS[key], marker=MARKERS[key], ms=4)
+        axes.plot(places, share.mean(0), color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=4)
         axes.fill_between(places, share.min(0), share.max(0), color=COLORS[key], alpha=0.15, lw=0)
         shown = ~np.isnan(share.mean(0))
         ends[SHORT[key]] = (places[shown][-1], share.mean(0)[shown][-1], COLORS[key])

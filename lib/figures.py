@@ -1,7 +1,7 @@
 """One style for every chart, the charts of one network or data set, and how a notebook shows what it has made.
 
-A variant has the same colour and marker everywhere (Okabe and Ito's palette, safe for colour-blind readers), and
-lines are labelled where they end. Charts that compare networks are in `lib.analysis_figures`, pictures in
+A variant has the same colour and marker everywhere (Okabe and Ito's palette, safe for colour-blind readers), those beyond
+the four have the colour of their skips and a line of their own, and lines are labelled where they end. Charts that compare networks are in `lib.analysis_figures`, pictures in
 `lib.pictures`. `show` and `show_table` carry label, caption and alternative text to the report, and write the caption
 below for those who read the notebook itself.
 """
@@ -26,9 +26,11 @@ from lib.models import TITLES
 from lib.runs import Run, write_atomically
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
-COLORS = dict(zip(TITLES, ("#0072B2", "#D55E00", "#009E73", "#AA3377")))
-MARKERS = dict(zip(TITLES, ("o", "s", "^", "D")))
-SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated")))
+NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))
+COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE)))
+MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P")))
+LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED)))
+SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide")))
 INK, FAINT = "#333333", "#d9d9d9"
 
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):

@@ -1,11 +1,12 @@
-"""The four networks: one U-Net, with the block and the skip connection injected.
+"""The networks: one U-Net, with the block and the skip connection injected.
 
 The frame is the U-Net of Ronneberger, Fischer and Brox (2015): blocks of two 3x3 convolutions on five levels, 2x2
 max-pooling on the way down, 2x2 transposed convolutions on the way up, a 1x1 head. Departures from the paper, the
 same for every variant: convolutions keep the size ("same" padding; the paper's shrink it and crop the skips), each
 is followed by batch normalisation and therefore has no bias, and there is no dropout.
 
-A variant is a pair (block, skip) in `VARIANTS`. `ResidualBlock` follows He et al. (2016) and Zhang et al. (2018):
+A variant is a pair (block, skip). `VARIANTS` holds the four of the study; `EXTRA` the two that complete blocks x skips,
+and a U-Net without skips that is widened to the parameters of the U-Net. `ResidualBlock` follows He et al. (2016) and Zhang et al. (2018):
 the sum precedes the last activation, and the shortcut is a bare 1x1 convolution where the channels differ, which in
 this network is everywhere. `AttentionSkip` follows Oktay et al. (2018), with their code's 2x2 kernel of stride 2 for
 W_x; unlike them it gates the finest skip too, and it lets the gated features pass without a further convolution.
@@ -147,12 +148,23 @@ def _pad(image: Tensor) -> tuple[Tensor, tuple]:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the study: how it is called, its block and its skip connection."""
+    """One network: how it is called, its block, its skip connection, and its width in units of base_channels."""
 
     title: str
     block: type
     skip: type
+    width: float = 1.0
 
+    def channels(self, base_channels: int) -> int:
+        """Channels of its finest level, in a study with that many base channels."""
+        return round(base_channels * self.width)
+
+
+# The parameters that grow with the square of the base channels c, nearly all: 9 c^2 in the first block, and for every
+# c^2 of a level above the bottleneck 54 in the encoder's next block, 8 in the transposed convolution that leads up to
+# it, and in its decoder block 27 with a skip or 18 without. Below ten base channels there is no whole channel to add.
+_SQUARES = sum(4**level for level in range(DEPTH))
+MATCHED = ((9 + 89 * _SQUARES) / (9 + 80 * _SQUARES)) ** 0.5  # without skips, this much wider has as many as U-Net
 
 VARIANTS = {
     "unet": Variant("U-Net", DoubleConv, ConcatSkip),
@@ -160,18 +172,24 @@ VARIANTS = {
     "unet-residual": Variant("Residual U-Net", ResidualBlock, ConcatSkip),
     "unet-gated-attention": Variant("Gated Attention U-Net", DoubleConv, AttentionSkip),
 }
-TITLES = {key: variant.title for key, variant in VARIANTS.items()}
+EXTRA = {
+    "unet-residual-noskip": Variant("Residual U-Net without skip connections", ResidualBlock, NoSkip),
+    "unet-residual-gated-attention": Variant("Residual Gated Attention U-Net", ResidualBlock, AttentionSkip),
+    "unet-noskip-wide": Variant("Wider U-Net without skip connections", DoubleConv, NoSkip, MATCHED),
+}
+NETWORKS = VARIANTS | EXTRA
+TITLES = {key: variant.title for key, variant in NETWORKS.items()}
 
 
 def build_model(variant: str, in_channels: int = 3, num_classes: int = 13, base_channels: int = 64) -> UNet:
     """The network of that name, freshly initialised: image (B, in_channels, H, W) -> logits (B, num_classes, H, W).
 
-    Raises ValueError for a variant that is not in `VARIANTS`.
+    Raises ValueError for a variant that is not in `NETWORKS`.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
-    entry = VARIANTS[variant]
-    return UNet(entry.block, entry.skip, in_channels, num_classes, base_channels)
+    if variant not in NETWORKS:
+        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(NETWORKS)}")
+    entry = NETWORKS[variant]
+    return UNet(entry.block, entry.skip, in_channels, num_classes, entry.channels(base_channels))
 
 
 def attention_maps(model: UNet, image: Tensor) -> list[Tensor]:

@@ -1,8 +1,9 @@
-"""Intervals and tests for differences between two networks, from several seeds and one set of test images.
+"""Intervals and tests for differences between networks, from several seeds and one set of test images.
 
 Two things vary at once: the seed that a network was trained with, and the images it was tested on.
-`compare_counts` is a hierarchical bootstrap over both. The images are resampled with replacement, the same
-resample for both networks, so that an image's difficulty cancels. The seeds are not paired: the same seed
+`contrast_counts` is a hierarchical bootstrap over both, for any weighted sum of the networks' scores;
+`compare_counts` weighs two of them 1 and -1. The images are resampled with replacement, the same resample
+for all networks, so that an image's difficulty cancels. The seeds are not paired: the same seed
 gives two architectures the images in the same order but other initial weights, so little cancels, and pairing
 would halve the degrees of freedom.
 
@@ -35,49 +36,57 @@ CHUNK = 1_000  # resamples scored at once: bounds the memory, changes no number
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference A - B with its 95 % interval and two-sided p; NaN where there is no interval."""
+    """A weighted sum, as A - B, with its 95 % interval and two-sided p; NaN where there is no interval."""
 
     value: float
     low: float
     high: float
     p: float
-    seeds: tuple[int, int]  # of A and of B
+    seeds: tuple[int, ...]  # of each network, in the order of the sum
     images: int | None = None  # None for a quantity of the training, which no test image enters
 
     @property
     def one_seed(self) -> bool:
-        """Whether nothing is known about how either network varies from seed to seed."""
+        """Whether of some network nothing is known about how it varies from seed to seed."""
         return min(self.seeds) < 2
+
+
+def contrast_counts(
+    groups: Sequence[np.ndarray], weights: Sequence[float], score: Score, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """Weighted sum of the networks' mean scores over seeds, by a hierarchical bootstrap over seeds and images.
+
+    Each group (S, N, ...) holds one network's counts per seed and image, the images in the same order; S may differ.
+    score: summed counts (M, ...) -> M scores. The interval is the central 95 % of the draws, p twice the
+    smaller share of draws on one side of zero. Raises ValueError when the images differ in number.
+    """
+    groups = [np.asarray(group, np.float64) for group in groups]
+    shapes, seeds = list(dict.fromkeys(group.shape[1:] for group in groups)), tuple(map(len, groups))
+    if len(shapes) > 1 or shapes[0][0] == 0:
+        raise ValueError(f"paired images need counts of one shape: got {' and '.join(map(str, shapes))}")
+    images, scores = shapes[0][0], [score(counts.sum(1)) for counts in groups]
+    value = float(sum(w * np.mean(sample) for w, sample in zip(weights, scores)))
+    resamples = _image_weights(images, draws, seed)
+    drawn = sum(w * _mean_scores(counts, resamples, score) for w, counts in zip(weights, groups))
+    error, freedom = _seed_error(scores, weights)
+    if error > 0:
+        # Evenly spaced quantiles in random order: Student's t without the noise of drawing from it.
+        quantiles = student.ppf((np.arange(draws) + 0.5) / draws, freedom)
+        drawn = drawn + error * np.random.default_rng(seed + 1).permutation(quantiles)
+    drawn = drawn[np.isfinite(drawn)]  # a resample may hold nothing to score
+    if not len(drawn):
+        return Estimate(value, np.nan, np.nan, np.nan, seeds, images)
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    p = min(1.0, 2 * (1 + tail) / (1 + len(drawn)))
+    return Estimate(value, float(low), float(high), float(p), seeds, images)
 
 
 def compare_counts(
     a: np.ndarray, b: np.ndarray, score: Score, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
-    """Difference of the mean score over seeds, A - B, by a hierarchical bootstrap over seeds and images.
-
-    a (S, N, ...), b (T, N, ...): counts per seed and image, the images in the same order; S and T may differ.
-    score: summed counts (M, ...) -> M scores. The interval is the central 95 % of the draws, p twice the
-    smaller share of draws on one side of zero. Raises ValueError when the images differ in number.
-    """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.shape[1:] != b.shape[1:] or a.shape[1] == 0:
-        raise ValueError(f"paired images need counts of one shape: got {a.shape[1:]} and {b.shape[1:]}")
-    scores_a, scores_b = (score(counts.sum(1)) for counts in (a, b))
-    value = float(np.mean(scores_a) - np.mean(scores_b))
-    weights = _image_weights(a.shape[1], draws, seed)
-    difference = _mean_scores(a, weights, score) - _mean_scores(b, weights, score)
-    error, freedom = _seed_error(scores_a, scores_b)
-    if error > 0:
-        # Evenly spaced quantiles in random order: Student's t without the noise of drawing from it.
-        quantiles = student.ppf((np.arange(draws) + 0.5) / draws, freedom)
-        difference = difference + error * np.random.default_rng(seed + 1).permutation(quantiles)
-    difference = difference[np.isfinite(difference)]  # a resample may hold nothing to score
-    if not len(difference):
-        return Estimate(value, np.nan, np.nan, np.nan, (len(a), len(b)), a.shape[1])
-    low, high = np.quantile(difference, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    tail = min((difference <= 0).sum(), (difference >= 0).sum())
-    p = min(1.0, 2 * (1 + tail) / (1 + len(difference)))
-    return Estimate(value, float(low), float(high), float(p), (len(a), len(b)), a.shape[1])
+    """Difference of the mean scores of two networks, A - B: see `contrast_counts`."""
+    return contrast_counts([a, b], [1, -1], score, draws, seed)
 
 
 @lru_cache(maxsize=4)
@@ -95,14 +104,15 @@ def _mean_scores(counts: np.ndarray, weights: np.ndarray, score: Score) -> np.nd
     return np.mean(by_seed, 0)
 
 
-def _seed_error(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Standard error of mean(a) - mean(b) and its degrees of freedom (Welch); (0, inf) with a single seed."""
-    if min(len(a), len(b)) < 2:
+def _seed_error(samples: Sequence[np.ndarray], weights: Sequence[float] = (1, -1)) -> tuple[float, float]:
+    """Standard error of the weighted sum of means and its degrees of freedom (Welch); (0, inf) with a single seed."""
+    sizes = np.array([len(sample) for sample in samples])
+    if sizes.min() < 2:
         return 0.0, np.inf
-    parts = np.array([np.var(sample, ddof=1) / len(sample) for sample in (a, b)])
+    parts = np.square(weights) * [np.var(sample, ddof=1) for sample in samples] / sizes
     if not parts.sum() > 0:
         return 0.0, np.inf
-    freedom = parts.sum() ** 2 / (parts**2 / (np.array([len(a), len(b)]) - 1)).sum()
+    freedom = parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum()
     return float(np.sqrt(parts.sum())), float(freedom)
 
 
@@ -112,7 +122,7 @@ def compare_seeds(a: Sequence[float], b: Sequence[float]) -> Estimate:
     value = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return Estimate(value, np.nan, np.nan, np.nan, (len(a), len(b)))
-    error, freedom = _seed_error(a, b)
+    error, freedom = _seed_error((a, b))
     reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * student.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
     return Estimate(value, value - reach, value + reach, p, (len(a), len(b)))
@@ -167,8 +177,7 @@ def versus(value: float, other: str, unit: Unit = points) -> str:
 
 def interval_text(estimate: Estimate, unit: Unit = points) -> str:
     """ "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"."""
-    a, b = estimate.seeds
-    size = f"{a} seed{'s' * (a > 1)}" if a == b else f"{a} and {b} seeds"
+    size = f"{' and '.join(map(str, dict.fromkeys(estimate.seeds)))} seed{'s' * (max(estimate.seeds) > 1)}"
     size += f", {estimate.images} images" if estimate.images else ""
     if np.isnan(estimate.low):
         return f"no interval, {size}"
@@ -208,16 +217,22 @@ class Measure:
     def unit(self) -> Unit:
         return points if self.score else percent if self.relative else self.level
 
+    def counts(self, groups: Sequence[Sequence[Run]]) -> list[np.ndarray]:
+        """What each network's runs counted, (S, N, ...), the last network being the reference; NotMeasured if empty."""
+        reference = groups[-1]
+        for run in (run for group in groups for run in group):
+            if run.image_names != reference[0].image_names:
+                raise ValueError(f"{reference[0].folder} and {run.folder} were tested on different images: do not mix them")
+        counts = [np.stack([self.read(run, reference) for run in group]) for group in groups]
+        if any(np.isnan(self.score(c.sum(1))).any() for c in counts):
+            raise NotMeasured("the test images hold nothing to measure it by")
+        return counts
+
     def compare(self, a: Sequence[Run], b: Sequence[Run]) -> tuple[Estimate, float, float]:
         """Estimate of A - B and the levels of A and of B; NotMeasured when a run lacks what is needed."""
         if self.score:
-            if any(run.image_names != b[0].image_names for run in (*a, *b)):
-                raise ValueError(f"{b[0].folder} and {a[0].folder} were tested on different images: do not mix them")
-            counts = [np.stack([self.read(run, b) for run in runs]) for runs in (a, b)]
-            levels = [np.mean(self.score(c.sum(1))) for c in counts]
-            if np.isnan(levels).any():
-                raise NotMeasured("the test images hold nothing to measure it by")
-            return compare_counts(*counts, self.score), *levels
+            counts = self.counts((a, b))
+            return compare_counts(*counts, self.score), *(np.mean(self.score(c.sum(1))) for c in counts)
         values = [np.array([self.read(run, b) for run in runs], float) for runs in (a, b)]
         if lacking := int(np.isnan(np.concatenate(values)).sum()):
             total = len(a) + len(b)

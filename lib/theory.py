@@ -1,4 +1,4 @@
-"""Closed forms of the four networks.
+"""Closed forms of the networks.
 
 Shapes, parameters, multiply-adds, kept activations and receptive fields follow from (block, skip, base_channels,
 in_channels, num_classes, depth) and the image size alone; no model is built for them. A block or skip class enters
@@ -15,7 +15,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.models import DEPTH, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, build_model
+from lib.models import (
+    DEPTH, NETWORKS, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, build_model,
+)
 
 FLOAT, INDEX = 4, 8  # bytes of a float32 activation and of an index that max-pooling keeps
 
@@ -77,7 +79,7 @@ SKIPS = {
 
 
 def _forms(variant: str) -> tuple[BlockForm, SkipForm]:
-    return BLOCKS[VARIANTS[variant].block], SKIPS[VARIANTS[variant].skip]
+    return BLOCKS[NETWORKS[variant].block], SKIPS[NETWORKS[variant].skip]
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def parts(variant: str, base_channels: int = 64, num_classes: int = 13, image_si
           in_channels: int = 3, depth: int = DEPTH) -> list[Part]:
     """Every part of the network on one image (H, W), which is padded to multiples of 2**depth."""
     block, skip = _forms(variant)
-    widths = [base_channels * 2**level for level in range(depth + 1)]
+    widths = [NETWORKS[variant].channels(base_channels) * 2**level for level in range(depth + 1)]
     sides = [[-(-side // 2**depth) * 2 ** (depth - level) for side in image_size] for level in range(depth + 1)]
     found = []
 
@@ -113,7 +115,7 @@ def parts(variant: str, base_channels: int = 64, num_classes: int = 13, image_si
         add(f"skip {level}", level, crossing, skip.cost(c, n))
         add(f"up {level}", level, c, Cost(8 * c * c + c, 2 * c * c * n))
         add(f"decoder {level}", level, c, block.cost(crossing + c, c, n), (crossing + c) * n * FLOAT)
-    c, n = base_channels, sides[0][0] * sides[0][1]
+    c, n = widths[0], sides[0][0] * sides[0][1]
     add("head", 0, num_classes, Cost(c * num_classes + num_classes, c * num_classes * n))
     return found
 
