@@ -1,13 +1,14 @@
 """The four networks side by side: the tables and sentences of the analysis, from records alone."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, verdicts
+from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, Finding, verdicts
 from lib.figures import by_variant
 from lib.findings import change, conditions, listed, pixels, title
 from lib.metrics import miou_definitions
@@ -62,20 +63,25 @@ def headline(runs: Sequence[Run]) -> str:
 
 
 def ledger(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a statement: the measurement that says most about it, with its interval, and the verdict."""
+    """One row a statement: of each network in it the measurement that says most, with its interval, and the verdict."""
     rows = []
     for verdict in verdicts(runs):
         measured = [f for f in verdict.findings if f.comparison.decides and f.estimate]
         telling = [f for f in measured if f.verdict == verdict.verdict] or measured
-        text = verdict.findings[0].missing
-        if telling:
-            finding = telling[0]
-            measure, estimate = finding.comparison.measure, finding.estimate
-            text = f"{measure.name} {versus(estimate.value, 'U-Net', measure.unit)}"
-            if not np.isnan(estimate.low):
-                text += f" ({measure.unit.number(estimate.low)} to {measure.unit(estimate.high)})"
+        networks = groupby(telling, lambda finding: finding.comparison.variant)
+        several = len({f.comparison.variant for f in measured}) > 1
+        text = "; ".join((f"{TITLES[key]}: " if several else "") + _measured(next(found)) for key, found in networks)
+        text = text or verdict.findings[0].missing
         rows.append((verdict.claim.id, verdict.claim.statement, text[:1].upper() + text[1:], verdict.verdict))
     return pd.DataFrame(rows, columns=["", "The original study", "Our measurement (95 % interval)", "Verdict"])
+
+
+def _measured(finding: Finding) -> str:
+    measure, estimate = finding.comparison.measure, finding.estimate
+    text = f"{measure.name} {versus(estimate.value, 'U-Net', measure.unit)}"
+    if np.isnan(estimate.low):
+        return text
+    return f"{text} ({measure.unit.number(estimate.low)} to {measure.unit(estimate.high)})"
 
 
 def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -207,8 +213,10 @@ def caveats(runs: Sequence[Run]) -> str:
         items.append(f"With {seeds} seed{'s' * (seeds > 1)} a network, differences between networks cannot be told from "
                      "differences between initial weights; the intervals speak about the test images alone."
                      if seeds == 1 else f"With {seeds} seeds the intervals are wide.")
-    items.append("The four networks differ in parameters and arithmetic as well as in kind. No network here is widened to make "
-                 "up for what it lacks.")
-    items.append(f"One recipe serves all four ({config['epochs']} epochs, learning rate {config['learning_rate']:g}); it was "
+    control = TITLES["unet-noskip-wide"] if "unet-noskip-wide" in by_variant(runs) else ""
+    items.append("The networks differ in parameters and arithmetic as well as in kind. " + (
+        f"Only the {control} is given more channels for those that it lacks, as far as whole channels allow, to match the "
+        "parameters of the U-Net and not its arithmetic." if control else "No network here is widened to make up for what it lacks."))
+    items.append(f"One recipe serves all ({config['epochs']} epochs, learning rate {config['learning_rate']:g}); it was "
                  "not tuned for any one of them, and a network may be better under a recipe of its own.")
     return "\n".join(f"- {item}" for item in items)

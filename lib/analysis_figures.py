@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.claims import MIOU
+from lib.design import BLOCKS, CELLS, SKIPS
 from lib.figures import COLORS, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
 from lib.metrics import nan_mean
 from lib.models import TITLES
@@ -110,4 +111,22 @@ def missed_by_size(runs: Sequence[Run]) -> Figure:
     axes.set_xticks(places, SIZE_NAMES)
     axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
     axes.set(xlabel="size of the component (pixels)", ylabel="missed altogether (%)")
+    return figure
+
+
+def interaction(runs: Sequence[Run]) -> Figure:
+    """Test mIoU by kind of skip, a line for each kind of block through the means, every run a dot; parallel lines add."""
+    groups, places = by_variant(runs), dict(zip(SKIPS, range(len(SKIPS))))
+    figure, axes = plt.subplots(figsize=(PAGE * 0.62, 2.6))
+    ends = {}
+    for block, color in zip(BLOCKS, (COLORS["unet"], COLORS["unet-residual"])):
+        cells = {x: groups[key] for skip, x in places.items() if (key := CELLS[block, skip]) in groups}
+        for x, group in cells.items():
+            axes.plot([x] * len(group), [100 * run.miou for run in group], "o", color=color, ms=4, alpha=0.5, mew=0)
+        means = [np.mean([100 * run.miou for run in group]) for group in cells.values()]
+        axes.plot(list(cells), means, color=color)
+        ends[f"{BLOCKS[block]} blocks"] = (list(cells)[-1], means[-1], color)
+    label_ends(axes, ends)
+    axes.set_xticks(list(places.values()), [f"{name} skips" for name in SKIPS.values()])
+    axes.set(ylabel="test mIoU (%)")
     return figure

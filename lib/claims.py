@@ -119,8 +119,8 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        deciding = [f for f in self.findings if f.comparison.decides]
-        found = {f.verdict for f in deciding if f.comparison.required or f.verdict != NOT_MEASURED}
+        found = {f.verdict for f in self.findings if f.comparison.decides
+                 and (f.comparison.required or f.verdict not in (NOT_MEASURED, ONE_SEED))}
         for verdict in (NOT_MEASURED, ONE_SEED, CONTRADICTED, INCONCLUSIVE):
             if verdict in found:
                 return verdict

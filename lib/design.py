@@ -85,33 +85,33 @@ class Found:
     @property
     def sentence(self) -> str:
         """The effect with its sign in words, its interval, and its verdict."""
-        effect, name, unit = self.effect, self.measure.name, self.measure.unit
-        (start, to), names, factor = ((effect.skips, SKIPS, "skips") if effect.skips else
-                                      (effect.blocks, BLOCKS, "blocks"))
+        effect, estimate, measure = self.effect, self.estimate, self.measure
+        (start, to), names, factor = (effect.skips, SKIPS, "skips") if effect.skips else (effect.blocks, BLOCKS, "blocks")
         if effect in INTERACTIONS:
-            text = f"The gain in {name} from {names[start]} to {names[to]} {factor} is, with residual blocks, "
-            text += versus(self.estimate.value, "that with plain blocks", unit)
+            text = (f"The gain in {measure.name} from {names[start]} to {names[to]} {factor} is, with residual blocks, "
+                    f"{versus(estimate.value, 'that with plain blocks', measure.unit)}")
         else:
-            text = f"With {names[to]} {factor} the {name}, averaged over {self.averaged}, is "
-            text += versus(self.estimate.value, f"with {names[start]} {factor}", unit).replace("from with", "from that with")
-        p = "" if self.estimate.one_seed else f"; {p_text(self.estimate.p)}, after Holm {p_text(self.adjusted)}"
-        return f"{text} ({interval_text(self.estimate, unit)}{p}): *{self.verdict}*."
+            text = (f"{measure.name[0].upper()}{measure.name[1:]} with {names[to]} {factor} is "
+                    f"{versus(estimate.value, f'that with {names[start]} {factor}', measure.unit)}, "
+                    f"{'averaged over' if len(self.over) > 1 else 'measured with'} {self.averaged}")
+        p = "" if estimate.one_seed else f"; {p_text(estimate.p)}, after Holm {p_text(self.adjusted)}"
+        return f"{text} ({interval_text(estimate, measure.unit)}{p}): *{self.verdict}*."
 
 
 def effects(runs: Sequence[Run], measure: Measure = MIOU) -> list[Found]:
     """Every effect that the cells with runs allow; [] where they allow no interaction, and effects are differences."""
     groups = {key: group for key, group in by_variant(runs).items() if key in CELLS.values()}
-    slices = {effect: effect.slices(groups) for effect in EFFECTS}
-    if not any(slices[effect] for effect in INTERACTIONS):
+    complete = {effect: slices for effect in EFFECTS if (slices := effect.slices(groups))}
+    if not complete.keys() & set(INTERACTIONS):
         return []
     counts = dict(zip(groups, measure.counts(list(groups.values()))))
     estimates = []
-    for found in (found for found in slices.values() if found):
-        weights = {key: sign / len(found) for signs in found.values() for key, sign in signs.items()}
+    for slices in complete.values():
+        weights = {key: sign / len(slices) for signs in slices.values() for key, sign in signs.items()}
         estimates.append(contrast_counts([counts[key] for key in weights], list(weights.values()), measure.score))
     adjusted = holm([np.nan if estimate.one_seed else estimate.p for estimate in estimates])
-    return [Found(effect, tuple(over), estimate, p, measure) for (effect, over), estimate, p in
-            zip(((effect, found) for effect, found in slices.items() if found), estimates, adjusted)]
+    return [Found(effect, tuple(slices), estimate, p, measure)
+            for (effect, slices), estimate, p in zip(complete.items(), estimates, adjusted)]
 
 
 def effects_table(runs: Sequence[Run], measure: Measure = MIOU) -> pd.DataFrame:

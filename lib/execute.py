@@ -27,6 +27,7 @@ from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.models import EXTRA
 
 NOT_SCIENCE = {"report.py", "execute.py", "render.py", "markup.py", "media.py", "pdf.py"}  # a change of these changes no result
 OFFLINE = "SEGMENTATION_OFFLINE"
@@ -98,6 +99,8 @@ def parse_value(text: str) -> object:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
+        if text.startswith("[") and text.endswith("]"):  # of names, as a profile has them
+            return [parse_value(item.strip()) for item in text[1:-1].split(",")]
         return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
@@ -124,31 +127,49 @@ def check_values(values: dict, known: dict[str, dict], origin: str) -> None:
 
 
 def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict) -> list[Job]:
-    """What to execute, in order: one job a notebook, and one a seed for the notebooks of the networks."""
+    """What to execute, in order: one job a notebook, one a seed for the networks', and one a seed for each `extra`.
+
+    A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
+    """
     sources = sorted(notebooks.glob("[0-9]_*.ipynb"))
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
     parameters = {source: declared(source) for source in sources}
-    known = {"seeds": {"inferred_type_name": "None"}} | {n: p for each in parameters.values() for n, p in each.items()}
+    folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out  # no path of one machine where avoidable
+    values = _settings(parameters, profile, values, overrides) | {"out": str(folder)}
+
+    def job(source: Path, name: str, record: Path | None = None, reads: tuple[Path, ...] = (), **own) -> Job:
+        own = {n: v for n, v in values.items() if n in parameters[source]} | own
+        return Job(source, out / "notebooks" / f"{name}.ipynb", own, record, reads)
+
+    networks = {source: ast.literal_eval(names["variant"]["default"]) for source, names in parameters.items()
+                if {"variant", "seed"} <= names.keys()}
+    first = min(networks, default=Path())
+    trained = []
+    for source, variant, name in [*((source, variant, source.stem) for source, variant in networks.items()),
+                                  *((first, variant, f"extra-{variant}") for variant in values["extra"])]:
+        for index, seed in enumerate(values["seeds"]):
+            copy = source.stem if name == source.stem and index == 0 else f"{name}-seed-{seed}"
+            record = out / "runs" / variant / f"seed-{seed}" / "record.json"
+            trained.append(job(source, copy, record, variant=variant, seed=seed))
+    others, records = [source for source in sources if source not in networks], tuple(job.record for job in trained)
+    return [*(job(source, source.stem) for source in others if source < first), *trained,
+            *(job(source, source.stem, reads=records) for source in others if source > first)]
+
+
+def _settings(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
+    """The profile's values under the overrides, checked; `seeds` and `extra` are the report's own."""
+    own = dict.fromkeys(("seeds", "extra"), {"inferred_type_name": "None"})
+    known = own | {n: p for names in parameters.values() for n, p in names.items()}
     check_values(values, known, f"profile {profile}:")
     check_values(overrides, known, "-p")
-    values = {"seeds": [0], "profile": profile} | values | overrides
-    if not isinstance(values["seeds"], list) or not values["seeds"] \
-            or not all(type(seed) is int for seed in values["seeds"]):
-        raise UsageError(f"seeds = {values['seeds']!r}: expected a list of whole numbers such as [0, 1, 2]")
-    folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out  # no path of one machine where avoidable
-    values["out"], jobs, records = str(folder), [], []
-    for source, names in parameters.items():
-        own, target = {n: v for n, v in values.items() if n in names}, out / "notebooks" / source.name
-        if not {"variant", "seed"} <= names.keys():
-            jobs.append(Job(source, target, own, reads=tuple(records)))
-            continue
-        variant = ast.literal_eval(names["variant"]["default"])
-        for index, seed in enumerate(values["seeds"]):
-            records.append(out / "runs" / variant / f"seed-{seed}" / "record.json")
-            copy = target if index == 0 else target.with_stem(f"{target.stem}-seed-{seed}")
-            jobs.append(Job(source, copy, own | {"variant": variant, "seed": seed}, records[-1]))
-    return jobs
+    values = {"seeds": [0], "extra": [], "profile": profile} | values | overrides
+    seeds, extra = values["seeds"], values["extra"]
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
+    if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
+        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {', '.join(EXTRA)}")
+    return values
 
 
 def execute(job: Job, offline: bool = False) -> float:

@@ -156,7 +156,7 @@ def class_scores(runs: Sequence[Run]) -> Figure:
     axes.set(xlabel="test IoU (%)", xlim=(-1, 100))
     axes.grid(axis="y")
     if len(groups) > 1:
-        figure.legend(loc="outside upper left", ncols=len(groups), columnspacing=1.2, handletextpad=0.2)
+        figure.legend(loc="outside upper left", ncols=4 if len(groups) < 5 else 3, columnspacing=1.2, handletextpad=0.2)
     return figure
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lib import theory
 from lib.data import Dataset
+from lib.models import NETWORKS
 from lib.runs import Run
 from lib.statistics import nats, percent, points, versus
 
@@ -40,10 +41,15 @@ def pixels(size: Sequence[int]) -> str:
     return f"{size[0]} × {size[1]} pixels"
 
 
+def width(run: Run) -> str:
+    """ "16 base channels", as this network has them."""
+    return f"{NETWORKS[run.variant].channels(run.config['base_channels'])} base channels"
+
+
 def conditions(run: Run) -> str:
     """Data, size, width, epochs and device, in one phrase."""
     config, dataset = run.config, run.record["dataset"]
-    return (f"{title(dataset['name'])} at {pixels(dataset['size'])}, {config['base_channels']} base channels, "
+    return (f"{title(dataset['name'])} at {pixels(dataset['size'])}, {width(run)}, "
             f"{config['epochs']} epochs, seed {run.seed}, {run.record['device']} in {run.record['precision']}")
 
 
@@ -110,7 +116,7 @@ def levels(run: Run) -> tuple[pd.DataFrame, str, str, dict]:
     """The arguments of `figures.show_table` for the network part by part."""
     size = run.record["dataset"]["size"]
     table = theory.level_table(run.variant, run.config["base_channels"], len(run.classes), tuple(size))
-    caption = f"{run.title}, part by part, for one image of {pixels(size)} and {run.config['base_channels']} base channels."
+    caption = f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}."
     formats = {"Parameters": "{:,}", "Multiply-adds (millions)": "{:,.1f}"}
     return table, f"tbl-levels-{run.variant}", caption, formats
 
@@ -124,8 +130,8 @@ def cost_sentence(run: Run) -> str:
     if run.variant != "unet":
         base = config["base_channels"], len(run.classes)
         plain, plain_work = theory.parameters("unet", *base), theory.cost("unet", *base, size)
-        text += (f" Against the U-Net of the same width that is {change(count / plain - 1, 'fewer')} parameters and "
-                 f"{change(work / plain_work - 1)} arithmetic.")
+        text += (f" Against the U-Net with {config['base_channels']} base channels that is "
+                 f"{change(count / plain - 1, 'fewer')} parameters and {change(work / plain_work - 1)} arithmetic.")
     return text
 
 

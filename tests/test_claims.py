@@ -1,12 +1,13 @@
 """Verdicts and sentences from fake runs whose differences are known."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib import claims
+from lib import analysis, claims
 from lib.claims import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, ONE_SEED, SUPPORTED, Estimate, ledger, verdicts
 from lib.models import TITLES
 
@@ -118,12 +119,17 @@ def test_unequal_numbers_of_seeds():
     assert "2 and 3 seeds" in ledger(some)["Our measurement"][2]
 
 
-def test_a_wide_control_has_a_say_when_it_is_there(monkeypatch):
-    monkeypatch.setitem(TITLES, "unet-noskip-wide", "Wider U-Net without skip connections")
+def test_a_wide_control_has_a_say_when_it_is_there():
     base = [run for run in runs(unet_noskip={"miou": 0.5}) if run.variant in ("unet", "unet-noskip")]
     assert by_id(verdicts(base))["Q3"] == SUPPORTED
     assert by_id(verdicts(base + [fake_run("unet-noskip-wide", s) for s in range(3)]))["Q3"] == CONTRADICTED
-    assert by_id(verdicts(base + [fake_run("unet-noskip-wide", s, miou=0.5) for s in range(3)]))["Q3"] == SUPPORTED
+    controlled = base + [fake_run("unet-noskip-wide", s, miou=0.5) for s in range(3)]
+    assert by_id(verdicts(controlled))["Q3"] == SUPPORTED
+    assert by_id(verdicts(base + [fake_run("unet-noskip-wide", 0)]))["Q3"] == SUPPORTED  # one seed has no say
+    short = [analysis.ledger(study).iloc[2, 2] for study in (base, controlled)]
+    assert short[0].startswith("Test mIoU 1") and ";" not in short[0]
+    assert re.fullmatch(r"U-Net without skip connections: test mIoU 1\d\.\d.points lower than U-Net \(.*?\); "
+                        r"Wider U-Net without skip connections: test mIoU 1\d\.\d.points lower than U-Net \(.*\)", short[1])
 
 
 def test_runs_on_different_images_are_refused():

@@ -5,9 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models import TITLES, VARIANTS, AttentionSkip, DoubleConv, NoSkip, ResidualBlock, attention_maps, build_model
+from lib.models import (
+    EXTRA, NETWORKS, TITLES, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, attention_maps,
+    build_model,
+)
 
-EVERY = pytest.mark.parametrize("variant", VARIANTS)
+EVERY = pytest.mark.parametrize("variant", NETWORKS)
 
 
 def network(variant: str, seed: int = 0, **changes) -> nn.Module:
@@ -21,16 +24,38 @@ def picture(*size: int, batch: int = 2, channels: int = 3) -> Tensor:
 
 
 def test_the_table_of_variants():
-    assert TITLES == {
+    assert {key: TITLES[key] for key in VARIANTS} == {
         "unet": "U-Net", "unet-noskip": "U-Net without skip connections", "unet-residual": "Residual U-Net",
         "unet-gated-attention": "Gated Attention U-Net",
     }
+    assert list(TITLES) == list(NETWORKS) == [*VARIANTS, *EXTRA] and len(set(TITLES.values())) == 7
 
 
-@pytest.mark.parametrize("variant, number", zip(VARIANTS, (31_038_413, 27_904_973, 32_431_245, 33_129_297)))
-def test_parameters_at_full_width(variant, number):
+def test_blocks_and_skips_are_combined_in_every_way_and_one_is_widened():
+    cells = [(entry.block, entry.skip) for entry in NETWORKS.values() if entry.width == 1]
+    assert len(cells) == 6 and set(cells) == {
+        (block, skip) for block in (DoubleConv, ResidualBlock) for skip in (NoSkip, ConcatSkip, AttentionSkip)}
+    assert [key for key, entry in NETWORKS.items() if entry.width != 1] == ["unet-noskip-wide"]
+
+
+def number(variant: str, base_channels: int) -> int:
     with torch.device("meta"):
-        assert sum(p.numel() for p in build_model(variant).parameters()) == number
+        return sum(p.numel() for p in build_model(variant, base_channels=base_channels).parameters())
+
+
+@pytest.mark.parametrize("variant, parameters", zip(VARIANTS, (31_038_413, 27_904_973, 32_431_245, 33_129_297)))
+def test_parameters_at_full_width(variant, parameters):
+    assert number(variant, 64) == parameters
+
+
+@pytest.mark.parametrize("base_channels, channels, more", [(16, 17, 0.0150), (32, 34, 0.0149), (64, 67, -0.0147)])
+def test_the_wide_control_has_the_parameters_of_the_unet(base_channels, channels, more):
+    """Within 2 %, and no other width in whole channels comes nearer."""
+    wanted, wide = number("unet", base_channels), number("unet-noskip-wide", base_channels)
+    assert NETWORKS["unet-noskip-wide"].channels(base_channels) == channels
+    assert wide / wanted - 1 == pytest.approx(more, abs=5e-5) and abs(more) < 0.02
+    assert wide == number("unet-noskip", channels)
+    assert abs(wide - wanted) == min(abs(number("unet-noskip", base_channels + k) - wanted) for k in range(6))
 
 
 @EVERY
@@ -78,7 +103,8 @@ def test_levels_double_channels_and_halve_sides(variant):
     for block in model.encoder:
         block.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape[1:])))
     model(picture(64, 32))
-    assert shapes == [(4, 64, 32), (8, 32, 16), (16, 16, 8), (32, 8, 4), (64, 4, 2)]
+    width = NETWORKS[variant].channels(4)
+    assert shapes == [(width * 2**level, 64 // 2**level, 32 // 2**level) for level in range(5)]
 
 
 @EVERY
@@ -122,7 +148,7 @@ def altered_at(model: nn.Module, level: int, image: Tensor) -> Tensor:
 def test_what_the_skip_is_given_matters_unless_nothing_crosses(variant, level):
     model, image = network(variant), picture(32, 48)
     changed = not torch.equal(altered_at(model, level, image), model(image))
-    assert changed == (VARIANTS[variant].skip is not NoSkip)
+    assert changed == (NETWORKS[variant].skip is not NoSkip)
 
 
 @EVERY
@@ -131,7 +157,7 @@ def test_without_skips_every_gradient_passes_the_bottleneck(variant):
     model.encoder[-1].register_forward_hook(lambda module, inputs, output: output.detach())
     model(image).square().sum().backward()
     reached = image.grad is not None and bool(image.grad.any())
-    assert reached == (VARIANTS[variant].skip is not NoSkip)
+    assert reached == (NETWORKS[variant].skip is not NoSkip)
 
 
 def test_nothing_that_crosses_has_no_channels():

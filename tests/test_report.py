@@ -81,6 +81,9 @@ def jobs(notebooks, out, values=None, **overrides):
     (["-p", "epochs", "many"], ["epochs = 'many'", "expected int"]),
     (["-p", "seed", "1"], ["seed", "seeds"]),
     (["-p", "seeds", "1"], ["seeds = 1", "[0, 1, 2]"]),
+    (["-p", "extra", "[unet-wide]"], ["extra = ['unet-wide']", "unet-noskip-wide"]),
+    (["-p", "extra", "unet-noskip-wide"], ["extra = 'unet-noskip-wide'", "a list"]),
+    (["-p", "extra", "[unet]"], ["extra = ['unet']", "unet-residual-noskip"]),
 ])
 def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, arguments, words):
     assert run(notebooks, tmp_path / "out", *arguments) == 2
@@ -90,8 +93,8 @@ def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, 
 
 
 def test_values_are_read_as_python_writes_them():
-    values = ["3", "1e-3", "[3, 4]", "true", "null", "camvid"]
-    assert [parse_value(value) for value in values] == [3, 1e-3, [3, 4], True, None, "camvid"]
+    values = ["3", "1e-3", "[3, 4]", "true", "null", "camvid", "[]", "[unet-noskip-wide, 2]"]
+    assert [parse_value(value) for value in values] == [3, 1e-3, [3, 4], True, None, "camvid", [], ["unet-noskip-wide", 2]]
 
 
 def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_path):
@@ -102,6 +105,25 @@ def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_
     assert second.record == tmp_path / "runs" / "unet" / "seed-2" / "record.json"
     assert data.reads == () and analysis.reads == (first.record, second.record)
     assert analysis.parameters == {"seeds": [0, 2]}
+
+
+def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_chapter(notebooks, tmp_path):
+    write(notebooks / "2_unet_noskip.ipynb", new_markdown_cell("# No skips"),
+          code('variant: str = "unet-noskip"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]))
+    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"))
+    plain = jobs(notebooks, tmp_path)
+    found = jobs(notebooks, tmp_path, extra=["unet-noskip-wide"])
+    *four, first, second, analysis = found
+    assert four == plain[:-1] and [job.target.name for job in (first, second)] == [
+        "extra-unet-noskip-wide-seed-0.ipynb", "extra-unet-noskip-wide-seed-2.ipynb"]
+    assert first.source.name == "1_unet.ipynb" and second.parameters == plain[1].parameters | {
+        "variant": "unet-noskip-wide", "seed": 2}
+    assert second.record == tmp_path / "runs" / "unet-noskip-wide" / "seed-2" / "record.json"
+    assert analysis.reads == (*plain[-1].reads, first.record, second.record)
+    assert [job.target.name for job in found if job.target.name == job.source.name] == [
+        "0_data.ipynb", "1_unet.ipynb", "2_unet_noskip.ipynb", "5_analysis.ipynb"]
+    assert jobs(notebooks, tmp_path, {"epochs": 3, "seeds": [0], "extra": ["unet-residual-noskip"]}, extra=[]) == jobs(
+        notebooks, tmp_path, {"epochs": 3, "seeds": [0]})
 
 
 def test_the_fingerprint_follows_source_parameters_and_records(notebooks, tmp_path):
