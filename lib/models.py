@@ -6,10 +6,11 @@ same for every variant: convolutions keep the size ("same" padding; the paper's 
 is followed by batch normalisation and therefore has no bias, and there is no dropout.
 
 A variant is a pair (block, skip). `VARIANTS` holds the four of the study; `EXTRA` the two that complete blocks x skips,
-and a U-Net without skips that is widened to the parameters of the U-Net. `ResidualBlock` follows He et al. (2016) and Zhang et al. (2018):
-the sum precedes the last activation, and the shortcut is a bare 1x1 convolution where the channels differ, which in
-this network is everywhere. `AttentionSkip` follows Oktay et al. (2018), with their code's 2x2 kernel of stride 2 for
-W_x; unlike them it gates the finest skip too, and it lets the gated features pass without a further convolution.
+and a U-Net without skips that is widened to the parameters of the U-Net. `ResidualBlock` follows He et al. (2016) and
+Zhang et al. (2018): the sum precedes the last activation, and the shortcut is a bare 1x1 convolution where the channels
+differ, which is everywhere but in a decoder without skips. `AttentionSkip` follows Oktay et al. (2018), with their
+code's 2x2 kernel of stride 2 for W_x; unlike them it gates the finest skip too, and it lets the gated features pass
+without a further convolution.
 """
 
 from dataclasses import dataclass

@@ -59,6 +59,7 @@ class BlockForm:
 
     cost: Callable[[int, int, int], Cost]
     shortest: int
+    shortest_same: int  # where as many channels come out as go in
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class SkipForm:
     reach: int
 
 
-BLOCKS = {DoubleConv: BlockForm(double_conv, 2), ResidualBlock: BlockForm(residual_block, 1)}
+BLOCKS = {DoubleConv: BlockForm(double_conv, 2, 2), ResidualBlock: BlockForm(residual_block, 1, 0)}
 SKIPS = {
     ConcatSkip: SkipForm(free_skip, True, 0),
     NoSkip: SkipForm(free_skip, False, 0),
@@ -206,4 +207,5 @@ def shortest_path(variant: str, level: int, depth: int = DEPTH) -> int:
     block, skip = _forms(variant)
     if skip.crosses and level < depth:  # head, then down the decoder to the skip of that level
         return 1 + block.shortest * (level + 1) + level
-    return 1 + (block.shortest + 1) * depth + block.shortest * (depth - level)
+    decoder = block.shortest if skip.crosses else block.shortest_same
+    return 1 + (decoder + 1) * depth + block.shortest * (depth - level)

@@ -13,6 +13,7 @@ from lib.statistics import (
     compare_counts,
     compare_ratios,
     compare_seeds,
+    contrast_counts,
     estimate_text,
     holm,
     interval_text,
@@ -104,6 +105,38 @@ def test_same_inputs_same_numbers_and_signs():
     assert (mixed.low, mixed.high) == pytest.approx((first.low, first.high), abs=2e-3)
 
 
+def test_a_contrast_of_two_is_a_comparison():
+    a, b = networks(np.random.default_rng(5), (3, 4), 0.02, 0.02, 0.02)
+    assert contrast_counts([a, b], [1, -1], accuracy, 1000) == compare_counts(a, b, accuracy, 1000)
+    whole, half = (contrast_counts([a, b], [w, -w], accuracy, 1000) for w in (1, 0.5))
+    assert (half.value, half.low, half.high) == pytest.approx((whole.value / 2, whole.low / 2, whole.high / 2))
+    assert half.p == whole.p and half.seeds == (3, 4)
+    split = contrast_counts([a, a, b], [0.5, 0.5, -1], accuracy, 1000)
+    assert split.value == pytest.approx(whole.value) and split.seeds == (3, 3, 4)
+
+
+def test_an_interaction_is_exact_and_the_images_cancel():
+    """Scores that differ by image and by seed in the same way everywhere: only the interaction is left, exactly."""
+    rate = np.linspace(0.3, 0.6, IMAGES) + np.zeros((1, 1))
+    cells = [np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1) for gain in (0.0, 0.1, 0.05, 0.22)]
+    found = contrast_counts(cells, [1, -1, -1, 1], accuracy, 1000)
+    assert (found.value, found.low, found.high) == pytest.approx((0.07,) * 3) and found.p < 0.005
+    assert found.one_seed and found.seeds == (1, 1, 1, 1) and plain(interval_text(found)).endswith("1 seed, 60 images")
+    assert contrast_counts(cells[:3], [1, -1, -1], accuracy, 1000).value == pytest.approx(0.45 - 0.55 - 0.5)
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (3, 5)])
+@pytest.mark.parametrize("spread", [(0.02, 0.02, 0.02), (0.03, 0.01, 0.0), (0.001, 0.05, 0.02)])
+def test_coverage_of_an_interaction(seeds, spread):
+    """Four networks, two by two: the difference of the differences, nominal 95 %."""
+    rng, trials, covered = np.random.default_rng(6), 300, 0
+    for _ in range(trials):
+        (a, b), (c, d) = networks(rng, seeds, *spread), networks(rng, seeds, *spread, effect=0.0)
+        found = contrast_counts([a, b, c, d], [1, -1, -1, 1], accuracy, draws=500)
+        covered += found.low <= EFFECT <= found.high
+    assert 0.92 <= covered / trials <= 0.995
+
+
 def test_resamples_with_nothing_to_score_are_left_out():
     a = np.zeros((2, 3, 2))
     a[:, 0] = [[3, 4], [2, 4]]
@@ -155,5 +188,6 @@ def test_numbers_in_words():
     estimate = Estimate(-0.052, -0.069, -0.034, 0.01, (3, 3), 233)
     assert plain(estimate_text(estimate)) == "−5.2 points (95 % interval −6.9 to −3.4 points, 3 seeds, 233 images)"
     assert plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3)))) == "no interval, 1 and 3 seeds"
+    assert plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (3, 2, 3, 3), 9))).endswith("3 and 2 seeds, 9 images")
     alone = plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (1, 1), 9)))
     assert alone == "95 % interval over the images alone 0.0 to 20.0 points, 1 seed, 9 images"
