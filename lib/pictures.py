@@ -53,7 +53,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: C
             if notes and (note := notes.get((row, column))):
                 axes[row, column].set_xlabel(note, fontsize=7, labelpad=2)
     for column, title in enumerate(titles):
-        axes[0, column].set_title(title, loc="center", fontsize=8, pad=3)
+        axes[0, column].set_title(title, loc="center", fontsize=min(8, 56 / len(titles)), pad=3)
     if classes:
         class_legend(figure, classes)
     return figure
