@@ -1,9 +1,9 @@
 """One style for every chart, the charts of one network or data set, and how a notebook shows what it has made.
 
-A variant has the same colour and marker everywhere (Okabe and Ito's palette, safe for colour-blind readers), those beyond
-the four have the colour of their skips and a line of their own, and lines are labelled where they end. Charts that compare networks are in `lib.analysis_figures`, pictures in
-`lib.pictures`. `show` and `show_table` carry label, caption and alternative text to the report, and write the caption
-below for those who read the notebook itself.
+A variant has the same colour and marker everywhere (Okabe and Ito's palette, safe for colour-blind readers); those
+beyond the four have the colour of their skips and a line of their own. Lines are labelled where they end. Charts that
+compare networks are in `lib.analysis_figures`, pictures in `lib.pictures`. `show` and `show_table` carry label, caption
+and alternative text to the report, and write the caption below for those who read the notebook itself.
 """
 
 import io

@@ -222,7 +222,8 @@ class Measure:
         reference = groups[-1]
         for run in (run for group in groups for run in group):
             if run.image_names != reference[0].image_names:
-                raise ValueError(f"{reference[0].folder} and {run.folder} were tested on different images: do not mix them")
+                raise ValueError(f"{reference[0].folder} and {run.folder} were tested on different images: "
+                                 "do not mix them")
         counts = [np.stack([self.read(run, reference) for run in group]) for group in groups]
         if any(np.isnan(self.score(c.sum(1))).any() for c in counts):
             raise NotMeasured("the test images hold nothing to measure it by")
