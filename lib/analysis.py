@@ -26,12 +26,15 @@ SIBLINGS = pd.DataFrame(
 )
 
 
-def load_or_published(out: str | Path) -> tuple[list[Run], str]:
-    """The runs under `out`, or where there is none the published ones, and a sentence that says which."""
-    for folder in (out, PUBLISHED):
-        if runs := load_runs(folder):
-            where = "" if folder == out else f"There are no records under `{out}`: this is the published study. "
-            return runs, where + setting(runs)
+def load_or_published(out: str | Path) -> tuple[list[Run], str, Path | None]:
+    """The runs under `out` or, where there is none, the published ones; their setting; where to write figures.
+
+    Figures of the published runs are not written to `out`: None then.
+    """
+    if runs := load_runs(out):
+        return runs, setting(runs), Path(out) / "figures"
+    if runs := load_runs(PUBLISHED):
+        return runs, f"There are no records under `{out}`: this is the published study. {setting(runs)}", None
     raise FileNotFoundError(f"{ROOT / out / 'runs'}: no records; run notebooks 1 to 4 with out = {out}, or `make report`")
 
 

@@ -110,6 +110,7 @@ def levels(run: Run) -> tuple[pd.DataFrame, str, str, dict]:
     """The arguments of `figures.show_table` for the network part by part."""
     size = run.record["dataset"]["size"]
     table = theory.level_table(run.variant, run.config["base_channels"], len(run.classes), tuple(size))
+    table = table[table["Parameters"] > 0]  # a plain skip has none, and computes nothing
     caption = f"{run.title}, part by part, for one image of {pixels(size)} and {run.config['base_channels']} base channels."
     formats = {"Parameters": "{:,}", "Multiply-adds (millions)": "{:,.1f}"}
     return table, f"tbl-levels-{run.variant}", caption, formats
