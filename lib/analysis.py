@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import ROOT
 from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, verdicts
-from lib.figures import by_variant
+from lib.figures import SHORT, by_variant
 from lib.findings import change, conditions, listed, pixels, title
 from lib.metrics import miou_definitions
 from lib.models import TITLES
@@ -22,7 +22,7 @@ SIBLINGS = pd.DataFrame(
      ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
      ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
      ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
-    columns=["Source", *TITLES.values()],
+    columns=["Source", *SHORT.values()],
 )
 
 
@@ -172,7 +172,7 @@ def cost_sentence(runs: Sequence[Run]) -> str:
 def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
     """Our first seed under each definition of mIoU that siblings of this study use."""
     first = {key: group[0] for key, group in by_variant(runs).items()}
-    columns = {TITLES[key]: miou_definitions(run.per_image, batch_size, run.structure.get("index_maps"))
+    columns = {SHORT[key]: miou_definitions(run.per_image, batch_size, run.structure.get("index_maps"))
                for key, run in first.items()}
     table = pd.DataFrame(columns).map(percent)
     return table.rename_axis("Definition").reset_index()
