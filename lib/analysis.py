@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib import ROOT
 from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, Finding, verdicts
-from lib.figures import by_variant
+from lib.figures import SHORT, by_variant
 from lib.findings import change, conditions, listed, pixels, title
 from lib.metrics import miou_definitions
 from lib.models import TITLES, VARIANTS
@@ -23,16 +23,19 @@ SIBLINGS = pd.DataFrame(
      ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
      ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
      ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
-    columns=["Source", *(TITLES[key] for key in VARIANTS)],
+    columns=["Source", *(SHORT[key] for key in VARIANTS)],
 )
 
 
-def load_or_published(out: str | Path) -> tuple[list[Run], str]:
-    """The runs under `out`, or where there is none the published ones, and a sentence that says which."""
-    for folder in (out, PUBLISHED):
-        if runs := load_runs(folder):
-            where = "" if folder == out else f"There are no records under `{out}`: this is the published study. "
-            return runs, where + setting(runs)
+def load_or_published(out: str | Path) -> tuple[list[Run], str, Path | None]:
+    """The runs under `out` or, where there is none, the published ones; their setting; where to write figures.
+
+    Figures of the published runs are not written to `out`: None then.
+    """
+    if runs := load_runs(out):
+        return runs, setting(runs), Path(out) / "figures"
+    if runs := load_runs(PUBLISHED):
+        return runs, f"There are no records under `{out}`: this is the published study. {setting(runs)}", None
     raise FileNotFoundError(f"{ROOT / out / 'runs'}: no records; run notebooks 1 to 4 with out = {out}, or `make report`")
 
 
@@ -175,7 +178,7 @@ def cost_sentence(runs: Sequence[Run]) -> str:
 def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
     """Our first seed under each definition of mIoU that siblings of this study use."""
     first = {key: group[0] for key, group in by_variant(runs).items()}
-    columns = {TITLES[key]: miou_definitions(run.per_image, batch_size, run.structure.get("index_maps"))
+    columns = {SHORT[key]: miou_definitions(run.per_image, batch_size, run.structure.get("index_maps"))
                for key, run in first.items()}
     table = pd.DataFrame(columns).map(percent)
     return table.rename_axis("Definition").reset_index()

@@ -121,6 +121,8 @@ def check_values(values: dict, known: dict[str, dict], origin: str) -> None:
             raise UsageError(f"{origin} {name}: no notebook has a parameter of this name; did you mean "
                              f"{' or '.join(close)}?")
         expected = known[name]["inferred_type_name"]
+        if value is None and "None:" in known[name].get("help", ""):  # the comment says what it stands for
+            continue
         if expected in TYPES and (not isinstance(value, TYPES[expected])
                                   or isinstance(value, bool) != (expected == "bool")):
             raise UsageError(f"{origin} {name} = {value!r}: expected {expected}")

@@ -116,6 +116,7 @@ def levels(run: Run) -> tuple[pd.DataFrame, str, str, dict]:
     """The arguments of `figures.show_table` for the network part by part."""
     size = run.record["dataset"]["size"]
     table = theory.level_table(run.variant, run.config["base_channels"], len(run.classes), tuple(size))
+    table = table[table["Parameters"] > 0]  # a plain skip has none, and computes nothing
     caption = f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}."
     formats = {"Parameters": "{:,}", "Multiply-adds (millions)": "{:,.1f}"}
     return table, f"tbl-levels-{run.variant}", caption, formats
@@ -178,5 +179,6 @@ def balance_sentence(data: Dataset) -> str:
 
 
 def richest(data: Dataset) -> int:
-    """Index of the image that shows most classes."""
-    return int(np.argmax([len(np.unique(target)) for target in data.targets.numpy()]))
+    """Index of the image that shows most classes, the brightest of several."""
+    classes = [len(np.unique(target)) for target in data.targets.numpy()]
+    return int(np.lexsort((data.images.float().mean(dim=(1, 2, 3)).numpy(), classes))[-1])
