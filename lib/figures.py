@@ -93,6 +93,11 @@ def by_variant(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {key: group for key in TITLES if (group := [run for run in runs if run.variant == key])}
 
 
+def first_seeds(runs: Sequence[Run]) -> dict[str, Run]:
+    """The first run of each variant."""
+    return {key: group[0] for key, group in by_variant(runs).items()}
+
+
 def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:
     """One row for each name, from top to bottom, without an axis line."""
     axes.tick_params(axis="y", length=0)
