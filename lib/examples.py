@@ -84,8 +84,8 @@ def shown(runs: Sequence[Run], data_root: str | Path | None = None) -> tuple[dic
             f"Predictions of the chosen images are not stored with these records; the {len(fixed)} below are evenly spaced "
             "over the test set.")
     return chosen, (
-        f"{len(chosen)} of {len(next(iter(runs)).image_names)} test images meet the rule, which knows the first seed of each "
-        f"network and its mIoU on each image alone: " + "; ".join(f"{name} ({reason})" for name, reason in chosen.items()) + ".")
+        f"Of the {len(runs[0].image_names)} test images the rule chooses "
+        f"{listed([f'{name} ({reason})' for name, reason in chosen.items()])}.")
 
 
 def pages(chosen: dict[str, str], size: int = 3) -> list[dict[str, str]]:

@@ -74,7 +74,12 @@ def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str,
              **({"place": place} if place else {}))
 
 
-def _display(data: dict, label: str, caption: str, **more: str) -> None:
+def show_interactive(html: str, label: str, caption: str, alt: str) -> None:
+    """Displays a working part of the page, HTML that brings its own style and script; print and no script leave it out."""
+    _display({"text/html": html, "text/plain": alt}, label, caption, alt=alt, interactive=True)
+
+
+def _display(data: dict, label: str, caption: str, **more: object) -> None:
     data = {kind: b64encode(part).decode() if isinstance(part, bytes) else part for kind, part in data.items()}
     display(data, raw=True, metadata={"report": {"label": label, "caption": caption, **more}})
     kind = "Table" if label.startswith("tbl") else "Figure"

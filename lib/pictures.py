@@ -49,7 +49,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: C
     """
     (height, breadth), headings = rows[0][0].shape[:2], headings or {}
     legend = 0.2 * -(-len(classes) // 6) + 0.1 if classes else 0
-    noted, extra = 0.16 if notes else 0.03, 0.2 + legend + 0.2 * len(headings)
+    noted, extra = 0.16 if notes else 0.03, 0.2 + legend + 0.22 * len(headings)
     cell = min(PAGE / len(rows[0]) * height / breadth, (TALLEST - extra) / len(rows) - noted)
     figure, axes = plt.subplots(len(rows), len(rows[0]), squeeze=False, figsize=(
         cell * breadth / height * len(rows[0]), len(rows) * (cell + noted) + extra))
@@ -122,14 +122,18 @@ def comparison(runs: Sequence[Run], reasons: dict[str, str]) -> Figure:
         windows[len(rows)] = fine_window(target)
         rows.append([some.image(name), *(paint(p, some.classes) for p in maps)])
         rows.append([paint(target, some.classes), *(error_map(p, target) for p in maps)])
-    headings = {2 * index: f"{reason[0].upper()}{reason[1:]} ({name})" for index, (name, reason) in enumerate(reasons.items())}
+    headings = {2 * index: f"{capital(reason)} ({name})" for index, (name, reason) in enumerate(reasons.items())}
     figure = grid(rows, ["image, truth", *(SHORT[key] for key in first)], some.classes, notes, headings)
     for row, window in windows.items():
         if window:
-            rows, columns = window
-            figure.axes[row * (len(first) + 1)].add_patch(Rectangle(
-                (columns.start, rows.start), columns.stop - columns.start, rows.stop - rows.start, fill=False, ec="white", lw=1))
+            (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
+            frame = Rectangle((left, top), right - left, bottom - top, fill=False, ec="white", lw=1)
+            figure.axes[row * (len(first) + 1)].add_patch(frame)
     return figure
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def small_parts(target: np.ndarray) -> np.ndarray:
@@ -161,7 +165,8 @@ def close_ups(runs: Sequence[Run], names: Iterable[str]) -> Figure:
         target, small = some.target(name)[window], small_parts(some.target(name))[window]
         maps = [run.prediction(name)[window] for run in first.values()]
         notes[len(rows), 0] = name
-        notes |= {(len(rows), column): f"{percent((p == target)[small].mean())} of small parts" for column, p in enumerate(maps, 2)}
+        for column, p in enumerate(maps, 2):
+            notes[len(rows), column] = f"{percent((p == target)[small].mean())} of small parts"
         rows.append([some.image(name)[window], *(paint(labels, some.classes) for labels in (target, *maps))])
     return grid(rows, ["image", "ground truth", *(SHORT[key] for key in first)], some.classes, notes)
 
