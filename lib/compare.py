@@ -30,8 +30,8 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
     of the images to why they are shown.
     """
     first = first_seeds(runs)
-    some, views = next(iter(first.values())), {PHOTO: "Photograph", TRUTH: "Ground truth"} | {k: TITLES[k] for k in first}
-    images = []
+    views = {PHOTO: "Photograph", TRUTH: "Ground truth"} | {key: TITLES[key] for key in first}
+    some, images = next(iter(first.values())), []
     for name, reason in reasons.items():
         target = some.target(name)
         maps = {key: run.prediction(name) for key, run in first.items()}
@@ -44,7 +44,8 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
     height, width = target.shape
     template = Environment(loader=FileSystemLoader(ROOT / "report" / "template"), autoescape=True,
                            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template("slider.html")
-    return template.render(images=images, views=views, sides=dict(zip(("Left", "Right"), [*views][-max(2, len(first)):][:2])),
+    at_first = [*views][-max(2, len(first)):]  # the first two networks, or the ground truth and the only one
+    return template.render(images=images, views=views, sides=dict(zip(("Left", "Right"), at_first)),
                            data=json.dumps(images).replace("<", "\\u003c"), height=height, width=width,
                            classes=list(zip(some.classes.names, some.classes.colors)))
 

@@ -81,8 +81,8 @@ def shown(runs: Sequence[Run], data_root: str | Path | None = None) -> tuple[dic
     except FileNotFoundError:
         fixed = runs[0].examples
         return dict.fromkeys(fixed, "evenly spaced"), (
-            f"Predictions of the chosen images are not stored with these records; the {len(fixed)} below are evenly spaced "
-            "over the test set.")
+            f"Predictions of the chosen images are not stored with these records; the {len(fixed)} below are evenly "
+            "spaced over the test set.")
     return chosen, (
         f"Of the {len(runs[0].image_names)} test images the rule chooses "
         f"{listed([f'{name} ({reason})' for name, reason in chosen.items()])}.")

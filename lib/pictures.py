@@ -156,7 +156,7 @@ def fine_window(target: np.ndarray, share: int = 4) -> tuple[slice, slice] | Non
 
 
 def close_ups(runs: Sequence[Run], names: Iterable[str]) -> Figure:
-    """The window of each test image with most pixels of small components, enlarged, under every network (first seed)."""
+    """Of each test image the window with most pixels of small components, under every network (first seed)."""
     first = first_seeds(runs)
     some = next(iter(first.values()))
     windows = {name: window for name in names if (window := fine_window(some.target(name)))}

@@ -168,6 +168,11 @@ def test_the_slider_in_a_browser(trained, tmp_path):
             browser.call("Input.dispatchKeyEvent", type=kind, key="End", code="End", windowsVirtualKeyCode=35)
         assert browser.run("above.style.clipPath") == "inset(0px 0px 0px 100%)"
         assert browser.run("range.getAttribute('aria-valuetext')") == "100 % U-Net, 0 % U-Net without skip connections"
+        width, left, top = browser.run("range.scrollIntoView({behavior: 'instant', block: 'center'});"
+                                       "var box = range.getBoundingClientRect(); [box.width, box.left, box.top]")
+        for kind in ("mousePressed", "mouseReleased"):
+            browser.call("Input.dispatchMouseEvent", type=kind, x=left + width / 4, y=top + 9, button="left", clickCount=1)
+        assert abs(browser.run("+range.value") - 25) < 1
         before = browser.run("[below.src, above.src]")
         browser.run("choose(left, 'truth')")
         after = browser.run("[below.src, above.src]")
