@@ -16,12 +16,13 @@ from lib.data import Dataset, as_image
 from lib.machine import Machine, commit, versions
 from lib.metrics import confusion_matrix
 from lib.models import UNet, attention_maps, build_model
-from lib.runs import RECORD, write_arrays, write_image, write_json
+from lib.runs import RECORD, Run, write_arrays, write_image, write_json
 from lib.structure import structure_counts
 from lib.theory import multiply_adds
 
 BEST = "best.pt"
 BATCH = 8  # images in one evaluation pass
+ROUNDED = 0.001  # share of the pixels that another machine's rounding may label otherwise
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
 
 
@@ -53,6 +54,7 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
     test = splits["test"]
     model = load_model(folder, config.variant, config.base_channels, len(test.classes)).to(machine.device)
     confusions, test_loss, predictions = evaluate(model, test, weights, machine)
+    write_arrays(folder / "predictions.npz", labels=predictions, names=np.array(test.items))
     write_arrays(folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32), names=np.array(test.items))
     counts = [structure_counts(p, t, len(test.classes)) for p, t in zip(predictions, test.targets.numpy())]
     write_arrays(folder / "structure.npz", **{key: np.stack([c[key] for c in counts]) for key in counts[0]})
@@ -82,6 +84,18 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
         "device": machine.name, "precision": machine.precision,
         "versions": versions(), "commit": commit(),
     })
+
+
+def write_predictions(run: Run, test: Dataset) -> None:
+    """predictions.npz of a recorded run from its checkpoint; ValueError when they are not those on record."""
+    machine = Machine.here()
+    model = load_model(run.folder, run.variant, run.config["base_channels"], len(test.classes)).to(machine.device)
+    weights = torch.ones(len(test.classes), device=machine.device)
+    confusions, _, predictions = evaluate(model, test, weights, machine)
+    if (moved := np.abs(confusions.sum(0).numpy() - run.confusion).sum() / 2) > ROUNDED * run.confusion.sum():
+        raise ValueError(f"{run.folder / BEST}: {moved:.0f} pixels are labelled otherwise than on record; "
+                         "expected the same weights and the same test images")
+    write_arrays(run.folder / "predictions.npz", labels=predictions, names=np.array(test.items))
 
 
 def _describe(name: str, splits: dict[str, Dataset]) -> dict:

@@ -76,7 +76,12 @@ def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str,
              **({"place": place} if place else {}))
 
 
-def _display(data: dict, label: str, caption: str, **more: str) -> None:
+def show_interactive(html: str, label: str, caption: str, alt: str) -> None:
+    """Displays a working part of the page, HTML that brings its own style and script; print and no script leave it out."""
+    _display({"text/html": html, "text/plain": alt}, label, caption, alt=alt, interactive=True)
+
+
+def _display(data: dict, label: str, caption: str, **more: object) -> None:
     data = {kind: b64encode(part).decode() if isinstance(part, bytes) else part for kind, part in data.items()}
     display(data, raw=True, metadata={"report": {"label": label, "caption": caption, **more}})
     kind = "Table" if label.startswith("tbl") else "Figure"
@@ -93,6 +98,11 @@ def say(text: str, place: str | None = None) -> None:
 def by_variant(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """The runs of each variant, in the order of the table of variants."""
     return {key: group for key in TITLES if (group := [run for run in runs if run.variant == key])}
+
+
+def first_seeds(runs: Sequence[Run]) -> dict[str, Run]:
+    """The first run of each variant."""
+    return {key: group[0] for key, group in by_variant(runs).items()}
 
 
 def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:

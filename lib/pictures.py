@@ -3,21 +3,25 @@
 Label maps are drawn without interpolation in the data set's own palette, with its legend beside them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
+from scipy import ndimage
 
 from lib.classes import IGNORE, ClassTable
-from lib.figures import PAGE, SHORT, by_variant
+from lib.figures import PAGE, SHORT, first_seeds
 from lib.metrics import confusion_matrix, mean_iou
 from lib.runs import Run
 from lib.statistics import percent
+from lib.structure import EIGHT, SIZES
 
+TALLEST = 8.4  # inches: a figure and its caption share a page
+SMALL = SIZES[1]  # pixels of a component: below, it is small, as in `lib.claims`
 WRONG, RIGHT, VOID = "#D55E00", "#f2f2f2", "#8c8c8c"  # an error map's colours
 
 
@@ -38,14 +42,17 @@ def error_map(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: ClassTable | None = None,
-         notes: dict[tuple[int, int], str] | None = None, width: float = PAGE) -> Figure:
-    """Pictures of one size in rows and columns; `notes` puts a short text below the picture (row, column)."""
-    height, breadth = rows[0][0].shape[:2]
-    cell = width / len(rows[0]) * height / breadth
+         notes: dict[tuple[int, int], str] | None = None, headings: dict[int, str] | None = None) -> Figure:
+    """Pictures of one size in rows and columns, as wide as the page unless that is too tall.
+
+    `notes` puts a short text below the picture (row, column), `headings` a line above a row.
+    """
+    (height, breadth), headings = rows[0][0].shape[:2], headings or {}
     legend = 0.2 * -(-len(classes) // 6) + 0.1 if classes else 0
-    noted = 0.16 if notes else 0.03
-    figure, axes = plt.subplots(len(rows), len(rows[0]), squeeze=False,
-                                figsize=(width, len(rows) * (cell + noted) + 0.2 + legend))
+    noted, extra = 0.16 if notes else 0.03, 0.2 + legend + 0.22 * len(headings)
+    cell = min(PAGE / len(rows[0]) * height / breadth, (TALLEST - extra) / len(rows) - noted)
+    figure, axes = plt.subplots(len(rows), len(rows[0]), squeeze=False, figsize=(
+        cell * breadth / height * len(rows[0]), len(rows) * (cell + noted) + extra))
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures):
@@ -53,7 +60,14 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: C
             if notes and (note := notes.get((row, column))):
                 axes[row, column].set_xlabel(note, fontsize=7, labelpad=2)
     for column, title in enumerate(titles):
-        axes[0, column].set_title(title, loc="center", fontsize=min(8, 56 / len(titles)), pad=3)
+        axes[0, column].set_title("\n" * (0 in headings) + title, loc="center",
+                                  fontsize=min(8, 56 / len(titles)), pad=3)
+    for row, text in headings.items():
+        place = axes[row, 0].annotate(text, (0, 1), (0, 15 if row == 0 and titles else 4), xycoords="axes fraction",
+                                      textcoords="offset points", fontsize=7.5, fontweight="semibold")
+        place.set_in_layout(False)  # it runs over the columns at its right
+        if row:
+            axes[row, 0].set_title(" ", fontsize=8, pad=3)
     if classes:
         class_legend(figure, classes)
     return figure
@@ -92,19 +106,70 @@ def score_note(prediction: np.ndarray, target: np.ndarray, classes: ClassTable) 
     return f"mIoU {percent(mean_iou(confusion_matrix(prediction, target, len(classes))))}"
 
 
-def comparison(runs: Sequence[Run], names: Sequence[str]) -> Figure:
-    """The same test images under every network (its first seed): predictions, and below each its errors."""
-    first = {key: group[0] for key, group in by_variant(runs).items()}
+def comparison(runs: Sequence[Run], reasons: dict[str, str]) -> Figure:
+    """The same test images under every network (its first seed): predictions, and below each its errors.
+
+    `reasons` maps their names to why they are shown; a frame marks what `close_ups` enlarges.
+    """
+    first = first_seeds(runs)
     some = next(iter(first.values()))
-    rows, notes = [], {}
-    for name in names:
+    rows, notes, windows = [], {}, {}
+    for name in reasons:
         target = some.target(name)
         maps = [run.prediction(name) for run in first.values()]
-        notes |= {(len(rows), column + 1): score_note(p, target, some.classes) for column, p in enumerate(maps)}
+        for column, p in enumerate(maps, 1):
+            notes[len(rows), column] = score_note(p, target, some.classes)
+            notes[len(rows) + 1, column] = f"{percent((p != target)[target != IGNORE].mean())} wrong"
+        windows[len(rows)] = fine_window(target)
         rows.append([some.image(name), *(paint(p, some.classes) for p in maps)])
         rows.append([paint(target, some.classes), *(error_map(p, target) for p in maps)])
-    titles = ["image, truth", *(SHORT[key] for key in first)]
-    return grid(rows, titles, some.classes, notes)
+    headings = {2 * index: f"{capital(reason)} ({name})" for index, (name, reason) in enumerate(reasons.items())}
+    figure = grid(rows, ["image, truth", *(SHORT[key] for key in first)], some.classes, notes, headings)
+    for row, window in windows.items():
+        if window:
+            (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
+            frame = Rectangle((left, top), right - left, bottom - top, fill=False, ec="white", lw=1)
+            figure.axes[row * (len(first) + 1)].add_patch(frame)
+    return figure
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def small_parts(target: np.ndarray) -> np.ndarray:
+    """Pixels of the small connected components of a ground truth, bool (H, W)."""
+    small = np.zeros(target.shape, bool)
+    for index in np.unique(target[target != IGNORE]):
+        labels, _ = ndimage.label(target == index, EIGHT)
+        sizes = np.bincount(labels.ravel())
+        small |= (labels > 0) & (sizes < SMALL)[labels]
+    return small
+
+
+def fine_window(target: np.ndarray, share: int = 4) -> tuple[slice, slice] | None:
+    """Where a window of a quarter of each side holds most pixels of small components; None without any."""
+    height, width = (max(1, side // share) for side in target.shape)
+    table = np.pad(small_parts(target), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    inside = table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
+    row, column = np.unravel_index(inside.argmax(), inside.shape)
+    return (slice(row, row + height), slice(column, column + width)) if inside.max() else None
+
+
+def close_ups(runs: Sequence[Run], names: Iterable[str]) -> Figure:
+    """Of each test image the window with most pixels of small components, under every network (first seed)."""
+    first = first_seeds(runs)
+    some = next(iter(first.values()))
+    windows = {name: window for name in names if (window := fine_window(some.target(name)))}
+    rows, notes = [], {}
+    for name, window in windows.items():
+        target, small = some.target(name)[window], small_parts(some.target(name))[window]
+        maps = [run.prediction(name)[window] for run in first.values()]
+        notes[len(rows), 0] = name
+        for column, p in enumerate(maps, 2):
+            notes[len(rows), column] = f"{percent((p == target)[small].mean())} of small parts"
+        rows.append([some.image(name)[window], *(paint(labels, some.classes) for labels in (target, *maps))])
+    return grid(rows, ["image", "ground truth", *(SHORT[key] for key in first)], some.classes, notes)
 
 
 def samples(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], classes: ClassTable) -> Figure:

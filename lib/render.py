@@ -97,7 +97,11 @@ class Chapter:
         return _printed(data.get("text/plain", ""))
 
     def _figure(self, data: dict, report: dict, place: Place) -> str:
-        """A numbered figure or table with its caption."""
+        """A numbered figure or table with its caption; what works on a screen alone has no number."""
+        if report.get("interactive"):
+            identity = self.markup.anchors.new_id(report["label"])
+            return (f'<figure id="{identity}" class="fig interactive"><div role="group" aria-label="{escape(report["alt"])}">'
+                    f'{data["text/html"]}</div><figcaption>{self._inline(report["caption"], place)}</figcaption></figure>')
         identity, name = self.markup.anchors.number(report["label"], place)
         caption = self.markup.inline(report.get("caption", ""), place)
         caption = f'<figcaption id="{identity}-caption"><b>{name}.</b> {caption}</figcaption>'

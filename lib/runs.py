@@ -4,9 +4,10 @@
                                 confusions.npz    one confusion matrix for each test image
                                 structure.npz     counts on boundaries and components for each test image
                                 attention.npz     the gates' coefficients on the fixed test images, where there are gates
-                                predictions/      the fixed test images as the network labels them, PNG, indexed
+                                predictions/      the test images that are shown as the network labels them, PNG, indexed
+                                predictions.npz   every test image as the network labels it (not in git)
                                 best.pt           the weights (never in git)
-    OUT/runs/examples/                            the same fixed test images and their labels
+    OUT/runs/examples/                            the test images that are shown and their labels
 
 Counts are stored, never scores: every score is recomputed from counts. Files are written beside their final name
 and renamed, so that a reader sees a whole file or none.
@@ -153,16 +154,23 @@ class Run:
         return self.record["examples"]
 
     def prediction(self, name: str) -> np.ndarray:
-        """uint8 (H, W)"""
-        return np.array(Image.open(self.folder / "predictions" / f"{name}.png"))
+        """uint8 (H, W), of an image that is shown, or of any test image while predictions.npz is there."""
+        path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
+        if path.exists() or not stored.exists():
+            return np.array(Image.open(path))
+        return self._predictions["labels"][self._predictions["names"].tolist().index(name)]
+
+    @cached_property
+    def _predictions(self) -> dict[str, np.ndarray]:
+        return _arrays(self.folder / "predictions.npz")
 
     def image(self, name: str) -> np.ndarray:
         """uint8 (H, W, 3)"""
-        return np.array(Image.open(self._shared(name, "webp")).convert("RGB"))
+        return np.array(Image.open(self.shared(name, "webp")).convert("RGB"))
 
     def target(self, name: str) -> np.ndarray:
         """uint8 (H, W), 255 = ignored"""
-        return np.array(Image.open(self._shared(name, "png")))
+        return np.array(Image.open(self.shared(name, "png")))
 
     def attention(self, name: str) -> list[np.ndarray]:
         """The gates' coefficients on that fixed test image, finest level first, float (H/2**l, W/2**l); [] without."""
@@ -170,7 +178,8 @@ class Run:
         index = self.examples.index(name)
         return [maps[index] / 255 for maps in _arrays(path).values()] if path.exists() else []
 
-    def _shared(self, name: str, suffix: str) -> Path:
+    def shared(self, name: str, suffix: str) -> Path:
+        """The file of a shown test image ("webp") or of its labels ("png"), which all runs have in common."""
         return self.folder.parent.parent / "examples" / f"{name}.{suffix}"
 
 

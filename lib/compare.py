@@ -1,0 +1,62 @@
+"""Two label maps of one image under a slider: a piece of HTML that works in the report and in JupyterLab.
+
+Every picture is embedded once: label maps as indexed PNG of a few bits a pixel, photographs as WebP. Without a
+script, and on paper, the piece is not seen, and `pictures.comparison` shows the same images.
+"""
+
+import io
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from lib import ROOT
+from lib.classes import IGNORE, ClassTable
+from lib.figures import first_seeds
+from lib.models import TITLES
+from lib.pictures import capital, score_note
+from lib.runs import Run
+
+PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks
+
+
+def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
+    """HTML that lays two views of a test image over each other, divided where the reader puts the divider.
+
+    A view is the photograph, the ground truth or what a network predicts (its first seed); `reasons` maps the names
+    of the images to why they are shown.
+    """
+    first = first_seeds(runs)
+    views = {PHOTO: "Photograph", TRUTH: "Ground truth"} | {key: TITLES[key] for key in first}
+    some, images = next(iter(first.values())), []
+    for name, reason in reasons.items():
+        target = some.target(name)
+        maps = {key: run.prediction(name) for key, run in first.items()}
+        images.append({
+            "name": f"{capital(reason)} ({name})",
+            "views": {PHOTO: _uri("webp", some.shared(name, "webp").read_bytes())}
+            | {key: label_uri(labels, some.classes) for key, labels in ({TRUTH: target} | maps).items()},
+            "notes": {key: score_note(labels, target, some.classes) for key, labels in maps.items()},
+        })
+    height, width = target.shape
+    template = Environment(loader=FileSystemLoader(ROOT / "report" / "template"), autoescape=True,
+                           undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template("slider.html")
+    at_first = [*views][-max(2, len(first)):]  # the first two networks, or the ground truth and the only one
+    return template.render(images=images, views=views, sides=dict(zip(("Left", "Right"), at_first)),
+                           data=json.dumps(images).replace("<", "\\u003c"), height=height, width=width,
+                           classes=list(zip(some.classes.names, some.classes.colors)))
+
+
+def label_uri(labels: np.ndarray, classes: ClassTable) -> str:
+    """uint8 (H, W) -> the data URI of an indexed PNG with one colour more than there are classes, for void."""
+    image, buffer = Image.fromarray(np.where(labels == IGNORE, len(classes), labels)), io.BytesIO()
+    image.putpalette(classes.palette[: len(classes) + 1].tobytes())
+    image.save(buffer, "PNG", optimize=True)
+    return _uri("png", buffer.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
