@@ -1,5 +1,6 @@
 # make report   sets up what is missing and builds the quick report in build/quick
 # make test     sets up what is missing and runs the tests
+# make publish PROFILE=camvid   puts the report of build/camvid, with its records, into report/published
 PYTHON ?= python3
 PROFILE ?= quick
 OUT ?= build/$(PROFILE)
@@ -11,10 +12,22 @@ report: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest
 
+# Of the executed notebooks 0 alone goes along: the others can be executed again from the records, without the data set.
+PUBLISHED := report/published
+publish: .venv/ready
+	test -s $(OUT)/report.pdf
+	rm -rf $(PUBLISHED)
+	mkdir -p $(PUBLISHED)
+	cp -r $(OUT)/report.html $(OUT)/report.pdf $(OUT)/build.json $(OUT)/figures $(OUT)/runs $(PUBLISHED)
+	mkdir $(PUBLISHED)/notebooks
+	cp $(OUT)/notebooks/0_data.ipynb $(PUBLISHED)/notebooks
+	find $(PUBLISHED) \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' \) -delete
+	$(BIN)/python -m lib.readme
+
 # The stamp is written last: an installation that was interrupted is taken up again.
 .venv/ready: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.PHONY: report test
+.PHONY: report test publish

@@ -197,15 +197,14 @@ def class_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def class_sentence(runs: Sequence[Run]) -> str:
-    """Where removing the skips costs most and least."""
+    """The classes on which the network without skips stands worst and best against U-Net."""
     groups = by_variant(runs)
     if not {"unet", "unet-noskip"} <= groups.keys():
         return ""
     means = {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")}
     difference = pd.Series(means["unet-noskip"] - means["unet"], index=runs[0].classes.names).dropna().sort_values()
-    return (f"Without skips the IoU changes most for {difference.index[0]} ({points(difference.iloc[0])}) and "
-            f"{difference.index[1]} ({points(difference.iloc[1])}), and stands best for {difference.index[-1]} "
-            f"({points(difference.iloc[-1])}).")
+    worst, second, best = (f"{difference.index[i]} ({points(difference.iloc[i])})" for i in (0, 1, -1))
+    return f"Compared with U-Net, the network without skips stands worst on {worst} and {second}, and best on {best}."
 
 
 def caveats(runs: Sequence[Run]) -> str:
@@ -222,4 +221,6 @@ def caveats(runs: Sequence[Run]) -> str:
         "parameters of the U-Net and not its arithmetic." if control else "No network here is widened to make up for what it lacks."))
     items.append(f"One recipe serves all ({config['epochs']} epochs, learning rate {config['learning_rate']:g}); it was "
                  "not tuned for any one of them, and a network may be better under a recipe of its own.")
+    if any(run.record["device"].startswith("CPU") for run in runs):
+        items.append("Seconds were measured on a CPU that also had other work to do: epochs are the clock to compare by.")
     return "\n".join(f"- {item}" for item in items)

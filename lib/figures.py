@@ -52,7 +52,7 @@ def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = 
     """Displays the figure under its label, as SVG or (with photographs in it) JPEG, and saves a PNG as `file`."""
     buffer = io.BytesIO()
     if photograph:
-        figure.savefig(buffer, format="jpeg", dpi=220, pil_kwargs={"quality": 90, "subsampling": 0})
+        figure.savefig(buffer, format="jpeg", dpi=200, pil_kwargs={"quality": 84, "subsampling": 0, "optimize": True})
         data = {"image/jpeg": buffer.getvalue()}
     else:
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
