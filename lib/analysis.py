@@ -116,14 +116,9 @@ def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
             values = np.array([measure.read(run, groups.get("unet", group)) for run in group])
             reached = values[~np.isnan(values)]
             late = f" ({len(reached)} of {len(values)} seeds)" if 0 < len(reached) < len(values) else ""
-            row[_short(measure.name)] = unit(reached.mean()) + late if len(reached) else "not reached"
+            row[measure.name.split(" of ")[0].capitalize()] = unit(reached.mean()) + late if len(reached) else "not reached"
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _short(name: str) -> str:
-    kind, share = name.split(" to ")[0], name.split(" to ")[1].split(" of ")[0]
-    return f"{'Epochs' if kind == 'training' else 'Seconds'} to {share}"
 
 
 def loss_table(runs: Sequence[Run]) -> pd.DataFrame:

@@ -172,7 +172,7 @@ MIOU = Measure("test mIoU", lambda run, _: run.per_image, score=mean_iou)
 EPOCHS, SECONDS = (
     [Measure(f"{what} to {Unit('%', 100, 0)(share)} of U-Net's best validation mIoU",
              partial(_until, clock=clock, share=share), unit) for share in (0.9, 0.95)]
-    for what, clock, unit in (("training", epochs_to_reach, epochs), ("time", seconds_to_reach, seconds))
+    for what, clock, unit in (("epochs", epochs_to_reach, epochs), ("seconds", seconds_to_reach, seconds))
 )
 GEOMETRY = BOUNDARY, *_ = (
     Measure("boundary IoU", partial(_structure, name="boundary"), score=lambda counts: nan_mean(ratio(counts))),

@@ -91,7 +91,7 @@ def test_what_is_missing_is_said():
     found, table = by_id(verdicts(lonely)), ledger(lonely).set_index("Claim")
     assert found["Q2"] == found["Q4"] == found["Q5"] == found["Q7"] == NOT_MEASURED
     assert NOT_MEASURED not in (found["Q1"], found["Q3"], found["Q6"])
-    assert "Residual U-Net: training to" in table.loc["Q4", "Our measurement"]
+    assert "Residual U-Net: epochs to" in table.loc["Q4", "Our measurement"]
     assert "not measured (no run of Residual U-Net)" in table.loc["Q4", "Our measurement"]
     assert f"not measured (no run of {claims.title('unet-noskip-wide')})" in table.loc["Q3", "Our measurement"]
     bare = [fake_run(variant, seed, structure=False) for variant in VARIANTS for seed in range(2)]
