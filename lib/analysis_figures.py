@@ -82,36 +82,32 @@ def _difference(axes: Axes, row: int, estimate: Estimate, color: str) -> None:
     axes.plot(100 * estimate.value, row, "o", color=color, ms=4)
 
 
-def trimap_curves(runs: Sequence[Run]) -> Figure:
-    """mIoU within a band around the outlines, by the band's width; means over seeds."""
-    figure, axes = plt.subplots(figsize=(PAGE * 0.62, 2.6))
-    ends, widths = {}, np.arange(1, BANDS + 1)
-    for key, group in by_variant(runs).items():
-        scores = 100 * np.stack([nan_mean(trimap_iou(run.structure["trimap"].astype(np.int64).sum(0))) for run in group])
-        axes.plot(widths, scores.mean(0), color=COLORS[key], ls=LINES[key])
-        axes.fill_between(widths, scores.min(0), scores.max(0), color=COLORS[key], alpha=0.15, lw=0)
-        ends[SHORT[key]] = (widths[-1], scores.mean(0)[-1], COLORS[key])
-    label_ends(axes, ends)
-    axes.set(xlabel="half width of the band around the outlines (pixels)", ylabel="mIoU in the band (%)")
+def fine_structures(runs: Sequence[Run]) -> Figure:
+    """mIoU near the outlines by the band's width, and the share of components missed altogether by their size."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
+    _by_size(left, np.arange(1, BANDS + 1), {key: 100 * np.stack([
+        nan_mean(trimap_iou(run.structure["trimap"].astype(np.int64).sum(0))) for run in group
+    ]) for key, group in by_variant(runs).items()})
+    left.set(xlabel="half width of the band (pixels)", ylabel="mIoU around the outlines (%)")
+    _by_size(right, np.arange(len(SIZE_NAMES)), {key: 100 * ratio(np.stack([
+        run.structure["components"].astype(np.int64).sum((0, 1)) for run in group
+    ]), 1, 0) for key, group in by_variant(runs).items()})
+    right.set_xticks(range(len(SIZE_NAMES)), [name.replace(" and more", " +") for name in SIZE_NAMES], rotation=20)
+    right.axhline(0, color=FAINT, lw=0.6, zorder=0)
+    right.set(xlabel="size of the component (pixels)", ylabel="missed altogether (%)")
     return figure
 
 
-def missed_by_size(runs: Sequence[Run]) -> Figure:
-    """Share of the components of the ground truth that no predicted pixel of their class touches, by size."""
-    figure, axes = plt.subplots(figsize=(PAGE * 0.62, 2.6))
-    ends, places = {}, np.arange(len(SIZE_NAMES))
-    for key, group in by_variant(runs).items():
-        counts = np.stack([run.structure["components"].astype(np.int64).sum((0, 1)) for run in group])  # (S, 5, 4)
-        share = 100 * ratio(counts, 1, 0)
-        axes.plot(places, share.mean(0), color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=4)
-        axes.fill_between(places, share.min(0), share.max(0), color=COLORS[key], alpha=0.15, lw=0)
-        shown = ~np.isnan(share.mean(0))
-        ends[SHORT[key]] = (places[shown][-1], share.mean(0)[shown][-1], COLORS[key])
+def _by_size(axes: Axes, places: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+    """A line through the means over seeds, scores (S, P) at places (P,), and a band from the lowest to the highest."""
+    ends = {}
+    for key, values in scores.items():
+        mean = values.mean(0)
+        axes.plot(places, mean, color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=2.8)
+        axes.fill_between(places, values.min(0), values.max(0), color=COLORS[key], alpha=0.15, lw=0)
+        last = np.flatnonzero(~np.isnan(mean))[-1:]
+        ends |= {SHORT[key]: (places[i], mean[i], COLORS[key]) for i in last}
     label_ends(axes, ends)
-    axes.set_xticks(places, SIZE_NAMES)
-    axes.axhline(0, color=FAINT, lw=0.6, zorder=0)
-    axes.set(xlabel="size of the component (pixels)", ylabel="missed altogether (%)")
-    return figure
 
 
 def interaction(runs: Sequence[Run]) -> Figure:

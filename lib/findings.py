@@ -81,7 +81,7 @@ def classes_caption(run: Run) -> dict[str, str]:
 
 
 def predictions_caption(run: Run) -> dict[str, str]:
-    return {"caption": f"{run.title}: the four test images, fixed and evenly spaced over the test set. Errors are orange, void is grey. "
+    return {"caption": f"{run.title}: the test images, fixed and evenly spaced over the test set. Errors are orange, void is grey. "
                        "The mIoU of one image is the mean over the classes in it and is not comparable with that of the "
                        "whole set.",
             "alt": f"Test images with ground truth, prediction of the {run.title} and error map."}

@@ -20,6 +20,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from lib import ROOT, media
+from lib.findings import title
 from lib.markup import Bibliography, Markup, MarkupError, Place
 
 HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
@@ -166,7 +167,7 @@ def provenance(out: Path, profile: str) -> list[tuple[str, str]]:
     sizes = ["own" if not size else " × ".join(map(str, size)) for size in of("config", "image_size")]
     seeds = sorted(set(of("seed")))
     pairs = [
-        ("Data set", of("dataset", "name")), ("Train / validation / test", counts), ("Image size", sizes),
+        ("Data set", [title(name) for name in of("dataset", "name")]), ("Train / validation / test", counts), ("Image size", sizes),
         ("Base channels", of("config", "base_channels")), ("Epochs", of("config", "epochs")),
         ("Seeds", [f"{len(seeds)} ({', '.join(map(str, seeds))})"] if seeds else []),
         ("Device", of("device")), ("Profile", [profile]),

@@ -230,7 +230,7 @@ def test_the_front_page_comes_first_and_tells_what_it_is_made_from(tmp_path):
                               code("", shown({"text/markdown": "**Found.**"}, prose=True, place="front")),
                               figure("fig-front", place="front")), "html.parser")
     strip = {pair.dt.get_text(): pair.dd.get_text() for pair in soup.select(".provenance div")}
-    assert strip == {"Data set": "scenes", "Train / validation / test": "3 / 2 / 1", "Image size": "96 × 128",
+    assert strip == {"Data set": "Scenes", "Train / validation / test": "3 / 2 / 1", "Image size": "96 × 128",
                      "Epochs": "9", "Seeds": "2 (0, 1)", "Device": "<b>GPU", "Profile": "quick"}
     assert soup.select_one(".front p").get_text() == "Found." and soup.select_one(".front figure")["id"] == "fig-front"
     assert soup.select_one("#fig-front b").get_text() == "Figure 1."
