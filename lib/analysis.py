@@ -97,7 +97,7 @@ def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
         if key != "unet" and "unet" in groups:
             estimate, *_ = MIOU.compare(group, groups["unet"])
             row |= {"Against U-Net": points(estimate.value), "95 % interval": _interval(estimate),
-                    "p": "–" if estimate.one_seed else p_text(estimate.p)}
+                    "p": "–" if estimate.one_seed else p_text(estimate.p).removeprefix("p ").removeprefix("= ")}
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 
