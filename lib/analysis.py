@@ -11,10 +11,11 @@ from lib import ROOT
 from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, Finding, verdicts
 from lib.figures import SHORT, by_variant
 from lib.findings import change, conditions, listed, pixels, title
-from lib.metrics import miou_definitions
+from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
 from lib.statistics import NotMeasured, epochs, interval_text, p_text, percent, points, seconds, versus
+from lib.structure import contour_distance
 
 PUBLISHED = "report/published"
 # The same study by others: 13 classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
@@ -132,7 +133,7 @@ def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Boundary IoU and the share of small components and of signs that are missed altogether, means over seeds."""
+    """Boundary IoU, components missed altogether, and the mean distance between contours; means over seeds."""
     rows = []
     for key, group in by_variant(runs).items():
         row = {"Network": TITLES[key]}
@@ -142,6 +143,8 @@ def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
                 row[measure.name[0].upper() + measure.name[1:]] = percent(np.mean(measure.score(counts.sum(1))))
             except NotMeasured:
                 continue
+        contours = np.stack([run.structure["contours"].sum(0) for run in group])
+        row["Distance between contours (pixels)"] = f"{np.mean(nan_mean(contour_distance(contours))):.1f}"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.claims import MIOU
 from lib.design import BLOCKS, CELLS, SKIPS
-from lib.figures import COLORS, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
+from lib.figures import COLORS, COLUMN, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
 from lib.metrics import nan_mean
 from lib.models import TITLES
 from lib.runs import Run
@@ -113,7 +113,7 @@ def _by_size(axes: Axes, places: np.ndarray, scores: dict[str, np.ndarray]) -> N
 def interaction(runs: Sequence[Run]) -> Figure:
     """Test mIoU by kind of skip, a line for each kind of block through the means, every run a dot; parallel lines add."""
     groups, places = by_variant(runs), dict(zip(SKIPS, range(len(SKIPS))))
-    figure, axes = plt.subplots(figsize=(PAGE * 0.62, 2.6))
+    figure, axes = plt.subplots(figsize=(COLUMN, 2.6))
     ends = {}
     for block, color in zip(BLOCKS, (COLORS["unet"], COLORS["unet-residual"])):
         cells = {x: groups[key] for skip, x in places.items() if (key := CELLS[block, skip]) in groups}

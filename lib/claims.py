@@ -26,7 +26,7 @@ from lib.runs import Run
 from lib.structure import SIZES, boundary_f1, ratio
 
 from lib.statistics import (  # isort: skip  # noqa: F401
-    Estimate, Incomplete, Measure, NotMeasured, Unit, epochs, estimate_text, holm, interval_text, nats, p_text, percent,
+    Estimate, Incomplete, Measure, NotMeasured, Unit, epochs, holm, interval_text, nats, p_text, percent,
     points, seconds, versus,
 )
 

@@ -186,11 +186,6 @@ def interval_text(estimate: Estimate, unit: Unit = points) -> str:
     return f"{interval} {unit.number(estimate.low)} to {unit(estimate.high)}, {size}"
 
 
-def estimate_text(estimate: Estimate, unit: Unit = points) -> str:
-    """ "−5.2 points (95 % interval −6.9 to −3.4 points, 3 seeds, 233 images)"."""
-    return f"{unit(estimate.value)} ({interval_text(estimate, unit)})"
-
-
 def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 

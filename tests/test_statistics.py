@@ -14,7 +14,6 @@ from lib.statistics import (
     compare_ratios,
     compare_seeds,
     contrast_counts,
-    estimate_text,
     holm,
     interval_text,
     nats,
@@ -186,7 +185,7 @@ def test_numbers_in_words():
     assert plain(Unit("epochs", digits=0)(12.4)) == "12 epochs"
     assert p_text(0.0004) == "p < 0.001" and p_text(0.0123) == "p = 0.012"
     estimate = Estimate(-0.052, -0.069, -0.034, 0.01, (3, 3), 233)
-    assert plain(estimate_text(estimate)) == "−5.2 points (95 % interval −6.9 to −3.4 points, 3 seeds, 233 images)"
+    assert plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"
     assert plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3)))) == "no interval, 1 and 3 seeds"
     assert plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (3, 2, 3, 3), 9))).endswith("3 and 2 seeds, 9 images")
     alone = plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (1, 1), 9)))
