@@ -1,6 +1,7 @@
 """The four networks side by side: the tables and sentences of the analysis, from records alone."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from lib.findings import change, conditions, listed, pixels, title
 from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
-from lib.statistics import NotMeasured, epochs, interval_text, p_text, percent, points, seconds, versus
-from lib.structure import contour_distance
+from lib.statistics import NotMeasured, compare_counts, epochs, interval_text, p_text, percent, points, seconds, versus
+from lib.structure import contour_distance, ratio
 
 PUBLISHED = "report/published"
 # The same study by others: 13 classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
@@ -26,6 +27,10 @@ SIBLINGS = pd.DataFrame(
      ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
     columns=["Source", *(SHORT[key] for key in VARIANTS)],
 )
+
+# CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: test mIoU in per cent.
+CAMVID_OTHERS = pd.DataFrame([("ENet", 51.3), ("SegNet", 55.6), ("ESPNet", 55.6), ("FC-DenseNet103", 66.9)],
+                             columns=["Network", "Test mIoU (%)"])
 
 
 def load_or_published(out: str | Path) -> tuple[list[Run], str, Path | None]:
@@ -108,16 +113,21 @@ def _interval(estimate) -> str:
 
 
 def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Epochs and seconds until validation mIoU reaches shares of U-Net's best; mean over the seeds that reach it."""
-    groups = by_variant(runs)
-    rows = []
+    """Epochs and seconds until validation mIoU reaches shares of U-Net's best: means, and changes with intervals."""
+    groups, rows = by_variant(runs), []
     for key, group in groups.items():
         row = {"Network": TITLES[key]}
         for measure, unit in zip((*EPOCHS, *SECONDS), (epochs, epochs, seconds, seconds)):
             values = np.array([measure.read(run, groups.get("unet", group)) for run in group])
             reached = values[~np.isnan(values)]
-            late = f" ({len(reached)} of {len(values)} seeds)" if 0 < len(reached) < len(values) else ""
-            row[measure.name.split(" of ")[0].capitalize()] = unit(reached.mean()) + late if len(reached) else "not reached"
+            text = unit(reached.mean()) if len(reached) else "not reached"
+            if 0 < len(reached) < len(values):
+                text += f" ({len(reached)} of {len(values)} seeds)"
+            elif len(reached) > 1 and key != "unet" and len(groups.get("unet", ())) > 1:
+                with suppress(NotMeasured):  # a U-Net that never got there itself
+                    estimate, *_ = measure.compare(group, groups["unet"])
+                    text += f" ({percent.number(estimate.low)} to {percent(estimate.high)})"
+            row[measure.name.split(" of ")[0].capitalize()] = text
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -189,9 +199,26 @@ def class_table(runs: Sequence[Run]) -> pd.DataFrame:
     table = pd.DataFrame({"Class": np.array(runs[0].classes.names)[order],
                           "Share of training pixels": [percent(x) for x in pixels[order] / pixels.sum()]})
     for key, group in by_variant(runs).items():
-        scores = np.mean([run.iou for run in group], axis=0)[order]
-        table[TITLES[key]] = ["–" if np.isnan(score) else percent(score) for score in scores]
+        table[SHORT[key]] = ["–" if np.isnan(x) else percent(x) for x in np.mean([run.iou for run in group], axis=0)[order]]
     return table
+
+
+def class_differences(runs: Sequence[Run]) -> pd.DataFrame:
+    """Difference from U-Net in the test IoU of each class with its interval, fractions; classes frequent to rare."""
+    groups, classes = by_variant(runs), runs[0].classes
+    rows = []
+    for key in [key for key in groups if key != "unet"] if "unet" in groups else []:
+        for k in np.argsort(-np.array(runs[0].record["dataset"]["pixels"]["train"])):
+            counts = [np.stack([_overlap(run.per_image, k) for run in groups[name]]) for name in (key, "unet")]
+            estimate = compare_counts(*counts, ratio)
+            rows.append((key, classes.names[k], estimate.value, estimate.low, estimate.high))
+    return pd.DataFrame(rows, columns=["variant", "class", "value", "low", "high"])
+
+
+def _overlap(confusions: np.ndarray, k: int) -> np.ndarray:
+    """Intersection and union of class k in each image: (N, K, K) -> (N, 2)."""
+    intersection = confusions[:, k, k]
+    return np.stack([intersection, confusions[:, k].sum(1) + confusions[:, :, k].sum(1) - intersection], -1)
 
 
 def class_sentence(runs: Sequence[Run]) -> str:

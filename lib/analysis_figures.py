@@ -82,6 +82,24 @@ def _difference(axes: Axes, row: int, estimate: Estimate, color: str) -> None:
     axes.plot(100 * estimate.value, row, "o", color=color, ms=4)
 
 
+def class_differences(differences: pd.DataFrame) -> Figure:
+    """`analysis.class_differences`, one row a class, every network beside the others."""
+    names = list(dict.fromkeys(differences["class"]))
+    variants = [key for key in TITLES if key in set(differences.variant)]
+    figure, axes = plt.subplots(figsize=(PAGE, 0.6 + 0.24 * len(names)))
+    for offset, key in zip(np.linspace(-0.22, 0.22, len(variants)) if len(variants) > 1 else [0.0], variants):
+        table = differences[differences.variant == key].set_index("class").loc[names]
+        rows = np.arange(len(names)) + offset
+        axes.hlines(rows, 100 * table.low, 100 * table.high, color=COLORS[key], lw=1.5, alpha=0.6)
+        axes.plot(100 * table.value, rows, MARKERS[key], color=COLORS[key], ms=4, mew=0, label=TITLES[key])
+    axes.axvline(0, color=INK, lw=0.8, zorder=0)
+    plain_rows(axes, names)
+    axes.grid(axis="y")
+    axes.set(xlabel="difference from U-Net in test IoU (points)")
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handletextpad=0.2)
+    return figure
+
+
 def fine_structures(runs: Sequence[Run]) -> Figure:
     """mIoU near the outlines by the band's width, and the share of components missed altogether by their size."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))

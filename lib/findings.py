@@ -27,8 +27,8 @@ ABOUT = {
         "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car in Cambridge, "
         "labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] made of its thirty-two, void left "
         "out. The frames come from few drives. Those of the validation split belong to a drive that is also in the training "
-        "split; most of the test split comes from a drive, at dusk, that the networks never saw. Validation scores are "
-        "therefore well above test scores: we choose the epoch on the first and report the second."
+        "split; most of the test split comes from a drive that the networks never saw. Validation scores can therefore lie "
+        "well above test scores: we choose the epoch on the first and report the second."
     ),
 }
 

@@ -65,6 +65,16 @@ def test_chapter_sentences_agree_with_the_record(runs):
     assert "32 × 48 pixels, 4 base channels, 3 epochs, seed 0" in findings.conditions(run)
 
 
+def test_class_differences_are_those_of_the_scores(runs):
+    table = analysis.class_differences(runs).set_index("class")
+    unet, noskip = (np.mean([run.iou for run in runs if run.variant == key], axis=0) for key in ("unet", "unet-noskip"))
+    expected = dict(zip(runs[0].classes.names, noskip - unet))
+    assert dict(table.value) == pytest.approx(expected, nan_ok=True) and np.nanmax(np.abs(table.value)) > 0
+    assert table.index[0] == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
+    assert len(charts.class_differences(analysis.class_differences(runs)).axes) == 1
+    assert analysis.class_differences(runs[:2]).empty
+
+
 def test_listed():
     assert [findings.listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
 
