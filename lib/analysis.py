@@ -205,8 +205,7 @@ def class_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def class_differences(runs: Sequence[Run]) -> pd.DataFrame:
     """Difference from U-Net in the test IoU of each class with its interval, fractions; classes frequent to rare."""
-    groups, classes = by_variant(runs), runs[0].classes
-    rows = []
+    groups, classes, rows = by_variant(runs), runs[0].classes, []
     for key in [key for key in groups if key != "unet"] if "unet" in groups else []:
         for k in np.argsort(-np.array(runs[0].record["dataset"]["pixels"]["train"])):
             counts = [np.stack([_overlap(run.per_image, k) for run in groups[name]]) for name in (key, "unet")]
