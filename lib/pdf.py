@@ -134,10 +134,15 @@ class Browser:
 
     def open(self, page: Path) -> None:
         """Loads a file and waits for it and its fonts."""
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.load("Page.navigate", url=page.resolve().as_uri())
+        self.run("document.fonts.ready.then(() => true)")
+
+    def load(self, method: str, **parameters) -> None:
+        """A command that loads a page; returns when that page has been loaded."""
+        self.events.clear()
+        self.call(method, **parameters)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive("Page.loadEventFired"))
-        self.run("document.fonts.ready.then(() => true)")
 
     def run(self, script: str) -> object:
         """The value of a script in the page."""

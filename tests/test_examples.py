@@ -187,8 +187,8 @@ def test_the_slider_in_a_browser(trained, tmp_path):
         assert browser.run(shown) == "none"
         browser.call("Emulation.setEmulatedMedia", media="")
         browser.call("Emulation.setScriptExecutionDisabled", value=True)
-        browser.call("Page.reload")
-        assert browser.call("DOM.getDocument") and hidden(browser)
+        browser.load("Page.reload")
+        assert hidden(browser)
 
 
 def hidden(browser) -> bool:
