@@ -4,6 +4,7 @@
                                 confusions.npz    one confusion matrix for each test image
                                 structure.npz     counts on boundaries and components for each test image
                                 attention.npz     the gates' coefficients on the fixed test images, where there are gates
+                                gradients.npz     norms of every block's gradient and update at fixed steps of the training
                                 predictions/      the test images that are shown as the network labels them, PNG, indexed
                                 predictions.npz   every test image as the network labels it (not in git)
                                 best.pt           the weights (never in git)
@@ -146,6 +147,12 @@ class Run:
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image, or {} where they were not taken."""
         path = self.folder / "structure.npz"
+        return _arrays(path) if path.exists() else {}
+
+    @cached_property
+    def gradients(self) -> dict[str, np.ndarray]:
+        """The norms of `lib.gradients.GradientLog.arrays`, or {} where they were not taken."""
+        path = self.folder / "gradients.npz"
         return _arrays(path) if path.exists() else {}
 
     @property

@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from lib.data import Augment, Dataset, load_dataset
 from lib.evaluation import BEST, evaluate, loss_of, write_record
+from lib.gradients import GradientLog
 from lib.machine import Machine
 from lib.metrics import mean_iou
 from lib.models import build_model
-from lib.runs import RECORD, Run, run_folder, write_atomically
+from lib.runs import RECORD, Run, run_folder, write_arrays, write_atomically
 
 CHECKPOINT = "last.pt"
 
@@ -90,6 +91,7 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
     machine = Machine.here()
     trainer = Trainer(config, folder, machine, train, val)
     trainer.run()
+    write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
     splits = {"train": train, "val": val, "test": test}
     write_record(config, folder, machine, trainer.history, trainer.weights, splits)
     (folder / CHECKPOINT).unlink()
@@ -119,6 +121,7 @@ class Trainer:
         )
         self.weights = class_weights(train, config.class_balance).to(machine.device)
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]))
+        self.gradients = GradientLog(model, config.epochs * self.steps)
         self.history: list[dict] = []
         self._resume()
 
@@ -159,7 +162,8 @@ class Trainer:
             loss = loss_of(self.machine.logits(self.model, image), target, self.weights)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            self.optimiser.step()
+            with self.gradients.step((epoch - 1) * self.steps + step):
+                self.optimiser.step()
             self.schedule.step()
             total += loss.detach()
         mean = total.item() / self.steps
@@ -170,7 +174,8 @@ class Trainer:
 
     def _state(self) -> dict:
         return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+                "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
+                "gradients": self.gradients.state_dict()}
 
     def _save(self, name: str, state: dict) -> None:
         buffer = io.BytesIO()
@@ -186,5 +191,6 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
+        self.gradients.load_state_dict(state["gradients"])
         self.history = state["history"]
         print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")

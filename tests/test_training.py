@@ -98,6 +98,7 @@ def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch):
     assert load_runs(tmp_path / "cut") == []
     cut = fit(tiny(), tmp_path / "cut")
     assert cut.history.train_loss.tolist() == whole.history.train_loss.tolist()
+    assert all(np.array_equal(whole.gradients[name], cut.gradients[name]) for name in whole.gradients)
     states = [torch.load(run.folder / "best.pt", weights_only=True) for run in (whole, cut)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
