@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -44,7 +43,7 @@ class World:
 
     def total(self, part: Tensor) -> Tensor:
         """The sum of this tensor over the processes; differentiable."""
-        return part if self.alone else all_reduce(part)
+        return part if self.alone else _Sum.apply(part)
 
     def wait(self) -> None:
         """Until every process is here."""
@@ -68,7 +67,19 @@ class World:
             for module in model.modules():
                 if type(module) is nn.BatchNorm2d:
                     module.__class__ = _SharedBatchNorm
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        return DistributedDataParallel(model)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; every process's use of it counts in the gradient, which is a sum too."""
+
+    @staticmethod
+    def forward(ctx, part: Tensor) -> Tensor:
+        total = part.clone()
+        dist.all_reduce(total)
+        return total
+
+    backward = forward
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
@@ -79,9 +90,9 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         size, axes = dist.get_world_size(), (0, 2, 3)
-        mean = all_reduce(x.float().mean(axes)) / size
+        mean = _Sum.apply(x.float().mean(axes)) / size
         centred = x.float() - mean[:, None, None]
-        variance = all_reduce(centred.square().mean(axes)) / size
+        variance = _Sum.apply(centred.square().mean(axes)) / size
         with torch.no_grad():
             count = size * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean, self.momentum)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from lib import ROOT
 
 DETERMINISTIC = "SEGMENTATION_DETERMINISTIC"  # "1": the same bits every time, on a GPU too
+PRECISION = "SEGMENTATION_PRECISION"  # "float32": that, where bfloat16 would be faster
 COMPILE_FROM = 1e16  # multiply-adds of a training above which the compiler's minute is well spent on a GPU
 
 
@@ -48,12 +49,13 @@ class Machine:
     @classmethod
     def here(cls) -> "Machine":
         """The GPU of this process where there is one, else the CPU, with as many threads as it may really use."""
+        short = os.environ.get(PRECISION) != "float32"
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-            return cls(torch.device("cuda"), torch.cuda.is_bf16_supported(including_emulation=False), compiled=True,
-                       deterministic=os.environ.get(DETERMINISTIC) == "1")
+            return cls(torch.device("cuda"), short and torch.cuda.is_bf16_supported(including_emulation=False),
+                       compiled=True, deterministic=os.environ.get(DETERMINISTIC) == "1")
         torch.set_num_threads(min(torch.get_num_threads(), processors()))
-        return cls(torch.device("cpu"), torch.cpu._is_amx_tile_supported())
+        return cls(torch.device("cpu"), short and torch.cpu._is_amx_tile_supported())
 
     def switch_on(self) -> None:
         """Sets what PyTorch keeps for the whole process: whether fast or repeatable kernels are chosen."""
