@@ -103,6 +103,12 @@ class Machine:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
+    def memory(self) -> int:
+        """Bytes of the device's memory."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_properties(self.device).total_memory
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
     def peak_memory_mib(self) -> float:
         """Of the device on a GPU, of the whole process on a CPU."""
         if self.device.type == "cuda":

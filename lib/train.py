@@ -10,6 +10,7 @@ interrupted continues. Under `torchrun` all processes must see the data and the 
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,25 +22,34 @@ from lib.models import VARIANTS
 from lib.training import TrainConfig, fit
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; 0, or 1 after a failure, or 2 for a wrong argument."""
-    parser = argparse.ArgumentParser(prog="python -m lib.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="quick", metavar="NAME", help="a file of notebooks/profiles")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records go")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
-                        help="another value for a setting; variant and seed choose one network and one seed")
-    options = parser.parse_args(arguments)
+def parser(program: str, text: str) -> argparse.ArgumentParser:
+    """Profile, output folder and other values: what the commands that train have in common."""
+    options = argparse.ArgumentParser(prog=f"python -m {program}", description=text.splitlines()[0])
+    options.add_argument("--profile", default="quick", metavar="NAME", help="a file of notebooks/profiles")
+    options.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records go")
+    options.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+                         help="another value for a setting; variant and seed choose one network and one seed")
+    return options
+
+
+def settings(options: argparse.Namespace) -> dict:
+    """The profile's values under the others; ValueError for a name that is none of a training's."""
     path = ROOT / "notebooks" / "profiles" / f"{options.profile}.yaml"
-    values = {"data_root": None} | (yaml.safe_load(path.read_text()) if path.exists() else {})
+    if not path.exists():
+        raise ValueError(f"--profile {options.profile}: there is no {path}")
+    values = {"data_root": None, "extra": [], "seeds": [0]} | yaml.safe_load(path.read_text())
+    known = {field.name for field in fields(TrainConfig)} | values.keys()
     values |= {name: yaml.safe_load(value) for name, value in options.parameters}
-    known = {field.name for field in fields(TrainConfig)} | {"seeds", "extra", "data_root"}
-    if not path.exists() or (wrong := sorted(values.keys() - known)):
-        print(f"error: no profile {path}" if not path.exists() else f"error: -p {wrong[0]}: no such setting; there are "
-              f"{', '.join(sorted(known))}", file=sys.stderr)
-        return 2
+    if wrong := sorted(values.keys() - known):
+        raise ValueError(f"-p {wrong[0]}: no such setting; there are {', '.join(sorted(known))}")
+    return {name: value for name, value in values.items() if not name.startswith("measure_")}
+
+
+def command(work: Callable[[dict, Path], object], options: argparse.Namespace) -> int:
+    """Does the work with the settings and the folder; 0, or 1 with one line when it fails."""
     try:
-        _train(values, options.out.resolve())
-    except (ValueError, OSError, ArithmeticError) as error:
+        work(settings(options), options.out.resolve())
+    except (ValueError, TypeError, OSError, ArithmeticError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:
@@ -48,8 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train(values: dict, out: Path) -> None:
-    data_root, seeds, extra = values.pop("data_root"), values.pop("seeds", [0]), values.pop("extra", [])
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return command(train, parser("lib.train", __doc__).parse_args(arguments))
+
+
+def train(values: dict, out: Path) -> None:
+    """Every network with every seed, unless `variant` or `seed` chooses one."""
+    data_root, seeds, extra = (values.pop(name) for name in ("data_root", "seeds", "extra"))
     seeds = [values.pop("seed")] if "seed" in values else seeds
     variants = [values.pop("variant")] if "variant" in values else [*VARIANTS, *extra]
     for seed in seeds:

@@ -54,11 +54,11 @@ def test_the_command_trains_what_is_asked_and_skips_what_is_recorded(tmp_path, c
     assert capsys.readouterr().out.count("recorded: U-Net without skip connections") == 2
 
 
-@pytest.mark.parametrize("arguments, status, words", [
-    (["--profile", "quik"], 2, "no profile"), (["-p", "epoch", "3"], 2, "-p epoch: no such setting; there are base_ch"),
-    (["-p", "epochs", "0"], 1, "epochs = 0: expected a number above 0"),
+@pytest.mark.parametrize("arguments, words", [
+    (["--profile", "quik"], "--profile quik: there is no"), (["-p", "epoch", "3"], "-p epoch: no such setting; there are base_ch"),
+    (["-p", "epochs", "0"], "epochs = 0: expected a number above 0"),
 ])
-def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, status, words):
-    assert main(["--out", str(tmp_path), *arguments]) == status
+def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, words):
+    assert main(["--out", str(tmp_path), *arguments]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and words in message and not list(tmp_path.iterdir())
