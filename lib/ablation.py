@@ -7,12 +7,16 @@ writes a table. The test images are replaced by the validation images, so that n
 recorded is skipped, what was interrupted continues.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from lib import ROOT
+from lib.findings import listed
+from lib.models import TITLES
 from lib.runs import load_runs, write_json
 from lib.train import command, parser
 from lib.training import TrainConfig, fit
@@ -84,6 +88,31 @@ def table(record: dict) -> pd.DataFrame:
                      "Gain (points)": f"{gain.mean():+.1f} ({gain.min():+.1f} to {gain.max():+.1f})",
                      "Time": f"{np.mean(row['seconds']) / np.mean(record['rows'][0]['seconds']):.2f}"})
     return pd.DataFrame(rows)
+
+
+def read(out: str | Path) -> dict | None:
+    """The record under `out`, or None."""
+    path = ROOT / out / TABLE
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def caption(record: dict) -> str:
+    """Of `table`."""
+    return (f"{TITLES[record['variant']]}, one change at a time, {len(record['seeds'])} seed{'s' * (len(record['seeds']) > 1)}, on "
+            f"{record['device']}: the best validation mIoU, the gain over {BASE}, seed by seed (lowest to highest), and training "
+            "time in units of that recipe's.")
+
+
+def text(record: dict | None) -> str:
+    """Which change brought most, or that none was measured here."""
+    if record is None:
+        return "No such runs belong to this report; its networks were trained with the settings of its profile."
+    base = np.array(record["rows"][0]["miou"])
+    gains = {row["change"]: 100 * (np.array(row["miou"]) - base) for row in record["rows"][1:]}
+    sure = [f"{name} ({gain.mean():+.1f})" for name, gain in gains.items() if gain.min() > 0]
+    return (f"With every seed better than {BASE}, in points: {listed(sure)}." if sure
+            else f"No change was better than {BASE} with every seed.") + (
+        " One seed decides nothing." if len(base) == 1 else "")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ How long a step takes depends on the sizes and not on what the images show, so n
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ class Case:
     def model(self) -> UNet:
         return build_model(self.variant, num_classes=self.classes, base_channels=self.base_channels)
 
+    @cache
     def arithmetic(self) -> int:
         """Multiply-adds of a training step on one image: three forward passes."""
         with torch.device("meta"):

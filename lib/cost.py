@@ -31,6 +31,7 @@ from lib.training import Trainer
 RECORD = Path("cost") / "cost.json"
 MATRIX = {"cuda": 8192, "cpu": 1024}  # side of the matrices whose product sets the limit
 STEPS = {"cuda": 16, "cpu": 2}  # batches of an epoch that is timed as a whole
+PARTS = ("limit", "sweeps", "networks", "loops", "images", "operators")
 REFERENCE = "not compiled"  # the form that every other is compared with
 
 
@@ -100,8 +101,6 @@ def kept_bytes(step: Callable[[], None]) -> int:
 class Measurement:
     """The parts of a record, each a method that returns what it found; `fill` measures those that are missing."""
 
-    PARTS = ("limit", "sweeps", "networks", "loops", "images", "operators")
-
     def __init__(self, settings: Settings, machine: Machine):
         self.settings, self.machine = settings, machine
         self.eager, self.on_gpu = replace(machine, compiled=False), machine.device.type == "cuda"
@@ -126,23 +125,32 @@ class Measurement:
         return rows
 
     def networks(self) -> list[dict]:
-        """The bare step of each of the four networks."""
-        return [self.bare(self.settings.case(variant=variant)) for variant in VARIANTS]
+        """The bare step of each of the four networks, side by side."""
+        rows = [self._row(self.settings.case(variant=variant)) for variant in VARIANTS]
+        steps = {row["variant"]: (self.eager, row.pop("step")) for row in rows}
+        for name, seconds in side_by_side(steps, self.settings).items():
+            next(row for row in rows if row["variant"] == name)["seconds"] = seconds
+        return rows
 
     @cache
     def bare(self, case: Case) -> dict:
         """Times and memory of one case; no times where it does not fit into the device's memory."""
-        row = asdict(case) | {"arithmetic": case.arithmetic(), "seconds": [], "kept": None, "peak": None}
         try:
-            step = bare_step(case.trainer(self.eager))
-            row["kept"] = kept_bytes(step)
-            if self.on_gpu:
-                torch.cuda.reset_peak_memory_stats()
-            row["seconds"] = side_by_side({"step": (self.eager, step)}, self.settings)["step"]
-            row["peak"] = torch.cuda.max_memory_allocated() if self.on_gpu else None
+            row = self._row(case)
+            step = {"step": (self.eager, row.pop("step"))}
+            return row | {"seconds": side_by_side(step, self.settings)["step"]}
         except torch.OutOfMemoryError:
             print(f"{case}: more than the device's memory")
-        return row
+            return asdict(case) | {"arithmetic": case.arithmetic(), "seconds": [], "kept": None, "peak": None}
+
+    def _row(self, case: Case) -> dict:
+        """One case with its memory and, in place of times, its step."""
+        step = bare_step(case.trainer(self.eager))
+        if self.on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        kept = kept_bytes(step)
+        peak = torch.cuda.max_memory_allocated() if self.on_gpu else None
+        return asdict(case) | {"arithmetic": case.arithmetic(), "kept": kept, "peak": peak, "step": step}
 
     def forms(self) -> dict[str, Machine]:
         """The machine without its compiler, with it, and without it and with one more ingredient changed."""
@@ -193,16 +201,15 @@ class Measurement:
         spent = {event.key: getattr(event, column) for event in profile.key_averages()}
         return [{"operator": name, "microseconds": spent[name]} for name in sorted(spent, key=spent.get, reverse=True)[:40]]
 
-    def fill(self, path: Path) -> dict:
-        """The whole record, measured where it is missing, and written after every part."""
+    def fill(self, path: Path) -> None:
+        """Measures what the record lacks and writes it after every part."""
         record = _found(path, self.settings)
         record |= {"settings": json.loads(json.dumps(asdict(self.settings)))}
-        for part in self.PARTS:
+        for part in PARTS:
             if part not in record:
                 record |= {part: getattr(self, part)(), "device": self.machine.name, "precision": self.machine.precision,
                            "memory": self.machine.memory(), "versions": versions(), "commit": commit()}
                 write_json(path, record)
-        return record
 
 
 def _found(path: Path, settings: Settings) -> dict:
@@ -217,6 +224,6 @@ def _found(path: Path, settings: Settings) -> dict:
 def measure(settings: Settings, out: str | Path) -> dict:
     """The record under `out`; what it lacks is measured here and now."""
     path = ROOT / out / RECORD
-    if set(Measurement.PARTS) <= _found(path, settings).keys():
-        return _found(path, settings)
-    return Measurement(settings, Machine.here()).fill(path)
+    if not set(PARTS) <= _found(path, settings).keys():
+        Measurement(settings, Machine.here()).fill(path)
+    return _found(path, settings)

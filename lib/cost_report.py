@@ -6,6 +6,7 @@ their extremes.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +17,8 @@ from lib import theory
 from lib.cost import REFERENCE
 from lib.figures import COLORS, INK, MARKERS, PAGE
 from lib.findings import listed
-from lib.models import TITLES
+from lib.models import TITLES, VARIANTS
+from lib.runs import load_runs
 from lib.statistics import percent
 
 SIZES = {"batch": ("images in a batch", lambda row: row["batch"]),
@@ -233,3 +235,11 @@ def goals(record: dict, protocol: tuple[float, str] | None = None) -> pd.DataFra
         row("CamVid, 4 networks × 3 seeds, in 25 minutes", f"{minutes:.1f} minutes" if protocol else "not run",
             minutes <= 25 if protocol else None),
     ])
+
+
+def protocol(out: str | Path) -> tuple[float, str] | None:
+    """Seconds and device of the four networks with three seeds on CamVid at its own size, when they are recorded."""
+    runs = [run for run in load_runs(out) if run.variant in VARIANTS and run.record["dataset"]["name"] == "camvid"]
+    if len(runs) < 12 or runs[0].record["dataset"]["size"] != [360, 480] or runs[0].config["base_channels"] != 64:
+        return None
+    return sum(run.record["seconds"] for run in runs), runs[0].record["device"]
