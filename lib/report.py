@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import ROOT, pdf
+from lib import ROOT, cluster, pdf
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
 from lib.render import render
 from lib.runs import write_atomically
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
                         help="another value for a parameter of the profile; may be repeated")
     parser.add_argument("--only", choices=["render"], help="render: train nothing, rebuild the documents from the "
                         "records in DIR, by default with the profile and parameters that DIR was made with")
+    parser.add_argument("--executor", choices=["here", "ray"], default="here", help="ray: train on a Ray cluster")
     return parser
 
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
             _require_records(jobs, f"python -m lib.report --profile {profile} --out {options.out}")
         with _lock(out):
             write_atomically(out / SETTINGS, json.dumps({"profile": profile, "parameters": overrides}).encode())
+            if options.executor == "ray" and not only_render:
+                cluster.run([job for job in jobs if job.record and not job.record.exists()], out)
             _build(jobs, out, profile, only_render)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
