@@ -146,8 +146,7 @@ class Trainer:
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]), config.scale)
         self.loss = self._compiled()
         self.gradients = GradientLog(self.model, config.epochs * self.steps)
-        self.history: list[dict] = []
-        self.best: dict[str, Tensor] = {}
+        self.history, self.best = [], {}  # rows of epochs; the weights of the best of them
         self.saved = time.monotonic()
         self._resume()
 
