@@ -145,12 +145,22 @@ def processors() -> int:
 
 
 def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
-    """map(function, *arguments) on all processors, for work that holds the interpreter's lock; in order."""
+    """map(function, *arguments) on all processors, for work that holds the interpreter's lock; in order.
+
+    The processes are forks and find the function where they come from, so that it may be any; what it is given and
+    returns is sent.
+    """
+    global _inherited
     count = min(processors(), len(arguments[0]))
     if count < 2 or not sys.platform.startswith("linux"):  # elsewhere a forked process is not safe
         return map(function, *arguments)
+    _inherited = function
     with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(function, *arguments, chunksize=math.ceil(len(arguments[0]) / count / 4)))
+        return list(pool.map(_call, *arguments, chunksize=math.ceil(len(arguments[0]) / count / 4)))
+
+
+def _call(*arguments: object) -> object:
+    return _inherited(*arguments)
 
 
 def versions() -> dict[str, str]:
