@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lib.camvid import find_camvid
 from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
+from lib.machine import in_processes
 from lib.scenes import draw_scene
 
 SPLITS = ("train", "val", "test")
@@ -50,8 +51,11 @@ class Dataset(torch.utils.data.Dataset):
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-            pairs = list(pool.map(self._checked, range(len(self))))
+        if self.name == "scenes":
+            pairs = list(in_processes(self._checked, range(len(self))))
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
+                pairs = list(pool.map(self._checked, range(len(self))))
         sizes = Counter(target.shape for _, target in pairs)
         if len(sizes) > 1:
             (usual, _), *rare = sizes.most_common()
