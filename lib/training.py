@@ -100,13 +100,12 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
             print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
         return run
     train, val, test = (config.load(split, data_root) for split in ("train", "val", "test"))
-    machine = Machine.here()
-    trainer = Trainer(config, folder, machine, train, val, world)
+    trainer = Trainer(config, folder, Machine.here(), train, val, world)
     trainer.run()
     if world.first:
         write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
         splits = {"train": train, "val": val, "test": test}
-        write_record(config, folder, machine, trainer.history, trainer.weights, splits)
+        write_record(config, folder, trainer.machine, trainer.history, trainer.weights, splits)
         (folder / CHECKPOINT).unlink()
     world.wait()
     return Run.read(folder)
