@@ -8,7 +8,6 @@ Data sets that are not drawn must lie on the workers, where `data_root` or SEGME
 that of RAY_ADDRESS, or else this machine.
 """
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
