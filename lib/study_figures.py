@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from lib.depth import DEPTHS, NORMALISED
 from lib.figures import COLORS, FAINT, LINES, MARKERS, PAGE, SHORT
+from lib.findings import listed
 from lib.gates import DISTANCE_NAMES
 from lib.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.landscape import GRID
@@ -20,7 +21,7 @@ from lib.models import DEPTH, TITLES
 from lib.runs import Run
 from lib.statistics import NotMeasured
 from lib.structure import SIZE_NAMES, ratio
-from lib.theory_measures import condition, explained, probed, studied
+from lib.theory_measures import condition, explained, fading, probed, studied
 
 LEVELS = ("#08306b", "#2171b5", "#6baed6", "#a6bddb")  # finest to coarsest
 Groups = dict[str, list[Run]]
@@ -99,17 +100,20 @@ def _relative(gradients: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def training_gradients(groups: Groups) -> Figure:
-    """Relative gradient and relative update of every block, means over the whole training."""
-    figure, panels = plt.subplots(1, 2, figsize=(PAGE, 2.6))
+    """Relative gradient and relative update of every block, means over the training; first against last by its course."""
+    if missing := [TITLES[key] for key, group in groups.items() if not all(run.gradients for run in group)]:
+        raise NotMeasured(f"no norms of gradients for {listed(missing)}")
+    figure, panels = plt.subplots(1, 3, figsize=(PAGE, 2.6))
+    for key, group in groups.items():
+        for axes, name in zip(panels, ("gradient", "update")):
+            _line(axes, range(2 * DEPTH + 1), np.array([_relative(run.gradients, name) for run in group]), key)
+        steps = group[0].gradients["steps"]
+        _line(panels[2], steps / max(steps.max(), 1), np.array([fading(run.gradients) for run in group]), key, marker="")
     for axes, name in zip(panels, ("gradient", "update")):
-        for key, group in groups.items():
-            if any(not run.gradients for run in group):
-                raise NotMeasured(f"no norms of gradients for {TITLES[key]}")
-            values = np.array([_relative(run.gradients, name) for run in group])
-            _line(axes, range(values.shape[1]), values, key)
         axes.set(yscale="log", ylabel=f"|{name}| / |weights|", xlabel="block")
         axes.set_xticks(range(2 * DEPTH + 1), _blocks(DEPTH))
-    panels[0].legend(loc="best")
+    panels[2].set(yscale="log", xlabel="share of the training", ylabel="gradient of E0 / gradient of D0")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.findings import RARE
+from lib.metrics import nan_mean
 from lib.models import DEPTH
 from lib.probes import parts
 from lib.runs import Run
@@ -97,22 +98,26 @@ def explained(errors: np.ndarray) -> np.ndarray:
     return 1 - ratio(errors)
 
 
-def attenuation(gradient: np.ndarray, weight: np.ndarray, names: Sequence[str]) -> float:
-    """The relative gradient of the first block by that of the last, their geometric mean over the recorded steps."""
-    first, last = ((gradient / weight)[:, names.index(name)] for name in ("encoder 0", "decoder 0"))
-    both = (first > 0) & (last > 0)  # a step may have no gradient at all
-    return float(np.exp(np.log(first[both] / last[both]).mean())) if both.any() else np.nan
+def fading(norms: dict[str, np.ndarray]) -> np.ndarray:
+    """The relative gradient of the first block by that of the last at every recorded step; NaN where one is zero."""
+    names = norms["blocks"].tolist()
+    first, last = ((norms["gradient"] / norms["weight"])[:, names.index(name)] for name in ("encoder 0", "decoder 0"))
+    return np.divide(first, last, out=np.full_like(first, np.nan), where=(first > 0) & (last > 0))
+
+
+def attenuation(norms: dict[str, np.ndarray]) -> float:
+    """The geometric mean of `fading` over the steps."""
+    return float(np.exp(nan_mean(np.log(fading(norms)))))
 
 
 def trained(run: Run, _) -> float:
     if not run.gradients:
         raise NotMeasured(f"no norms of gradients for seed {run.seed} of {run.title}")
-    return attenuation(run.gradients["gradient"], run.gradients["weight"], run.gradients["blocks"].tolist())
+    return attenuation(run.gradients)
 
 
 def deep(run: Run, _, depth: int, kind: str) -> float:
-    gradient, weight, names = (studied(run, f"depth.{depth}, {kind}: {key}") for key in ("gradient", "weight", "blocks"))
-    return attenuation(gradient, weight, names.tolist())
+    return attenuation({name: studied(run, f"depth.{depth}, {kind}: {name}") for name in ("gradient", "weight", "blocks")})
 
 
 def rare(run: Run) -> np.ndarray:

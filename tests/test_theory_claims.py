@@ -127,8 +127,9 @@ def test_studies_of_different_images_are_not_compared():
 
 
 def test_readings_by_hand():
-    assert measures.attenuation(np.array([[2.0, 9.0, 4.0], [8.0, 9.0, 4.0]]), np.full((2, 3), 2.0),
-                                ["encoder 0", "bottleneck", "decoder 0"]) == pytest.approx(1.0)  # of 1/2 and 2
+    norms = {"gradient": np.array([[2.0, 9, 4], [8, 9, 4], [0, 9, 4]]), "weight": np.full((3, 3), 2.0),
+             "blocks": np.array(["encoder 0", "bottleneck", "decoder 0"])}
+    assert measures.attenuation(norms) == pytest.approx(1.0)  # of 1/2 and 2; a step without a gradient has no say
     components = np.zeros((4, 5, 4))
     components[..., 2] = 10
     components[..., 3] = 5
@@ -169,7 +170,7 @@ def test_figures_and_sentences(shown):
         for depth in (4, 5, 6):
             for kind in ("batch normalisation", "no normalisation"):
                 run.studies |= {f"depth.{depth}, {kind}: {n}": np.ones((3, 2 * depth + 1)) for n in ("gradient", "weight")}
-        run.gradients["update"] = run.gradients["gradient"] / 100
+        run.gradients |= {"update": run.gradients["gradient"] / 100, "steps": np.arange(3)}
     results.show(study, *results.SHOWN)
     assert [label for label, _ in shown] == [f"fig-study-{name}" for name in results.SHOWN]
     assert all("2 seeds a network, 12 test images" in caption for _, caption in shown)
