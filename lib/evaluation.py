@@ -107,6 +107,7 @@ def _describe(name: str, splits: dict[str, Dataset]) -> dict:
         "checksums": {split: dataset.checksum for split, dataset in splits.items()},
         "counts": {split: len(dataset) for split, dataset in splits.items()},
         "pixels": {split: dataset.pixels_per_class().tolist() for split, dataset in splits.items()},
+        "drawn": {split: dataset.drawn for split, dataset in splits.items() if dataset.drawn},
     }
 
 

@@ -31,8 +31,7 @@ def choose(runs: Sequence[Run]) -> dict[str, str]:
     some = next(iter(first.values()))
     scores = np.stack([mean_iou(run.per_image) for run in first.values()])  # (networks, images)
     ranked = np.argsort(scores.mean(0), kind="stable")[: np.isfinite(scores.mean(0)).sum()]  # an image may be all void
-    signs = [index for index, name in enumerate(some.classes.names) if "sign" in name.lower()]
-    on_signs = some.per_image[:, signs].sum((1, 2))
+    on_signs = some.per_image[:, some.classes.signs].sum((1, 2))
     picks = [(np.nanargmax(np.ptp(scores, axis=0)), "the networks differ most")] if len(first) > 1 else []
     picks += [(ranked[(len(ranked) - 1) // 2], "the median image")]
     picks += [(on_signs.argmax(), "most pixels of signs")] if on_signs.any() else []

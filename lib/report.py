@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import ROOT, pdf
+from lib import ROOT, check, pdf
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
 from lib.render import render
 from lib.runs import write_atomically
@@ -24,7 +24,8 @@ SETTINGS = "build.json"  # what DIR was made with: --only render takes it up aga
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lib.report", description="Trains what is missing, executes the notebooks and writes one "
-        "HTML and one PDF.", epilog="Profiles are described at the top of notebooks/profiles/*.yaml.")
+        "HTML and one PDF.", epilog="Profiles are described at the top of notebooks/profiles/*.yaml. "
+        "`python -m lib.report check --help`: looks for what is wrong with a data set.")
     parser.add_argument("--profile", metavar="NAME", help="data set, sizes and seeds (default: quick)")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where everything goes")
     parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], dest="parameters",
@@ -36,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks") -> int:
     """The command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["check"]:
+        return check.main(arguments[1:])
     options = parser().parse_args(arguments)
     try:
         out, only_render = options.out.resolve(), options.only == "render"
