@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.classes import IGNORE, ClassTable
-from lib.pairs import SIZES, VALUES, Pair, Size, Wrong
+from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
 from lib.sources import SOURCES
 
 SPLITS = ("train", "val", "test")
@@ -98,8 +98,8 @@ def load_dataset(
 
     `root` is the folder that holds the data set, else the environment variable SEGMENTATION_DATA, else `data/`
     in the project, where CamVid is downloaded when it is absent. `limit` keeps that many items, evenly spaced.
-    Raises ValueError for an unknown name or split and for a class table or file that is wrong, FileNotFoundError
-    for a root without complete pairs.
+    Raises ValueError for an unknown name or split, a class table or file that is wrong and files without a partner,
+    FileNotFoundError for a root that does not hold the data set.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(SOURCES)}")
@@ -110,8 +110,8 @@ def load_dataset(
     source = SOURCES[name](root, split, as_size(image_size))
     if source.unpaired:
         more = f", and {len(source.unpaired) - 1} files more" if len(source.unpaired) > 1 else ""
-        raise FileNotFoundError(f"{source.unpaired[0]}{more}; expected one image and one label for every name; "
-                                f"`python -m lib.report check --dataset {name}` lists all that is wrong")
+        raise Wrong(PAIRING, f"{source.unpaired[0]}{more}; expected one image and one label for every name; "
+                    f"`python -m lib.report check --dataset {name}` lists all that is wrong")
     kept = range(len(source.items))
     if limit is not None and limit < len(kept):
         kept = np.linspace(0, len(kept) - 1, limit).round().astype(int).tolist()

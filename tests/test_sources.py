@@ -294,7 +294,7 @@ def test_classes_without_pixels(own, capsys):
 def test_a_split_of_void_alone(own):
     for path in (own / "val/labels").iterdir():
         save_label(path, np.full((32, 48), 255, np.uint8))
-    with pytest.raises(ValueError, match="folder/val: every pixel is void; expected labelled pixels in each split"):
+    with pytest.raises(ValueError, match="folder/val: every pixel is void; expected labelled ones in each split"):
         load_dataset("folder", own, "val").images  # noqa: B018
 
 
