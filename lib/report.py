@@ -98,7 +98,7 @@ def _bring_up_to_date(job: Job, only_render: bool) -> None:
         print(f"{job.target.name:32} {execute(job, offline=only_render):6.1f} s", flush=True)
     except ReportError as error:
         needs_data = not job.record and not job.reads
-        if not (only_render and needs_data and job.target.exists()):
+        if not (only_render and needs_data and job.signature()):
             raise
         job.partial.unlink(missing_ok=True)
         print(f"{job.target.name:32} kept as it was: {str(error).splitlines()[0]}", flush=True)

@@ -138,8 +138,10 @@ class Trainer:
         self.model = model.to(machine.device, memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay, fused=True)
         self.steps = max(1, len(train) // config.batch_size)  # the last, partial batch is dropped
+        total = config.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, config.learning_rate, total_steps=config.epochs * self.steps, pct_start=0.2
+            self.optimiser, config.learning_rate, total_steps=total,
+            pct_start=0.25 if total == 5 else 0.2,  # a fifth of five steps is one too few for it: it divides by zero
         )
         self.weights = class_weights(train, config.class_balance).to(machine.device)
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]))
