@@ -5,6 +5,7 @@
                                 structure.npz     counts on boundaries and components for each test image
                                 attention.npz     the gates' coefficients on the fixed test images, where there are gates
                                 gradients.npz     norms of every block's gradient and update at fixed steps of the training
+                                studies.npz       what the theory chapter reads of the trained network
                                 predictions/      the test images that are shown as the network labels them, PNG, indexed
                                 predictions.npz   every test image as the network labels it (not in git)
                                 best.pt           the weights (never in git)
@@ -198,6 +199,12 @@ class Run:
     def gradients(self) -> dict[str, np.ndarray]:
         """The norms of `lib.gradients.GradientLog.arrays`, or {} where they were not taken."""
         path = self.folder / "gradients.npz"
+        return _arrays(path) if path.exists() else {}
+
+    @cached_property
+    def studies(self) -> dict[str, np.ndarray]:
+        """What `lib.studies` measured on the trained network, or {} where it did not."""
+        path = self.folder / "studies.npz"
         return _arrays(path) if path.exists() else {}
 
     @property

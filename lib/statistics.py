@@ -207,6 +207,7 @@ class Measure:
     level: Unit = percent
     score: Callable | None = None  # counts (..., *) summed over images -> fractions (...); None: a number per run
     relative: bool = True  # a number per run: compared in per cent of the reference, otherwise in its own unit
+    against: str = ""  # what it is compared with where both sides are the same network
 
     @property
     def unit(self) -> Unit:

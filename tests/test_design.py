@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lib import analysis_figures
-from lib.claims import INCONCLUSIVE, ONE_SEED
+from lib.verdicts import INCONCLUSIVE, ONE_SEED
 from lib.design import CELLS, EFFECTS, SIGNIFICANT, effects, effects_table, effects_text
 from lib.metrics import mean_iou
 from lib.models import EXTRA, VARIANTS
