@@ -83,3 +83,5 @@ CAMVID = _table(
 # The nineteen classes of Cityscapes that are scored (Cordts et al. 2016), in the order of their training ids.
 CITYSCAPES = _table(*((c.name.capitalize(), *c.color) for c in sorted(Cityscapes.classes, key=lambda c: c.train_id)
                       if not c.ignore_in_eval))
+
+TABLES = {"scenes": SCENES, "camvid": CAMVID, "carla": CARLA, "cityscapes": CITYSCAPES}  # whose classes are known beforehand

@@ -15,7 +15,7 @@ import numpy as np
 
 from lib.evaluation import write_predictions
 from lib.figures import SHORT, first_seeds
-from lib.findings import listed
+from lib.findings import listed, literal
 from lib.metrics import mean_iou
 from lib.runs import Run, load_runs, write_image
 from lib.training import TrainConfig
@@ -84,7 +84,7 @@ def shown(runs: Sequence[Run], data_root: str | Path | None = None) -> tuple[dic
             "spaced over the test set.")
     return chosen, (
         f"Of the {len(runs[0].image_names)} test images the rule chooses "
-        f"{listed([f'{name} ({reason})' for name, reason in chosen.items()])}.")
+        f"{listed([f'{literal(name)} ({reason})' for name, reason in chosen.items()])}.")
 
 
 def pages(chosen: dict[str, str], size: int = 3) -> list[dict[str, str]]:

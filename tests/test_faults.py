@@ -108,7 +108,8 @@ def _result(folder: Path) -> dict:
     record = json.loads((folder / RECORD).read_text())
     for row in [record, *record["history"]]:
         row.pop("seconds")
-    record.pop("peak_memory_mib")
+    for name in ("peak_memory_mib", "commit"):
+        record.pop(name)
     files = {path.name: path.read_bytes() for path in folder.rglob("*.png")}
     for path in folder.glob("*.npz"):
         with np.load(path) as arrays:
