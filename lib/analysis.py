@@ -11,7 +11,7 @@ import pandas as pd
 from lib import ROOT
 from lib.claims import BOUNDARY, CLAIMS, EPOCHS, MIOU, MISSED, SECONDS
 from lib.figures import SHORT, by_variant
-from lib.findings import change, conditions, listed, pixels, title
+from lib.findings import cell, change, conditions, listed, literal, pixels, title
 from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
@@ -197,7 +197,7 @@ def class_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Test IoU of every class under every network, means over seeds, classes from frequent to rare."""
     pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
     order = np.argsort(-pixels)
-    table = pd.DataFrame({"Class": np.array(runs[0].classes.names)[order],
+    table = pd.DataFrame({"Class": [cell(runs[0].classes.names[k]) for k in order],
                           "Share of training pixels": [percent(x) for x in pixels[order] / pixels.sum()]})
     for key, group in by_variant(runs).items():
         table[SHORT[key]] = ["–" if np.isnan(x) else percent(x) for x in np.mean([run.iou for run in group], axis=0)[order]]
@@ -227,7 +227,8 @@ def class_sentence(runs: Sequence[Run]) -> str:
     if not {"unet", "unet-noskip"} <= groups.keys():
         return ""
     means = {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")}
-    difference = pd.Series(means["unet-noskip"] - means["unet"], index=runs[0].classes.names).dropna().sort_values()
+    names = [literal(name) for name in runs[0].classes.names]
+    difference = pd.Series(means["unet-noskip"] - means["unet"], index=names).dropna().sort_values()
     worst, second, best = (f"{difference.index[i]} ({points(difference.iloc[i])})" for i in (0, 1, -1))
     return f"Compared with U-Net, the network without skips stands worst on {worst} and {second}, and best on {best}."
 

@@ -105,13 +105,18 @@ def first_seeds(runs: Sequence[Run]) -> dict[str, Run]:
     return {key: group[0] for key, group in by_variant(runs).items()}
 
 
+def plain(text: str) -> str:
+    """A name of the user's as Matplotlib shows it as it is: no maths, and no line that a legend leaves out."""
+    return " " * text.startswith("_") + text.replace("$", r"\$")
+
+
 def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:
     """One row for each name, from top to bottom, without an axis line."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     if names is not None:
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [plain(name) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.6)
 
 

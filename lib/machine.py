@@ -3,6 +3,8 @@
 import platform
 import resource
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -47,6 +49,17 @@ class Machine:
             return torch.cuda.max_memory_allocated() / 2**20
         unit = 1 if platform.system() == "Darwin" else 2**10  # bytes there, KiB elsewhere
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+@contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Raises MemoryError with this advice where the device or the machine runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(advice) from error
 
 
 def versions() -> dict[str, str]:

@@ -8,9 +8,7 @@ Every epoch's order and augmentation are drawn from (seed, epoch) alone and are 
 with the checkpoint after every epoch this makes an interrupted run continue as if nothing had happened.
 """
 
-import io
 import json
-import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,15 +17,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lib.data import Augment, Dataset, load_dataset
+from lib.checkpoint import remove, restore, save, write_state
+from lib.data import SPLITS, Augment, Dataset, as_size, load_dataset
 from lib.evaluation import BEST, evaluate, loss_of, write_record
 from lib.gradients import GradientLog
-from lib.machine import Machine
+from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
 from lib.models import build_model
-from lib.runs import RECORD, Run, run_folder, write_arrays, write_atomically
+from lib.runs import RECORD, Run, held, run_folder, write_arrays
 
-CHECKPOINT = "last.pt"
+PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,11 @@ class TrainConfig:
         for name in ("base_channels", "epochs", "batch_size", "validate_every", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: expected a number above 0")
+        for name in ("weight_decay", "class_balance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: expected 0 or more")
         for name in ("image_size", "crop_size"):  # a list when it comes from YAML or JSON
-            object.__setattr__(self, name, tuple(getattr(self, name)) if getattr(self, name) else None)
+            object.__setattr__(self, name, as_size(getattr(self, name), name))
 
     def load(self, split: str, data_root: str | Path | None = None) -> Dataset:
         """That split of the configured data set."""
@@ -79,22 +81,31 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
     """Trains, tests and records the configured network under `out`, or reads the record when it is there.
 
     Continues from the last finished epoch after an interruption. Raises ValueError when `out` holds a run with
-    other settings, FloatingPointError when the loss is no longer finite.
+    other settings or on other data, BlockingIOError when another process trains it, FloatingPointError when the loss
+    is no longer finite, MemoryError with the batch size to try.
     """
     folder = run_folder(out, config.variant, config.seed)
-    if (folder / RECORD).exists():
-        run = Run.read(folder)
-        _same_settings(run.config, config, folder)
-        print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
-        return run
-    train, val, test = (config.load(split, data_root) for split in ("train", "val", "test"))
+    if not (folder / RECORD).exists():
+        splits = {split: config.load(split, data_root) for split in SPLITS}
+        with held(folder, f"trains {config.variant} with seed {config.seed}", PATIENCE):
+            if not (folder / RECORD).exists():  # which another process may just have written
+                return _train(config, folder, splits)
+    run = Run.read(folder)
+    _same_settings(run.config, config, folder)
+    _same_data(run, config, data_root)
+    remove(folder)
+    print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
+    return run
+
+
+def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset]) -> Run:
     machine = Machine.here()
-    trainer = Trainer(config, folder, machine, train, val)
+    trainer = Trainer(config, folder, machine, splits["train"], splits["val"])
     trainer.run()
+    write_state(folder / BEST, trainer.best)
     write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
-    splits = {"train": train, "val": val, "test": test}
     write_record(config, folder, machine, trainer.history, trainer.weights, splits)
-    (folder / CHECKPOINT).unlink()
+    remove(folder)
     return Run.read(folder)
 
 
@@ -104,6 +115,17 @@ def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
                      if found.get(name) != wanted[name]]:
         raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
                          "choose another `out`, or delete that folder to train anew")
+
+
+def _same_data(run: Run, config: TrainConfig, data_root: str | Path | None) -> None:
+    """Where the data set is named and there, it has to be the one that the run saw."""
+    try:
+        found = {split: config.load(split, data_root).checksum for split in SPLITS} if data_root else {}
+    except FileNotFoundError:  # a record can be read without the data set
+        return
+    if other := [split for split, checksum in found.items() if checksum != run.record["dataset"]["checksums"][split]]:
+        raise ValueError(f"{run.folder}: holds a run on other data ({', '.join(other)} in {data_root} are not what it "
+                         "saw); choose another `out`, or delete that folder to train anew")
 
 
 class Trainer:
@@ -116,13 +138,16 @@ class Trainer:
         self.model = model.to(machine.device, memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay, fused=True)
         self.steps = max(1, len(train) // config.batch_size)  # the last, partial batch is dropped
+        total = config.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, config.learning_rate, total_steps=config.epochs * self.steps, pct_start=0.2
+            self.optimiser, config.learning_rate, total_steps=total,
+            pct_start=0.25 if total == 5 else 0.2,  # a fifth of five steps is one too few for it: it divides by zero
         )
         self.weights = class_weights(train, config.class_balance).to(machine.device)
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]))
         self.gradients = GradientLog(model, config.epochs * self.steps)
         self.history: list[dict] = []
+        self.best: dict[str, Tensor] = {}  # the weights of the best epoch; on disk they are part of the checkpoint
         self._resume()
 
     def run(self) -> None:
@@ -130,18 +155,22 @@ class Trainer:
         config = self.config
         for epoch in range(len(self.history) + 1, config.epochs + 1):
             start = time.perf_counter()
-            row = {"epoch": epoch, "train_loss": self._epoch(epoch), "val_loss": None, "val_miou": None,
+            with enough_memory(f"{self.folder}: no memory left with batch_size = {config.batch_size}; " + (
+                    f"try batch_size = {config.batch_size // 2}" if config.batch_size > 1 else
+                    "set a smaller crop_size, image_size or base_channels")):
+                loss = self._epoch(epoch)
+            row = {"epoch": epoch, "train_loss": loss, "val_loss": None, "val_miou": None,
                    "learning_rate": self.schedule.get_last_lr()[0]}
             row["seconds"] = time.perf_counter() - start
             if epoch % config.validate_every == 0 or epoch == config.epochs:
                 confusions, row["val_loss"], _ = evaluate(self.model, self.val, self.weights, self.machine)
                 row["val_miou"] = float(mean_iou(confusions.sum(0)))
                 if row["val_miou"] >= self.best_miou:
-                    self._save(BEST, self.model.state_dict())
+                    self.best = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
                 print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
                       f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.0f} s", flush=True)
             self.history.append(row)
-            self._save(CHECKPOINT, self._state())
+            save(self.folder, self._state())
 
     @property
     def best_miou(self) -> float:
@@ -152,7 +181,7 @@ class Trainer:
         device, batch_size = self.machine.device, self.config.batch_size
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.train), generator=generator)
-        total = torch.zeros((), device=device)
+        losses = torch.zeros(self.steps, device=device)  # read once an epoch: no step waits for the device
         self.model.train()
         for step in tqdm(range(self.steps), f"epoch {epoch}", leave=False, disable=None):
             chosen = order[step * batch_size : (step + 1) * batch_size]
@@ -165,32 +194,31 @@ class Trainer:
             with self.gradients.step((epoch - 1) * self.steps + step):
                 self.optimiser.step()
             self.schedule.step()
-            total += loss.detach()
-        mean = total.item() / self.steps
-        if not math.isfinite(mean):
-            raise FloatingPointError(f"{self.folder}: the training loss is {mean} in epoch {epoch}; "
-                                     f"lower learning_rate (now {self.config.learning_rate}) and run again")
-        return mean
+            losses[step] = loss.detach()
+        losses = losses.cpu()
+        for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
+            raise FloatingPointError(
+                f"{self.folder}: the training loss is {losses[step]} in epoch {epoch}, step {step + 1} of {self.steps}; "
+                f"lower learning_rate (now {self.config.learning_rate}) and choose another `out`, or delete that folder")
+        return losses.double().mean().item()
 
     def _state(self) -> dict:
         return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
-                "gradients": self.gradients.state_dict()}
-
-    def _save(self, name: str, state: dict) -> None:
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.folder / name, buffer.getvalue())
+                "gradients": self.gradients.state_dict(), "best": self.best,
+                "data": [self.train.checksum, self.val.checksum]}
 
     def _resume(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+        state = restore(self.folder, self.machine.device)
+        if not state:
             return
-        state = torch.load(path, map_location=self.machine.device, weights_only=True)
         _same_settings(json.loads(state["config"]), self.config, self.folder)
+        if state.get("data") != [self.train.checksum, self.val.checksum]:
+            raise ValueError(f"{self.folder}: its training began on other images or labels; choose another `out`, or "
+                             "delete that folder to train anew")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.gradients.load_state_dict(state["gradients"])
-        self.history = state["history"]
+        self.history, self.best = state["history"], state["best"]
         print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")

@@ -11,6 +11,7 @@ import pytest
 from lib import analysis, claims
 from lib import verdicts as judging
 from lib.claims import CLAIMS
+from lib.classes import ClassTable
 from lib.models import TITLES
 from lib.statistics import Estimate
 from lib.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, ONE_SEED, SUPPORTED
@@ -47,7 +48,7 @@ def fake_run(variant: str, seed: int, miou: float = 0.6, loss: float = 0.3, pace
     return SimpleNamespace(
         folder=f"{variant}/{seed}", variant=variant, title=TITLES[variant], seed=seed, history=history,
         per_image=per_image, image_names=[f"{i:03}" for i in range(IMAGES)], structure=counts if structure else {},
-        classes=SimpleNamespace(names=("Road", "Traffic sign")),
+        classes=ClassTable(("Road", "Traffic sign"), ((0, 0, 0), (9, 9, 9))),
     )
 
 
