@@ -7,7 +7,7 @@ residual shortcut does that a single network can be measured by. "Another image'
 
 from functools import partial
 
-from lib.claims import MUCH, SCORE, SHARE
+from lib.claims import BOUNDARY, MIOU, MUCH, SCORE, SHARE
 from lib.depth import NORMALISED
 from lib.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.metrics import mean_iou, nan_mean
@@ -87,7 +87,9 @@ def _claim(key: str, statement: str, *comparisons: tuple[Comparison, ...]) -> Cl
 CLAIMS = (
     _claim("T1", "Skip connections carry high-resolution information that the bottleneck loses.",
            _within("unet", "lower", SCORE, SKIPPED, OUTLINES), _within("unet", "higher", SCORE, JOINED),
-           _within("unet", "higher", SCORE, CLASSES, decides=False)),
+           _within("unet", "higher", SCORE, CLASSES, decides=False),
+           _against_unet("unet-noskip-finest", "lower", SCORE, BOUNDARY, required=False),
+           _against_unet("unet-noskip-finest", "lower", SCORE, MIOU, decides=False)),
     _claim("T2", "Skip connections at several scales fuse features learnt at several scales.",
            _within("unet", "lower", SCORE, *SCALES), _within("unet", "higher", SHARE, SERVED)),
     _claim("T3", "Skip connections help against vanishing gradients, as residual shortcuts do.",
