@@ -19,8 +19,9 @@ from lib import ROOT
 from lib.findings import listed
 from lib.models import TITLES
 from lib.runs import load_runs, write_json
+from lib.settings import TrainConfig
 from lib.train import command, parser
-from lib.training import TrainConfig, fit
+from lib.training import fit
 
 TABLE = Path("recipe") / "recipe.json"
 BASE = "the profile's recipe"

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.claims import BOUNDARY, EPOCHS, MIOU, MISSED, SECONDS, Finding, verdicts
+from lib.claims import BOUNDARY, CLAIMS, EPOCHS, MIOU, MISSED, SECONDS
 from lib.figures import SHORT, by_variant
-from lib.findings import change, conditions, listed, pixels, title
+from lib.findings import cell, change, conditions, listed, literal, pixels, title
 from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
 from lib.statistics import NotMeasured, compare_counts, epochs, interval_text, p_text, percent, points, seconds, versus
 from lib.structure import contour_distance, ratio
+from lib.verdicts import Claim, Finding, verdicts
 
 PUBLISHED = "report/published"
 # The same study by others: 13 classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
@@ -66,15 +67,15 @@ def headline(runs: Sequence[Run]) -> str:
         estimate, *_ = MIOU.compare(groups["unet-noskip"], groups["unet"])
         text += (f"Without skip connections the network is {versus(estimate.value, 'U-Net', points)} "
                  f"({interval_text(estimate)}). ")
-    found = pd.Series([verdict.verdict for verdict in verdicts(runs)]).value_counts()
+    found = pd.Series([verdict.verdict for verdict in verdicts(runs, CLAIMS)]).value_counts()
     return text + f"Of the original study's {found.sum()} statements on results, " + listed(
         [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in found.items()]) + "."
 
 
-def ledger(runs: Sequence[Run]) -> pd.DataFrame:
+def ledger(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """One row a statement: of each network in it the measurement that says most, with its interval, and the verdict."""
     rows = []
-    for verdict in verdicts(runs):
+    for verdict in verdicts(runs, claims):
         measured = [f for f in verdict.findings if f.comparison.decides and f.estimate]
         telling = [f for f in measured if f.verdict == verdict.verdict] or measured
         networks = groupby(telling, lambda finding: finding.comparison.variant)
@@ -87,7 +88,7 @@ def ledger(runs: Sequence[Run]) -> pd.DataFrame:
 
 def _measured(finding: Finding) -> str:
     measure, estimate = finding.comparison.measure, finding.estimate
-    text = f"{measure.name} {versus(estimate.value, 'U-Net', measure.unit)}"
+    text = f"{measure.name} {versus(estimate.value, finding.against, measure.unit)}"
     if np.isnan(estimate.low):
         return text
     return f"{text} ({measure.unit.number(estimate.low)} to {measure.unit(estimate.high)})"
@@ -196,7 +197,7 @@ def class_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Test IoU of every class under every network, means over seeds, classes from frequent to rare."""
     pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
     order = np.argsort(-pixels)
-    table = pd.DataFrame({"Class": np.array(runs[0].classes.names)[order],
+    table = pd.DataFrame({"Class": [cell(runs[0].classes.names[k]) for k in order],
                           "Share of training pixels": [percent(x) for x in pixels[order] / pixels.sum()]})
     for key, group in by_variant(runs).items():
         table[SHORT[key]] = ["–" if np.isnan(x) else percent(x) for x in np.mean([run.iou for run in group], axis=0)[order]]
@@ -226,7 +227,8 @@ def class_sentence(runs: Sequence[Run]) -> str:
     if not {"unet", "unet-noskip"} <= groups.keys():
         return ""
     means = {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")}
-    difference = pd.Series(means["unet-noskip"] - means["unet"], index=runs[0].classes.names).dropna().sort_values()
+    names = [literal(name) for name in runs[0].classes.names]
+    difference = pd.Series(means["unet-noskip"] - means["unet"], index=names).dropna().sort_values()
     worst, second, best = (f"{difference.index[i]} ({points(difference.iloc[i])})" for i in (0, 1, -1))
     return f"Compared with U-Net, the network without skips stands worst on {worst} and {second}, and best on {best}."
 

@@ -3,10 +3,13 @@
 Nothing else in the project knows how many classes there are or what they look like.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+from torchvision.datasets import Cityscapes
 
+SIGN = re.compile(r"(?:\b|_)(?i:sign)|(?<=[a-z])Sign")  # of a road sign or a SignSymbol, not of a design
 IGNORE = 255  # void: no loss, no score, drawn black
 
 
@@ -34,13 +37,18 @@ class ClassTable:
         palette[: len(self)] = self.colors
         return palette
 
+    @property
+    def signs(self) -> list[int]:
+        """The classes of signs, if there are any: a word in their name begins with "sign"."""
+        return [index for index, name in enumerate(self.names) if SIGN.search(name)]
+
 
 def _table(*rows: tuple) -> ClassTable:
     return ClassTable(tuple(name for name, *_ in rows), tuple(tuple(color) for _, *color in rows))
 
 
 # The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is Unlabeled.
-SCENES = _table(
+CARLA = _table(
     ("Unlabeled", 0, 0, 0),
     ("Building", 70, 70, 70),
     ("Fence", 100, 40, 40),
@@ -55,6 +63,7 @@ SCENES = _table(
     ("Wall", 102, 102, 156),
     ("Traffic sign", 220, 220, 0),
 )
+SCENES = CARLA
 
 # CamVid's eleven classes (Brostow et al. 2009) as Badrinarayanan et al. (2017) grouped them.
 CAMVID = _table(
@@ -70,3 +79,9 @@ CAMVID = _table(
     ("Pedestrian", 64, 64, 0),
     ("Bicyclist", 0, 128, 192),
 )
+
+# The nineteen classes of Cityscapes that are scored (Cordts et al. 2016), in the order of their training ids.
+CITYSCAPES = _table(*((c.name.capitalize(), *c.color) for c in sorted(Cityscapes.classes, key=lambda c: c.train_id)
+                      if not c.ignore_in_eval))
+
+TABLES = {"scenes": SCENES, "camvid": CAMVID, "carla": CARLA, "cityscapes": CITYSCAPES}  # whose classes are known beforehand

@@ -17,18 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from lib.camvid import find_camvid
-from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
+from lib.classes import IGNORE, ClassTable
 from lib.machine import in_processes
-from lib.scenes import draw_scene
+from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
+from lib.sources import SOURCES
 
 SPLITS = ("train", "val", "test")
-SCENE_COUNTS = {"train": 2000, "val": 250, "test": 500}  # the size of the original study's splits
-Size = tuple[int, int]  # height, width in pixels
-Pair = tuple[np.ndarray, np.ndarray]  # image uint8 (H, W, 3), target uint8 (H, W)
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,7 @@ class Dataset(torch.utils.data.Dataset):
     classes: ClassTable
     items: tuple[str, ...]  # a name for each pair, unique within the split
     read: Callable[[int], Pair]
+    drawn: dict | None = None  # how chance chose the items, where it did: seed, of, indices
 
     def __len__(self) -> int:
         return len(self.items)
@@ -52,36 +49,22 @@ class Dataset(torch.utils.data.Dataset):
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
         if self.name == "scenes":
-            pairs = list(in_processes(self._checked, range(len(self))))
+            pairs = list(in_processes(self.read, range(len(self))))
         else:
             with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-                pairs = list(pool.map(self._checked, range(len(self))))
+                pairs = list(pool.map(self.read, range(len(self))))
         sizes = Counter(target.shape for _, target in pairs)
         if len(sizes) > 1:
             (usual, _), *rare = sizes.most_common()
             odd = next(name for name, (_, target) in zip(self.items, pairs) if target.shape == rare[0][0])
-            raise ValueError(
+            raise Wrong(SIZES, (
                 f"{self.name}/{self.split}: {odd} has {rare[0][0][0]} x {rare[0][0][1]} pixels where most images "
                 f"have {usual[0]} x {usual[1]}; set image_size to bring all to one size"
-            )
+            ))
         images, targets = (torch.from_numpy(np.stack(part)) for part in zip(*pairs))
+        if (targets == IGNORE).all():
+            raise Wrong(VALUES, f"{self.name}/{self.split}: every pixel is void; expected labelled ones in each split")
         return images.permute(0, 3, 1, 2).contiguous(), targets
-
-    def _checked(self, index: int) -> Pair:
-        image, target = self.read(index)
-        where = f"{self.name}/{self.split}/{self.items[index]}"
-        if image.shape[:2] != target.shape:
-            raise ValueError(
-                f"{where}: the image has {image.shape[0]} x {image.shape[1]} pixels, its label "
-                f"{target.shape[0]} x {target.shape[1]}; they must be equal"
-            )
-        wrong = target[(target >= len(self.classes)) & (target != IGNORE)]
-        if wrong.size:
-            raise ValueError(
-                f"{where}: label value {wrong[0]} in {np.count_nonzero(wrong == wrong[0])} pixels; "
-                f"expected 0 to {len(self.classes) - 1}, or {IGNORE} for void"
-            )
-        return image, target
 
     @property
     def images(self) -> Tensor:
@@ -115,79 +98,39 @@ def load_dataset(
     name: str, root: str | Path | None = None, split: str = "train", image_size: Size | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """A split of the data set `name` ("scenes" or "camvid"), at `image_size` (H, W) or the files' own size.
+    """A split of the data set `name`, a key of `lib.sources.SOURCES`, at `image_size` (H, W) or the files' own size.
 
     `root` is the folder that holds the data set, else the environment variable SEGMENTATION_DATA, else `data/`
     in the project, where CamVid is downloaded when it is absent. `limit` keeps that many items, evenly spaced.
-    Raises ValueError for an unknown name or split, FileNotFoundError for a root without complete pairs.
+    Raises ValueError for an unknown name or split, a class table or file that is wrong and files without a partner,
+    FileNotFoundError for a root that does not hold the data set.
     """
-    if name not in LOADERS:
-        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(LOADERS)}")
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(SOURCES)}")
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
-    if limit is not None and limit < 1:
+    if limit is not None and not (type(limit) is int and limit > 0):
         raise ValueError(f"limit of {limit} items: expected at least 1, or None for all of {name}/{split}")
-    classes, items, read = LOADERS[name](root, split, tuple(image_size) if image_size else None)
-    if limit is not None and limit < len(items):
-        kept = np.linspace(0, len(items) - 1, limit).round().astype(int)
-        return Dataset(name, split, classes, tuple(items[i] for i in kept), lambda i: read(int(kept[i])))
-    return Dataset(name, split, classes, tuple(items), read)
+    source = SOURCES[name](root, split, as_size(image_size))
+    if source.unpaired:
+        more = f", and {len(source.unpaired) - 1} files more" if len(source.unpaired) > 1 else ""
+        raise Wrong(PAIRING, f"{source.unpaired[0]}{more}; expected one image and one label for every name; "
+                    f"`python -m lib.report check --dataset {name}` lists all that is wrong")
+    kept = range(len(source.items))
+    if limit is not None and limit < len(kept):
+        kept = np.linspace(0, len(kept) - 1, limit).round().astype(int).tolist()
+    items = tuple(source.items[index] for index in kept)
+    return Dataset(name, split, source.classes, items, lambda index: source.read(kept[index]), source.drawn)
 
 
-def _scenes(root: None, split: str, size: Size | None):
-    items = [f"{split}-{index:05d}" for index in range(SCENE_COUNTS[split])]
-    return SCENES, items, lambda index: draw_scene(split, index, size or (256, 256))
-
-
-def _camvid(root: str | Path | None, split: str, size: Size | None):
-    folder = find_camvid(root)
-    images = _by_stem(folder / split)
-    labels = _by_stem(folder / f"{split}annot")
-    for one, other, where in ((images, labels, f"{split}annot"), (labels, images, split)):
-        if missing := sorted(one.keys() - other.keys()):
-            raise FileNotFoundError(
-                f"{folder}: {len(missing)} files have no partner of the same name in {where}/, the first is "
-                f"{one[missing[0]].name}; expected one image and one label for every name"
-            )
-    stems = sorted(images)
-
-    def read(index: int) -> Pair:
-        image, target = _pair(images[stems[index]], labels[stems[index]], size)
-        return image, np.where(target == len(CAMVID), IGNORE, target).astype(np.uint8)  # 11 is CamVid's void
-
-    return CAMVID, stems, read
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    suffixes = Image.registered_extensions()
-    files = {path.stem: path for path in folder.glob("*") if path.suffix.lower() in suffixes}
-    if not files:
-        raise FileNotFoundError(f"{folder}: no images; expected one file for each pair, in a format Pillow reads")
-    return files
-
-
-def _pair(image_path: Path, label_path: Path, size: Size | None) -> Pair:
-    image = _open(image_path).convert("RGB")
-    label = _open(label_path)
-    if size:
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR)  # Pillow's averages over what it shrinks
-        label = label.resize(size[::-1], Image.Resampling.NEAREST)
-    target = np.array(label)
-    if target.ndim != 2:
-        raise ValueError(f"{label_path}: a label of {target.shape[2]} channels; expected one channel of class indices")
-    return np.array(image), target
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path}: not a readable image ({error}); replace the file") from error
-    return image
-
-
-LOADERS = {"scenes": _scenes, "camvid": _camvid}
+def as_size(size: object, name: str = "image_size") -> Size | None:
+    """(H, W) of a list or tuple, None of nothing. Raises ValueError for anything else."""
+    if size is None:
+        return None
+    sides = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None]
+    if not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError(f"{name} = {size!r}: expected height and width in pixels such as [96, 128], or None")
+    return tuple(size)
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,18 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from lib.claims import ALPHA, INCONCLUSIVE, MIOU, ONE_SEED
+from lib.claims import MIOU
 from lib.figures import by_variant
 from lib.findings import listed
 from lib.models import NETWORKS, TITLES, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock
 from lib.runs import Run
 from lib.statistics import Estimate, Measure, contrast_counts, holm, interval_text, p_text, versus
+from lib.verdicts import ALPHA, INCONCLUSIVE, ONE_SEED
 
 BLOCKS = {DoubleConv: "plain", ResidualBlock: "residual"}
 SKIPS = {NoSkip: "no", ConcatSkip: "concatenated", AttentionSkip: "gated"}
-CELLS = {(entry.block, entry.skip): key for key, entry in NETWORKS.items() if entry.width == 1}
+CELLS = {(entry.block, entry.skip): key for key, entry in NETWORKS.items()
+         if entry.width == 1 and not entry.finest}
 SIGNIFICANT = "significant"
 
 Step = tuple[type, type]  # from one level of a factor to another

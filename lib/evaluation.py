@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.checkpoint import read_state
 from lib.classes import IGNORE
 from lib.data import Dataset, as_image
-from lib.machine import Machine, commit, in_processes, versions
+from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model
 from lib.recipe import look_twice
 from lib.runs import RECORD, Run, write_arrays, write_image, write_json
@@ -26,6 +27,16 @@ ROUNDED = 0.001  # share of the pixels that another machine's rounding may label
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
 
 
+def loss_of(logits: Tensor, target: Tensor, weights: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy in nats per pixel, weighted by class, void left out: (B, K, H, W), (B, H, W), (K,) -> ().
+
+    A batch of void alone has nothing to be wrong about: 0, where the mean over no pixel would be NaN.
+    """
+    loss = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction=reduction)
+    return torch.where((target != IGNORE).any(), loss, 0.0)
+
+
+@enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
 @torch.inference_mode()
 def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine, flip: bool = False,
              share: slice = slice(None)) -> tuple[Tensor, float, np.ndarray]:
@@ -47,7 +58,7 @@ def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine, f
         logits = machine.logits(model, image)
         if flip:
             logits = look_twice(logits, machine.logits(model, image.flip(-1)))
-        nats += F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
+        nats += loss_of(logits, target, weights, "none").sum()
         predictions[batch] = labels = logits.argmax(1)
         cell = torch.where(target == IGNORE, classes**2, target * classes + labels).flatten(1)
         cells[batch].scatter_add_(1, cell, torch.ones_like(cell))
@@ -117,11 +128,15 @@ def _describe(name: str, splits: dict[str, Dataset]) -> dict:
         "checksums": {split: dataset.checksum for split, dataset in splits.items()},
         "counts": {split: len(dataset) for split, dataset in splits.items()},
         "pixels": {split: dataset.pixels_per_class().tolist() for split, dataset in splits.items()},
+        "drawn": {split: dataset.drawn for split, dataset in splits.items() if dataset.drawn},
     }
 
 
 def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
-    """The network with the weights of its best epoch, in evaluation mode, on the CPU."""
+    """The network with the weights of its best epoch, in evaluation mode, on the CPU.
+
+    Raises ValueError for a file that is damaged or holds more than weights.
+    """
     model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
-    model.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
+    model.load_state_dict(read_state(folder / BEST))
     return model.eval()

@@ -15,7 +15,7 @@ import numpy as np
 
 from lib.evaluation import write_predictions
 from lib.figures import SHORT, first_seeds
-from lib.findings import listed
+from lib.findings import listed, literal
 from lib.metrics import mean_iou
 from lib.runs import Run, load_runs, write_image
 from lib.training import TrainConfig
@@ -31,8 +31,7 @@ def choose(runs: Sequence[Run]) -> dict[str, str]:
     some = next(iter(first.values()))
     scores = np.stack([mean_iou(run.per_image) for run in first.values()])  # (networks, images)
     ranked = np.argsort(scores.mean(0), kind="stable")[: np.isfinite(scores.mean(0)).sum()]  # an image may be all void
-    signs = [index for index, name in enumerate(some.classes.names) if "sign" in name.lower()]
-    on_signs = some.per_image[:, signs].sum((1, 2))
+    on_signs = some.per_image[:, some.classes.signs].sum((1, 2))
     picks = [(np.nanargmax(np.ptp(scores, axis=0)), "the networks differ most")] if len(first) > 1 else []
     picks += [(ranked[(len(ranked) - 1) // 2], "the median image")]
     picks += [(on_signs.argmax(), "most pixels of signs")] if on_signs.any() else []
@@ -85,7 +84,7 @@ def shown(runs: Sequence[Run], data_root: str | Path | None = None) -> tuple[dic
             "spaced over the test set.")
     return chosen, (
         f"Of the {len(runs[0].image_names)} test images the rule chooses "
-        f"{listed([f'{name} ({reason})' for name, reason in chosen.items()])}.")
+        f"{listed([f'{literal(name)} ({reason})' for name, reason in chosen.items()])}.")
 
 
 def pages(chosen: dict[str, str], size: int = 3) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """Notebooks -> executed notebooks, each run once by papermill in the running interpreter and not again until needed.
 
 An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters, the modules of
-`lib` and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to date.
+`lib`, the list of the user's own images and, for the notebooks that come after the networks, the run records. An equal
+fingerprint is up to date.
 A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that
 was there, and the partial one to look at.
 """
@@ -14,6 +15,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -28,8 +30,9 @@ from traitlets.config import Config
 
 from lib import ROOT
 from lib.models import EXTRA
+from lib.runs import write_atomically
 
-NOT_SCIENCE = {"report.py", "execute.py", "cluster.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
+NOT_SCIENCE = {"check.py", "cluster.py", "report.py", "execute.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
 OFFLINE = "SEGMENTATION_OFFLINE"
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
@@ -75,12 +78,26 @@ class Job:
         modules = [path for path in sorted((ROOT / "lib").glob("*.py")) if path.name not in NOT_SCIENCE]
         for path in [*modules, *self.reads]:
             digest.update(path.read_bytes() if path.exists() else b"")
+        if settings.get("dataset") == "folder":  # its images are still being worked on
+            digest.update(_listing(settings["data_root"]).encode())
         return digest.hexdigest()
 
+    def signature(self) -> str | None:
+        """The fingerprint in the executed copy; None where there is no copy, or one that cannot be read."""
+        try:
+            return json.loads(self.target.read_text())["metadata"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def up_to_date(self) -> bool:
-        if not self.target.exists() or (self.record and not self.record.exists()):
-            return False
-        return nbformat.read(self.target, 4).metadata.get("fingerprint") == self.fingerprint()
+        return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
+
+
+@cache
+def _listing(root: str) -> str:
+    """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
+    files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
 def read_profile(name: str, folder: Path) -> dict:
@@ -133,6 +150,7 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
 
     A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
     """
+    _listing.cache_clear()
     sources = sorted(notebooks.glob("[0-9]_*.ipynb"))
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
@@ -192,7 +210,8 @@ def execute(job: Job, offline: bool = False) -> float:
         raise ReportError("\n".join([f"{name}, cell [{error.exec_count}]: {error.ename}: {lines[0]}", *lines[1:5],
                                      f"  the notebook as far as it came: {job.partial}"])) from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}") from error
+        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on from "
+                          "the last finished epoch; if memory ran out, with a smaller batch_size") from error
     _publish(job, fingerprint)
     return time.monotonic() - start
 
@@ -206,5 +225,5 @@ def _publish(job: Job, fingerprint: str) -> None:
         for key in ("papermill", "execution"):
             holder.metadata.pop(key, None)
     node.metadata["fingerprint"] = fingerprint
-    nbformat.write(node, job.partial)
-    os.replace(job.partial, job.target)
+    write_atomically(job.target, (nbformat.writes(node).rstrip("\n") + "\n").encode())
+    job.partial.unlink()

@@ -27,10 +27,11 @@ from lib.runs import Run, write_atomically
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))
-COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE)))
-MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P")))
-LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED)))
-SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide")))
+COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE, "#0072B2")))
+MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P", "p")))
+LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED, DOTTED)))
+SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide",
+                          "no finest skip")))
 INK, FAINT = "#333333", "#d9d9d9"
 
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
@@ -105,13 +106,18 @@ def first_seeds(runs: Sequence[Run]) -> dict[str, Run]:
     return {key: group[0] for key, group in by_variant(runs).items()}
 
 
+def plain(text: str) -> str:
+    """A name of the user's as Matplotlib shows it as it is: no maths, and no line that a legend leaves out."""
+    return " " * text.startswith("_") + text.replace("$", r"\$")
+
+
 def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:
     """One row for each name, from top to bottom, without an axis line."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     if names is not None:
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [plain(name) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.6)
 
 

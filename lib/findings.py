@@ -3,7 +3,8 @@
 Statements that compare networks, with intervals and verdicts, are in `lib.claims`.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,11 +31,27 @@ ABOUT = {
         "split; most of the test split comes from a drive that the networks never saw. Validation scores can therefore lie "
         "well above test scores: we choose the epoch on the first and report the second."
     ),
+    "carla": (
+        "*CARLA* [@dosovitskiy2017carla] is a simulator of driving in a town; its pictures come with the class of every pixel. "
+        "The frames of one drive follow one another and look alike. Pictures of the Lyft and Udacity challenge are therefore "
+        "split by the set that they come in. Pictures that come as training and test images have a tenth of the former "
+        "drawn for validation, and validation scores can lie well above test scores."
+    ),
+    "cityscapes": (
+        "*Cityscapes* [@cordts2016cityscapes] was recorded in fifty cities and labelled by hand. Its nineteen classes are those "
+        "that its authors score; everything else is void. The labels of the official test split are withheld: what we test on "
+        "is its validation split, and we validate on three of the training cities."
+    ),
+    "folder": (
+        "These are images of the user's own, with the classes and the splits that they came with. Whether the three splits are "
+        "independent of each other, nobody but their owner can say: `python -m lib.report check` finds an image that is in two "
+        "of them, but not two frames of one film."
+    ),
 }
 
 
 def title(dataset: str) -> str:
-    return {"camvid": "CamVid"}.get(dataset, dataset.capitalize())
+    return {"camvid": "CamVid", "carla": "CARLA", "folder": "Own images"}.get(dataset, dataset.capitalize())
 
 
 def pixels(size: Sequence[int]) -> str:
@@ -58,6 +75,21 @@ def by_frequency(run: Run) -> pd.DataFrame:
     counts = np.array(run.record["dataset"]["pixels"]["train"])
     table = pd.DataFrame({"name": run.classes.names, "share": counts / counts.sum(), "iou": run.iou})
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def literal(name: str) -> str:
+    """A name of the user's, of a class or a file, as Markdown that shows it as it is."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
+
+
+def cell(name: str) -> str:
+    """The same in a table, whose text is Markdown where it holds maths, a citation or a reference."""
+    return literal(name) if re.search(r"[$@]", name) else name
+
+
+def named(names: Iterable[str]) -> str:
+    """Names of the user's in a sentence: "a, b and c"."""
+    return listed([literal(name) for name in names])
 
 
 def listed(words: Sequence[str]) -> str:
@@ -90,7 +122,7 @@ def predictions_caption(run: Run) -> dict[str, str]:
 def attention_caption(run: Run) -> dict[str, str]:
     return {"caption": "Attention coefficients α of the four gates over one test image, from the finest skip (level 0) to the "
                        "coarsest (level 3): yellow passes, blue is held back.",
-            "alt": "A street scene and four maps of attention coefficients."}
+            "alt": "A test image and four maps of attention coefficients."}
 
 
 def test_sentence(run: Run) -> str:
@@ -100,11 +132,14 @@ def test_sentence(run: Run) -> str:
     parts = [f"On the {run.record['dataset']['counts']['test']} test images the {run.title} reaches a mIoU of "
              f"**{percent(run.miou)}** (seed {run.seed})."]
     best, worst = table.loc[table.iou.idxmax()], table.loc[table.iou.idxmin()]
-    parts.append(f"Its best class is {best['name']} with {percent(best.iou)}, its worst {worst['name']} with "
-                 f"{percent(worst.iou)}.")
+    parts.append(f"Its best class is {literal(best['name'])} with {percent(best.iou)}, its worst {literal(worst['name'])} "
+                 f"with {percent(worst.iou)}.")
+    if lost := [name for name, iou in zip(run.classes.names, run.iou) if np.isnan(iou)]:
+        parts.append(f"{named(lost)} {'is' if len(lost) == 1 else 'are'} neither in the test labels nor predicted: without an "
+                     "IoU, and left out of the mean.")
     if len(rare) and len(rare) < len(table):
         parts.append(f"Over the {len(rare)} classes with less than {percent(RARE)} of the training pixels each "
-                     f"({listed(list(rare.name))}) the mean is {percent(rare.iou.mean())}, over the others "
+                     f"({named(rare.name)}) the mean is {percent(rare.iou.mean())}, over the others "
                      f"{percent(table[table.share >= RARE].iou.mean())}.")
     validation = run.history.val_miou.max()
     parts.append(f"On validation it had reached {percent(validation)}: the test result is "
@@ -149,7 +184,7 @@ def chapter(run: Run) -> str:
     gap = history.val_loss.dropna().iloc[-1] - history.train_loss.iloc[-1]
     text = (f"Trained on {conditions(run)}, the {run.title} labels the test images with a mIoU of {percent(run.miou)}. "
             f"At the end the validation loss is {versus(gap, 'the training loss', nats)}. ")
-    text += (f"It practically never finds {listed(zero)} (IoU under {percent(0.01)}). " if zero
+    text += (f"It practically never finds {named(zero)} (IoU under {percent(0.01)}). " if zero
              else f"No class is lost altogether; the lowest IoU is {percent(table.iou.min())}. ")
     return text + "One run of one network decides nothing about architectures: @sec-analysis sets all runs side by side."
 
@@ -170,11 +205,11 @@ def balance_sentence(data: Dataset) -> str:
     top = order[: int(np.searchsorted(np.cumsum(share[order]), 0.75)) + 1]
     present = order[share[order] > 0]
     rarest = present[-1]
-    text = (f"{listed([data.classes.names[k] for k in top])} make up {percent(share[top].sum())} of the labelled training "
-            f"pixels. The rarest class, {data.classes.names[rarest]}, has {percent(share[rarest])}: a network that never "
+    text = (f"{named(data.classes.names[k] for k in top)} make up {percent(share[top].sum())} of the labelled training "
+            f"pixels. The rarest class, {literal(data.classes.names[rarest])}, has {percent(share[rarest])}: a network that never "
             f"predicted it would lose next to no pixel accuracy, but {points(1 / len(present))} of mIoU.")
     if absent := [data.classes.names[k] for k in order if not share[k]]:
-        text += f" No training pixel belongs to {listed(absent)}."
+        text += f" No training pixel belongs to {named(absent)}."
     return text
 
 

@@ -13,8 +13,9 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -161,6 +162,17 @@ def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
 
 def _call(*arguments: object) -> object:
     return _inherited(*arguments)
+
+
+@contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Raises MemoryError with this advice where the device or the machine runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(advice) from error
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
 from lib.classes import IGNORE, ClassTable
-from lib.figures import PAGE, SHORT, first_seeds
+from lib.figures import PAGE, SHORT, first_seeds, plain
 from lib.metrics import confusion_matrix, mean_iou
 from lib.runs import Run
 from lib.statistics import percent
@@ -58,12 +58,12 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: C
         for column, picture in enumerate(pictures):
             draw(axes[row, column], picture)
             if notes and (note := notes.get((row, column))):
-                axes[row, column].set_xlabel(note, fontsize=7, labelpad=2)
+                axes[row, column].set_xlabel(plain(note), fontsize=7, labelpad=2)
     for column, title in enumerate(titles):
         axes[0, column].set_title("\n" * (0 in headings) + title, loc="center",
                                   fontsize=min(8, 56 / len(titles)), pad=3)
     for row, text in headings.items():
-        place = axes[row, 0].annotate(text, (0, 1), (0, 15 if row == 0 and titles else 4), xycoords="axes fraction",
+        place = axes[row, 0].annotate(plain(text), (0, 1), (0, 15 if row == 0 and titles else 4), xycoords="axes fraction",
                                       textcoords="offset points", fontsize=7.5, fontweight="semibold")
         place.set_in_layout(False)  # it runs over the columns at its right
         if row:
@@ -82,7 +82,7 @@ def draw(axes: Axes, picture: np.ndarray, **options) -> None:
 
 def class_legend(figure: Figure, classes: ClassTable) -> None:
     """The palette, below the figure."""
-    handles = [Patch(color=np.array(color) / 255, label=name) for name, color in zip(classes.names, classes.colors)]
+    handles = [Patch(color=np.array(color) / 255, label=plain(name)) for name, color in zip(classes.names, classes.colors)]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, handlelength=1, handleheight=0.9,
                   columnspacing=1.2, fontsize=7)
 
@@ -198,7 +198,7 @@ def class_masks(image: np.ndarray, target: np.ndarray, classes: ClassTable) -> F
         axis.set_axis_off()
     for axis, picture, title in zip(axes.flat, pictures, titles):
         axis.imshow(picture)
-        axis.set_title(title, fontsize=7.5, pad=2, loc="center")
+        axis.set_title(plain(title), fontsize=7.5, pad=2, loc="center")
     return figure
 
 

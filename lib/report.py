@@ -2,20 +2,17 @@
 
 Executes what is missing or outdated (`lib.execute`), renders DIR/report.html (`lib.render`) and DIR/report.pdf
 (`lib.pdf`), and then looks whether everything that the report promises is there. Exit status: 0 when it is,
-1 when something failed (what was there before stays as it was), 2 for a wrong argument.
+1 when something failed (what was there before stays as it was), 2 for a wrong argument, 130 after Ctrl-C.
 """
 
 import argparse
-import fcntl
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from lib import ROOT, cluster
+from lib import ROOT, check, cluster
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
-from lib.runs import write_atomically
+from lib.runs import held, write_atomically
 
 SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
 
@@ -23,7 +20,8 @@ SETTINGS = "build.json"  # what DIR was made with: --only render takes it up aga
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lib.report", description="Trains what is missing, executes the notebooks and writes one "
-        "HTML and one PDF.", epilog="Profiles are described at the top of notebooks/profiles/*.yaml.")
+        "HTML and one PDF.", epilog="Profiles are described at the top of notebooks/profiles/*.yaml. "
+        "`python -m lib.report check --help`: looks for what is wrong with a data set.")
     parser.add_argument("--profile", metavar="NAME", help="data set, sizes and seeds (default: quick)")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where everything goes")
     parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], dest="parameters",
@@ -37,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks") -> int:
     """The command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["check"]:
+        return check.main(arguments[1:])
     options = parser().parse_args(arguments)
     try:
         out, only_render = options.out.resolve(), options.only == "render"
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
         jobs = plan(notebooks, out, profile, read_profile(profile, notebooks / "profiles"), overrides)
         if only_render:
             _require_records(jobs, f"python -m lib.report --profile {profile} --out {options.out}")
-        with _lock(out):
+        with held(out, "builds a report"):
             write_atomically(out / SETTINGS, json.dumps({"profile": profile, "parameters": overrides}).encode())
             if options.executor == "ray" and not only_render:
                 cluster.run([job for job in jobs if job.record and not job.record.exists()], out)
@@ -59,19 +60,10 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
     except (ReportError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped: whatever was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """One build at a time in a folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReportError(f"{out}: another report is being built here; wait for it or choose another --out")
-        yield
 
 
 def _write_documents(jobs: list[Job], out: Path, profile: str) -> None:
@@ -89,8 +81,11 @@ def _settings(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
     """Profile and parameters as asked, or for --only render alone as they were."""
     overrides = {name: parse_value(value) for name, value in options.parameters}
     if options.only == "render" and not options.profile and not overrides and (out / SETTINGS).exists():
-        before = json.loads((out / SETTINGS).read_text())
-        return before["profile"], before["parameters"]
+        try:
+            before = json.loads((out / SETTINGS).read_text())
+            return before["profile"], before["parameters"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReportError(f"{out / SETTINGS}: not readable ({error}); name the --profile again") from error
     return options.profile or "quick", overrides
 
 
@@ -110,7 +105,7 @@ def _bring_up_to_date(job: Job, only_render: bool) -> None:
         print(f"{job.target.name:32} {execute(job, offline=only_render):6.1f} s", flush=True)
     except ReportError as error:
         needs_data = not job.record and not job.reads
-        if not (only_render and needs_data and job.target.exists()):
+        if not (only_render and needs_data and job.signature()):
             raise
         job.partial.unlink(missing_ok=True)
         print(f"{job.target.name:32} kept as it was: {str(error).splitlines()[0]}", flush=True)

@@ -5,22 +5,28 @@
                                 structure.npz     counts on boundaries and components for each test image
                                 attention.npz     the gates' coefficients on the fixed test images, where there are gates
                                 gradients.npz     norms of every block's gradient and update at fixed steps of the training
+                                studies.npz       what the theory chapter reads of the trained network
                                 predictions/      the test images that are shown as the network labels them, PNG, indexed
                                 predictions.npz   every test image as the network labels it (not in git)
                                 best.pt           the weights (never in git)
     OUT/runs/examples/                            the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts. Files are written beside their final name
-and renamed, so that a reader sees a whole file or none.
+Counts are stored, never scores: every score is recomputed from counts. Files are written beside their final name, brought
+to the disk and renamed, so that a reader sees a whole file or none, and a folder is held by one process at a time.
 """
 
+import fcntl
 import io
 import json
 import os
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import get_native_id
 
 import numpy as np
 import pandas as pd
@@ -39,15 +45,55 @@ def run_folder(out: str | Path, variant: str, seed: int) -> Path:
     return ROOT / out / "runs" / variant / f"seed-{seed}"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The whole content under that name, or what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+@contextmanager
+def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
+    """The folder for this process alone. Raises BlockingIOError when another has it for so many seconds on end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    with open(folder / ".lock", "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when the process ends, however it ends
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BlockingIOError(f"{folder}: another process {work} here; wait for it or choose another `out`") from None
+            time.sleep(0.1)
+        for left in folder.glob(".*.partial"):  # by a process that was killed
+            left.unlink()
+        yield
+
+
+def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
+    """The whole content under that name, on the disk, or what was there before; `keep` is where that goes.
+
+    Raises OSError that names the file, for a full disk say, and leaves nothing behind.
+    """
+    partial = path.with_name(f".{os.getpid()}-{get_native_id()}.partial")  # two processes may write the same file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep and path.exists():
+            os.replace(path, keep)
+        os.replace(partial, path)
+        _bring_to_disk(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; nothing that was finished is lost, make room or correct the folder "
+                      "and run again", str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _bring_to_disk(folder: Path) -> None:
+    """The names in it; their contents are there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -87,7 +133,7 @@ class Run:
         path = folder / RECORD
         try:
             return cls(folder, json.loads(path.read_text()))
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ValueError(f"{path}: not a readable record ({error}); delete the file and run again") from error
 
     @property
@@ -155,6 +201,12 @@ class Run:
         path = self.folder / "gradients.npz"
         return _arrays(path) if path.exists() else {}
 
+    @cached_property
+    def studies(self) -> dict[str, np.ndarray]:
+        """What `lib.studies` measured on the trained network, or {} where it did not."""
+        path = self.folder / "studies.npz"
+        return _arrays(path) if path.exists() else {}
+
     @property
     def examples(self) -> list[str]:
         """Names of the fixed test images."""
@@ -164,7 +216,7 @@ class Run:
         """uint8 (H, W), of an image that is shown, or of any test image while predictions.npz is there."""
         path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
         if path.exists() or not stored.exists():
-            return np.array(Image.open(path))
+            return _pixels(path)
         return self._predictions["labels"][self._predictions["names"].tolist().index(name)]
 
     @cached_property
@@ -173,11 +225,11 @@ class Run:
 
     def image(self, name: str) -> np.ndarray:
         """uint8 (H, W, 3)"""
-        return np.array(Image.open(self.shared(name, "webp")).convert("RGB"))
+        return _pixels(self.shared(name, "webp"), "RGB")
 
     def target(self, name: str) -> np.ndarray:
         """uint8 (H, W), 255 = ignored"""
-        return np.array(Image.open(self.shared(name, "png")))
+        return _pixels(self.shared(name, "png"))
 
     def attention(self, name: str) -> list[np.ndarray]:
         """The gates' coefficients on that fixed test image, finest level first, float (H/2**l, W/2**l); [] without."""
@@ -191,8 +243,27 @@ class Run:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as stored:
-        return dict(stored)
+    try:
+        with np.load(path) as stored:
+            return dict(stored)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # readers raise whatever a broken file leads them into
+        raise _damaged(path, error) from error
+
+
+def _pixels(path: Path, mode: str | None = None) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert(mode) if mode else image)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: not readable ({error}); restore the file, or delete the {RECORD} of its run and run again")
 
 
 def load_runs(out: str | Path) -> list[Run]:

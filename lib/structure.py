@@ -11,6 +11,8 @@ the labels of the nearest pixel that is not void, in target and prediction alike
 of its own, and an outline that void hides runs through the middle of it. No void pixel is ever counted.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -22,6 +24,8 @@ BANDS = 20  # trimap bands, and the longest contour distance told apart, in pixe
 SIZES = (16, 64, 256, 1024)  # pixels: a component belongs to the first bin whose bound exceeds its size
 SIZE_NAMES = ("under 16", "16 to 63", "64 to 255", "256 to 1023", "1024 and more")
 EIGHT = np.ones((3, 3), bool)
+NAMES = ("boundary", "trimap", "contours", "components", "false_components", "index_maps")
+WITH_VOID = ("components", "false_components")
 
 
 def boundary_width(shape: tuple[int, int]) -> int:
@@ -29,7 +33,9 @@ def boundary_width(shape: tuple[int, int]) -> int:
     return max(1, round(0.02 * np.hypot(*shape)))
 
 
-def structure_counts(prediction: np.ndarray, target: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+def structure_counts(
+    prediction: np.ndarray, target: np.ndarray, num_classes: int, names: Collection[str] = NAMES
+) -> dict[str, np.ndarray]:
     """Counts of one image, to be summed over images, from maps (H, W) of K class indices; target 255 is void.
 
     boundary         (K, 2)      intersection and union of the two boundary bands
@@ -42,22 +48,16 @@ def structure_counts(prediction: np.ndarray, target: np.ndarray, num_classes: in
                                  by size: number, pixels (void not counted)
     index_maps       (2,)        float64, see `metrics.misread_index_maps`
 
-    All others are int32. Raises ValueError as `metrics.confusion_matrix` does.
+    All others are int32; `names` chooses among them. Raises ValueError as `metrics.confusion_matrix` does.
     """
     confusion_matrix(prediction, target, num_classes)
     prediction, target = np.asarray(prediction), np.asarray(target)
     known = target != IGNORE
     drawn, truth = _without_void(prediction, target, known)
-    components, false_components = _components(prediction, target, known, num_classes)
-    counts = {
-        "boundary": _boundary(drawn, truth, known, num_classes),
-        "trimap": _trimap(drawn, truth, known, num_classes),
-        "contours": _contours(drawn, truth, known, num_classes),
-        "components": components,
-        "false_components": false_components,
-    }
+    counts = {name: COUNTS[name](*((prediction, target) if name in WITH_VOID else (drawn, truth)), known, num_classes)
+              for name in names if name in COUNTS}
     counts = {name: count.astype(np.int32) for name, count in counts.items()}
-    return counts | {"index_maps": misread_index_maps(prediction, target)}
+    return counts | ({"index_maps": misread_index_maps(prediction, target)} if "index_maps" in names else {})
 
 
 def _without_void(
@@ -89,22 +89,22 @@ def _near_outline(labels: np.ndarray, width: int) -> np.ndarray:
     return near
 
 
-def _outline(labels: np.ndarray) -> np.ndarray:
+def outline(labels: np.ndarray) -> np.ndarray:
     """Pixels on both sides of every change of class, 4 neighbours."""
-    outline = np.zeros(labels.shape, bool)
+    found = np.zeros(labels.shape, bool)
     down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    outline[1:] |= down
-    outline[:-1] |= down
-    outline[:, 1:] |= right
-    outline[:, :-1] |= right
-    return outline
+    found[1:] |= down
+    found[:-1] |= down
+    found[:, 1:] |= right
+    found[:, :-1] |= right
+    return found
 
 
 def _trimap(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
-    outline = _outline(truth)
-    if not outline.any():
+    edges = outline(truth)
+    if not edges.any():
         return np.zeros((BANDS, num_classes, 2), int)
-    distance = ndimage.distance_transform_edt(~outline)
+    distance = ndimage.distance_transform_edt(~edges)
     ring = distance.astype(int)  # 0 on the outline: the first ring is the outline itself
     inside = known & (ring < BANDS)
 
@@ -119,7 +119,7 @@ def _trimap(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes
 def _contours(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
     points = []
     for labels in (drawn, truth):
-        rows, columns = np.nonzero(_outline(labels))
+        rows, columns = np.nonzero(outline(labels))
         # The class is a third coordinate, farther apart than any distance asked for: one tree serves all.
         points.append(np.stack([rows, columns, labels[rows, columns].astype(int) * 4 * BANDS], -1))
     counts = np.zeros((num_classes, 2, BANDS + 2), int)
@@ -133,23 +133,25 @@ def _contours(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_class
     return counts
 
 
-def _components(
-    prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    found = np.zeros((num_classes, len(SIZES) + 1, 4), int)
-    false = np.zeros((num_classes, len(SIZES) + 1, 2), int)
-    hit = prediction == target
+def _components(prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
+    found, hit = np.zeros((num_classes, len(SIZES) + 1, 4), int), prediction == target
     for index in range(num_classes):
         size, recalled = _component_sums(target == index, known, hit)
         bins = np.digitize(size, SIZES)
         for column, values in enumerate((np.ones_like(size), recalled == 0, size, recalled)):
             np.add.at(found[index, :, column], bins, values)
+    return found
+
+
+def _false_components(prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
+    false, hit = np.zeros((num_classes, len(SIZES) + 1, 2), int), prediction == target
+    for index in range(num_classes):
         size, right = _component_sums(prediction == index, known, hit)
         size = size[(right == 0) & (size > 0)]
         bins = np.digitize(size, SIZES)
         np.add.at(false[index, :, 0], bins, 1)
         np.add.at(false[index, :, 1], bins, size)
-    return found, false
+    return false
 
 
 def _component_sums(mask: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
@@ -157,6 +159,10 @@ def _component_sums(mask: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
     labels, number = ndimage.label(mask, EIGHT)
     inside = labels[mask]
     return [np.bincount(inside[weight[mask]], minlength=number + 1)[1:] for weight in weights]
+
+
+COUNTS = {"boundary": _boundary, "trimap": _trimap, "contours": _contours, "components": _components,
+          "false_components": _false_components}
 
 
 def ratio(counts: np.ndarray, part: int = 0, whole: int = 1) -> np.ndarray:

@@ -18,11 +18,11 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from lib import theory
-from lib.claims import percent
 from lib.classes import IGNORE
 from lib.figures import COLORS, MARKERS, PAGE, SHORT
 from lib.models import DEPTH, TITLES, VARIANTS, attention_maps, build_model
 from lib.runs import Run
+from lib.statistics import percent
 
 
 def gradient_flow(variant: str, images: Tensor, targets: Tensor, num_classes: int, base_channels: int,

@@ -9,117 +9,81 @@ together with a checkpoint now and then this makes an interrupted run continue a
 nothing waits for the device; it is waited for once an epoch.
 """
 
-import io
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lib.data import Augment, Dataset, load_dataset
+from lib.checkpoint import remove, restore, save, write_state
+from lib.data import SPLITS, Augment, Dataset
 from lib.distributed import World
 from lib.evaluation import BEST, evaluate, write_record
 from lib.feed import Feed
 from lib.gradients import GradientLog
-from lib.machine import Machine
+from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.recipe import Average, class_weights, objective
-from lib.runs import RECORD, Run, run_folder, write_arrays, write_atomically
+from lib.runs import RECORD, Run, held, run_folder, write_arrays
+from lib.settings import TrainConfig, same_settings
 from lib.theory import multiply_adds
 
-CHECKPOINT = "last.pt"
-SAVE_EVERY = 60  # seconds of work that an interruption may cost
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides the outcome of a run, and nothing else.
-
-    `image_size` and `crop_size` are (H, W): what images are brought to (None: the files' own size), and what a
-    training sample shows (None: all of it). `train_images`, ... limit the splits (None: all).
-    `class_balance` b weighs class k by 1 / ln(1 + b + p_k), p_k its share of the training pixels (Paszke et al.
-    2016 use b = 0.02), and 0 weighs all alike. The last four are ingredients of the recipe, left out by default:
-    `scale` bounds the zoom of a training sample, `dice` weighs a soft Dice loss beside the cross-entropy, `ema` is the
-    decay of an average of the weights that is tested in their place, `flip_test` tests on mirrored images too.
-    """
-
-    variant: str
-    seed: int
-    dataset: str
-    image_size: tuple[int, int] | None
-    crop_size: tuple[int, int] | None
-    train_images: int | None
-    val_images: int | None
-    test_images: int | None
-    base_channels: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    class_balance: float
-    validate_every: int
-    scale: tuple[float, float] = Augment.scale
-    dice: float = 0.0
-    ema: float = 0.0
-    flip_test: bool = False
-
-    def __post_init__(self):
-        for name in ("base_channels", "epochs", "batch_size", "validate_every", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected a number above 0")
-        for name in ("image_size", "crop_size"):  # a list when it comes from YAML or JSON
-            object.__setattr__(self, name, tuple(getattr(self, name)) if getattr(self, name) else None)
-        object.__setattr__(self, "scale", tuple(map(float, self.scale)))
-        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]):
-            raise ValueError(f"scale = {list(self.scale)}: expected two numbers above 0, the smaller first")
-        if not (self.dice >= 0 and 0 <= self.ema < 1):
-            raise ValueError(f"dice = {self.dice}, ema = {self.ema}: expected dice from 0 and ema from 0 to below 1")
-
-    def load(self, split: str, data_root: str | Path | None = None) -> Dataset:
-        """That split of the configured data set."""
-        return load_dataset(self.dataset, data_root, split, self.image_size, getattr(self, f"{split}_images"))
+PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
+CHEAP, SAVE_EVERY = 0.25, 60  # seconds: what takes less to save is saved every epoch, and all else this often
 
 
 def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = None) -> Run:
     """Trains, tests and records the configured network under `out`, or reads the record when it is there.
 
     Continues where it was after an interruption. Under `torchrun` its processes train together. Raises ValueError when
-    `out` holds a run with other settings, FloatingPointError when the loss is no longer finite.
+    `out` holds a run with other settings or on other data, BlockingIOError when another process trains it,
+    FloatingPointError when the loss is no longer finite, MemoryError with the batch size to try.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.here()
-    if (folder / RECORD).exists():
-        run = Run.read(folder)
-        _same_settings(run.config, config, folder)
-        if world.first:
-            print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
-        return run
-    train, val, test = (config.load(split, data_root) for split in ("train", "val", "test"))
-    trainer = Trainer(config, folder, Machine.here(), train, val, world)
+    if not (folder / RECORD).exists():
+        splits = {split: config.load(split, data_root) for split in SPLITS}
+        work = f"trains {config.variant} with seed {config.seed}"
+        with held(folder, work, PATIENCE) if world.first else nullcontext():
+            world.wait()
+            if not (folder / RECORD).exists():  # which another process may just have written
+                return _train(config, folder, splits, world)
+    run = Run.read(folder)
+    same_settings(run.config, config, folder)
+    _same_data(run, config, data_root)
+    if world.first:
+        remove(folder)
+        print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
+    return run
+
+
+def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world: World) -> Run:
+    machine = Machine.here()
+    trainer = Trainer(config, folder, machine, splits["train"], splits["val"], world)
     trainer.run()
     if world.first:
+        write_state(folder / BEST, trainer.best)
         write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
-        splits = {"train": train, "val": val, "test": test}
-        write_record(config, folder, trainer.machine, trainer.history, trainer.weights, splits)
-        (folder / CHECKPOINT).unlink()
+        write_record(config, folder, machine, trainer.history, trainer.weights, splits)
+        remove(folder)
     world.wait()
     return Run.read(folder)
 
 
-def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
-    """ValueError unless equal; what a record does not name had its default, which means "as before"."""
-    wanted = json.loads(json.dumps(asdict(config)))
-    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
-    found = json.loads(json.dumps(defaults)) | found
-    if different := [f"{name} = {found.get(name)} there, {wanted[name]} now" for name in wanted
-                     if found.get(name) != wanted[name]]:
-        raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
-                         "choose another `out`, or delete that folder to train anew")
+def _same_data(run: Run, config: TrainConfig, data_root: str | Path | None) -> None:
+    """Where the data set is named and there, it has to be the one that the run saw."""
+    try:
+        found = {split: config.load(split, data_root).checksum for split in SPLITS} if data_root else {}
+    except FileNotFoundError:  # a record can be read without the data set
+        return
+    if other := [split for split, checksum in found.items() if checksum != run.record["dataset"]["checksums"][split]]:
+        raise ValueError(f"{run.folder}: holds a run on other data ({', '.join(other)} in {data_root} are not what it "
+                         "saw); choose another `out`, or delete that folder to train anew")
 
 
 class Trainer:
@@ -127,7 +91,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
                  world: World = World()):
-        self.config, self.folder, self.machine, self.val, self.world = config, folder, machine, val, world
+        self.config, self.folder, self.machine, self.world = config, folder, machine, world
+        self.train, self.val = train, val
         machine.switch_on()
         torch.manual_seed(config.seed)
         model = build_model(config.variant, num_classes=len(train.classes), base_channels=config.base_channels)
@@ -138,15 +103,17 @@ class Trainer:
                                            fused=machine.fused)
         self.feed = Feed(train, config.batch_size, machine, world)
         self.steps = self.feed.steps
+        total = config.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, config.learning_rate, total_steps=config.epochs * self.steps, pct_start=0.2
+            self.optimiser, config.learning_rate, total_steps=total,
+            pct_start=0.25 if total == 5 else 0.2,  # a fifth of five steps is one too few for it: it divides by zero
         )
         self.weights = class_weights(train, config.class_balance).to(machine.device)
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]), config.scale)
         self.loss = self._compiled()
-        self.gradients = GradientLog(self.model, config.epochs * self.steps)
+        self.gradients = GradientLog(self.model, total)
         self.history, self.best = [], {}  # rows of epochs; the weights of the best of them
-        self.saved = time.monotonic()
+        self.saved, self.saving = time.monotonic(), 0.0  # when last, and how long it took
         self._resume()
 
     def _compiled(self) -> Callable[..., Tensor]:
@@ -168,11 +135,15 @@ class Trainer:
         return self.average.model if self.average else self.model
 
     def run(self) -> None:
-        """All epochs that are left; then the best weights are on disk."""
+        """All epochs that are left."""
         config = self.config
         for epoch in range(len(self.history) + 1, config.epochs + 1):
             start = time.perf_counter()
-            row = {"epoch": epoch, "train_loss": self._epoch(epoch), "val_loss": None, "val_miou": None,
+            with enough_memory(f"{self.folder}: no memory left with batch_size = {config.batch_size}; " + (
+                    f"try batch_size = {config.batch_size // 2}" if config.batch_size > 1 else
+                    "set a smaller crop_size, image_size or base_channels")):
+                loss = self._epoch(epoch)
+            row = {"epoch": epoch, "train_loss": loss, "val_loss": None, "val_miou": None,
                    "learning_rate": self.schedule.get_last_lr()[0]}
             row["seconds"] = time.perf_counter() - start
             if epoch % config.validate_every == 0 or epoch == config.epochs:
@@ -183,9 +154,8 @@ class Trainer:
                     print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
                           f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.1f} s", flush=True)
             self.history.append(row)
-            if time.monotonic() - self.saved >= SAVE_EVERY or epoch == config.epochs:
-                self._save(CHECKPOINT, self._state())
-        self._save(BEST, self.best)
+            if self.world.first and (self.saving < CHEAP or time.monotonic() - self.saved >= SAVE_EVERY):
+                self._save()
 
     @property
     def best_miou(self) -> float:
@@ -201,7 +171,7 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training split; the mean loss in nats per pixel."""
-        total = torch.zeros((), device=self.machine.device)
+        losses = torch.zeros(self.steps, device=self.machine.device)  # read once an epoch: no step waits for the device
         self.model.train()
         batches = self.feed.epoch(self.config.seed, epoch)
         for step, batch in enumerate(tqdm(batches, f"epoch {epoch}", self.steps, leave=False, disable=None)):
@@ -213,38 +183,41 @@ class Trainer:
             self.schedule.step()
             if self.average:
                 self.average.update()
-            total += loss.detach()
-        mean = total.item() / self.steps
-        if not math.isfinite(mean):
-            raise FloatingPointError(f"{self.folder}: the training loss is {mean} in epoch {epoch}; "
-                                     f"lower learning_rate (now {self.config.learning_rate}) and run again")
-        return mean
+            losses[step] = loss.detach()
+        losses = losses.cpu()
+        for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
+            raise FloatingPointError(
+                f"{self.folder}: the training loss is {losses[step]} in epoch {epoch}, step {step + 1} of {self.steps}; "
+                f"lower learning_rate (now {self.config.learning_rate}) and choose another `out`, or delete that folder")
+        return losses.double().mean().item()
 
     def _state(self) -> dict:
         return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
                 "gradients": self.gradients.state_dict(), "best": self.best,
-                "average": self.average.state_dict() if self.average else None}
+                "average": self.average.state_dict() if self.average else None,
+                "data": [self.train.checksum, self.val.checksum]}
 
-    def _save(self, name: str, state: dict) -> None:
-        if self.world.first:
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            write_atomically(self.folder / name, buffer.getvalue())
+    def _save(self) -> None:
+        start = time.monotonic()
+        save(self.folder, self._state())
         self.saved = time.monotonic()
+        self.saving = self.saved - start
 
     def _resume(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+        state = restore(self.folder, self.machine.device)
+        if not state:
             return
-        state = torch.load(path, map_location=self.machine.device, weights_only=True)
-        _same_settings(json.loads(state["config"]), self.config, self.folder)
+        same_settings(json.loads(state["config"]), self.config, self.folder)
+        if state.get("data") != [self.train.checksum, self.val.checksum]:
+            raise ValueError(f"{self.folder}: its training began on other images or labels; choose another `out`, or "
+                             "delete that folder to train anew")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.gradients.load_state_dict(state["gradients"])
         if self.average:
             self.average.load_state_dict(state["average"])
-        self.best, self.history = state["best"], state["history"]
+        self.history, self.best = state["history"], state["best"]
         if self.world.first:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")

@@ -1,5 +1,6 @@
 """Small data and runs that several test files share."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from lib.camvid import FOLDERS
+from lib.data import SPLITS
 from lib.training import TrainConfig
 
 torch.set_num_threads(1)  # the same sums in the same order, whatever else the machine does
@@ -40,3 +42,44 @@ def camvid(tmp_path) -> Path:
             else:
                 Image.fromarray(np.full((24, 32, 3), 40 * index, np.uint8)).save(path)
     return tmp_path
+
+
+OWN = ("Sky", "Tree", "Traffic sign")
+OWN_COLORS = ((70, 130, 180), (107, 142, 35), (220, 220, 0))
+
+
+def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] = (4, 2, 2), size=(32, 48)) -> Path:
+    """A user's own images, drawn at random: labels of indices, of a palette, in colours; JPEG, PNG and WebP images."""
+    rng = np.random.default_rng(1)
+    for split, count, suffix in zip(SPLITS, counts, ("jpg", "png", "webp")):
+        for part in ("images", "labels"):
+            (root / split / part).mkdir(parents=True)
+        for index in range(count):
+            target = np.repeat(np.repeat(rng.integers(0, len(names), (4, 4)), size[0] // 4, 0), size[1] // 4, 1).astype(np.uint8)
+            target[:2] = 255
+            target[4, : len(names)] = range(len(names))
+            save_label(root / split / f"labels/{split} {index}.png", target, split)
+            photo = 60 * (target[..., None] % 4) + rng.integers(0, 60, (*size, 3))
+            Image.fromarray(photo.astype(np.uint8)).save(root / split / f"images/{split} {index}.{suffix}")
+    write_classes(root, [{"name": name, "color": color} for name, color in zip(names, OWN_COLORS)])
+    return root
+
+
+def save_label(path: Path, target: np.ndarray, split: str = "train") -> None:
+    """uint8 (H, W) as indices (train), with a palette (val) or in colours, void black (test)."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(OWN_COLORS)] = OWN_COLORS
+    image = Image.fromarray(palette[target] if split == "test" else target)
+    if split == "val":
+        image.putpalette(palette.tobytes())
+    image.save(path)
+
+
+def write_classes(root: Path, content: object) -> None:
+    (root / "classes.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """`make_own` in a folder of its own."""
+    return make_own(tmp_path / "own")

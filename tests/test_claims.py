@@ -1,6 +1,7 @@
 """Verdicts and sentences from fake runs whose differences are known."""
 
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,15 @@ import pandas as pd
 import pytest
 
 from lib import analysis, claims
-from lib.claims import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, ONE_SEED, SUPPORTED, Estimate, ledger, verdicts
+from lib import verdicts as judging
+from lib.claims import CLAIMS
+from lib.classes import ClassTable
 from lib.models import TITLES
+from lib.statistics import Estimate
+from lib.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, ONE_SEED, SUPPORTED
+
+verdicts, ledger, comparisons = (partial(of, claims=CLAIMS) for of in (
+    judging.verdicts, judging.ledger, judging.comparisons))
 
 IMAGES = 30
 VARIANTS = ("unet", "unet-noskip", "unet-residual", "unet-gated-attention")
@@ -40,7 +48,7 @@ def fake_run(variant: str, seed: int, miou: float = 0.6, loss: float = 0.3, pace
     return SimpleNamespace(
         folder=f"{variant}/{seed}", variant=variant, title=TITLES[variant], seed=seed, history=history,
         per_image=per_image, image_names=[f"{i:03}" for i in range(IMAGES)], structure=counts if structure else {},
-        classes=SimpleNamespace(names=("Road", "Traffic sign")),
+        classes=ClassTable(("Road", "Traffic sign"), ((0, 0, 0), (9, 9, 9))),
     )
 
 
@@ -93,7 +101,7 @@ def test_what_is_missing_is_said():
     assert NOT_MEASURED not in (found["Q1"], found["Q3"], found["Q6"])
     assert "Residual U-Net: epochs to" in table.loc["Q4", "Our measurement"]
     assert "not measured (no run of Residual U-Net)" in table.loc["Q4", "Our measurement"]
-    assert f"not measured (no run of {claims.title('unet-noskip-wide')})" in table.loc["Q3", "Our measurement"]
+    assert f"not measured (no run of {judging.title('unet-noskip-wide')})" in table.loc["Q3", "Our measurement"]
     bare = [fake_run(variant, seed, structure=False) for variant in VARIANTS for seed in range(2)]
     assert by_id(verdicts(bare))["Q6"] == by_id(verdicts(bare))["Q7"] == NOT_MEASURED
     assert "no counts of components for seed 0" in ledger(bare)["Our measurement"][5]
@@ -170,7 +178,7 @@ def test_levels_and_difference_tell_the_same_story():
     ("not higher", 0.02, 0.08, 0.14, 0.01, CONTRADICTED), ("not higher", 0.0, 0.03, 0.06, 0.05, INCONCLUSIVE),
 ])
 def test_rules(expect, low, value, high, p, verdict):
-    comparison = claims.Comparison(claims.MIOU, "unet-noskip", expect, 0.05)
+    comparison = judging.Comparison(claims.MIOU, "unet-noskip", expect, 0.05)
     assert comparison.judge(Estimate(value, low, high, p, (3, 3), 30), p) == verdict
     assert comparison.judge(Estimate(value, low, high, p, (1, 3), 30), p) == ONE_SEED
 
@@ -181,5 +189,5 @@ def test_ledger_and_comparisons():
     assert list(table.columns) == ["Claim", "Statement", "Our measurement", "Verdict"]
     assert list(table.Claim) == [f"Q{i}" for i in range(1, 8)]
     assert table.equals(ledger(everything))
-    beside = claims.comparisons(everything).query("Verdict == 'beside the claim'")
+    beside = comparisons(everything).query("Verdict == 'beside the claim'")
     assert list(beside.Claim) == ["Q4", "Q4", "Q5", "Q6"]

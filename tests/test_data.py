@@ -86,27 +86,27 @@ def _spoil(folder: Path, kind: str) -> str:
     image, label = folder / "CamVid/train/frame_1.png", folder / "CamVid/trainannot/frame_1.png"
     if kind == "no label":
         label.unlink()
-        return r"1 files have no partner of the same name in trainannot/, the first is frame_1\.png"
+        return r"train/frame_1\.png: no label of this name in .*CamVid/trainannot; expected one image and one label"
     if kind == "no image":
         image.unlink()
-        return r"1 files have no partner of the same name in train/, the first is frame_1\.png"
+        return r"trainannot/frame_1\.png: no image of this name in .*CamVid/train; expected one image and one label"
     if kind == "no pairs":
         for path in (folder / "CamVid/train").glob("*"):
             path.unlink()
         return "CamVid/train: no images; expected one file for each pair"
     if kind == "out of range":
         Image.fromarray(np.full((24, 32), 77, np.uint8)).save(label)
-        return "train/frame_1: label value 77 in 768 pixels; expected 0 to 10, or 255 for void"
+        return r"trainannot/frame_1\.png: label value 77 in 768 pixels; expected 0 to 11, or 255 for void"
     if kind == "other size":
         Image.fromarray(np.zeros((20, 32, 3), np.uint8)).save(image)
         Image.fromarray(np.zeros((20, 32), np.uint8)).save(label)
         return "frame_1 has 20 x 32 pixels where most images have 24 x 32; set image_size"
     if kind == "unequal pair":
         Image.fromarray(np.zeros((20, 32, 3), np.uint8)).save(image)
-        return "frame_1: the image has 20 x 32 pixels, its label 24 x 32; they must be equal"
+        return r"frame_1\.png: the image has 20 x 32 pixels, its label frame_1\.png 24 x 32 pixels; they must be equal"
     if kind == "colour label":
         Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(label)
-        return r"frame_1\.png: a label of 3 channels; expected one channel of class indices"
+        return r"frame_1\.png: a label of the mode RGB; expected one channel of class indices"
     if kind == "not an image":
         image.write_bytes(b"GIF89a nonsense")
         return r"train/frame_1\.png: not a readable image"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lib import analysis_figures
-from lib.claims import INCONCLUSIVE, ONE_SEED
+from lib.verdicts import INCONCLUSIVE, ONE_SEED
 from lib.design import CELLS, EFFECTS, SIGNIFICANT, effects, effects_table, effects_text
 from lib.metrics import mean_iou
 from lib.models import EXTRA, VARIANTS
@@ -41,7 +41,7 @@ def plain(text: str) -> str:
 
 
 def test_the_six_cells():
-    assert set(CELLS.values()) == {*VARIANTS, *EXTRA} - {"unet-noskip-wide"} == set(RIGHT)
+    assert set(CELLS.values()) == {*VARIANTS, *EXTRA} - {"unet-noskip-wide", "unet-noskip-finest"} == set(RIGHT)
 
 
 def test_weights_add_up_to_zero_and_the_interactions_balance():

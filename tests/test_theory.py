@@ -16,30 +16,29 @@ EVERY = pytest.mark.parametrize("variant", NETWORKS)
 
 
 @pytest.fixture(params=[2, 4, 5])
-def depth(request, monkeypatch) -> int:
-    """Networks of another depth than the study's."""
-    monkeypatch.setattr(models, "DEPTH", request.param)
+def depth(request) -> int:
+    """Networks of another depth than the study's too."""
     return request.param
 
 
 @EVERY
 @pytest.mark.parametrize("base, classes, channels", [(3, 2, 3), (4, 13, 1), (10, 11, 4)])
 def test_parameters_are_those_of_the_built_model(variant, base, classes, channels, depth):
-    model = build_model(variant, channels, classes, base)
+    model = build_model(variant, channels, classes, base, depth)
     assert theory.parameters(variant, base, classes, channels, depth) == sum(p.numel() for p in model.parameters())
 
 
 @EVERY
 @pytest.mark.parametrize("size", [(32, 32), (45, 80), (97, 33)])
 def test_multiply_adds_are_those_of_torchs_counter(variant, size, depth):
-    model = build_model(variant, num_classes=5, base_channels=10).eval()
+    model = build_model(variant, num_classes=5, base_channels=10, depth=depth).eval()
     assert theory.cost(variant, 10, 5, size, depth=depth) == theory.multiply_adds(model, size)
 
 
 @EVERY
 @pytest.mark.parametrize("size", [(32, 64), (48, 33)])
 def test_kept_bytes_are_those_of_autograd(variant, size, depth):
-    model, kept = build_model(variant, num_classes=5, base_channels=10), {}
+    model, kept = build_model(variant, num_classes=5, base_channels=10, depth=depth), {}
 
     def keep(tensor):
         if tensor.ndim == 4 and not isinstance(tensor, nn.Parameter):  # maps, without weights and statistics
