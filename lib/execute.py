@@ -79,7 +79,7 @@ class Job:
         for path in [*modules, *self.reads]:
             digest.update(path.read_bytes() if path.exists() else b"")
         if settings.get("dataset") == "folder":  # its images are still being worked on
-            digest.update(_listing(settings["data_root"]).encode())
+            digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()
 
     def signature(self) -> str | None:
@@ -94,7 +94,7 @@ class Job:
 
 
 @cache
-def _listing(root: str) -> str:
+def _listing(root: str | None) -> str:
     """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
     files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
     return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])

@@ -45,10 +45,11 @@ def camvid(tmp_path) -> Path:
 
 
 OWN = ("Sky", "Tree", "Traffic sign")
-OWN_COLORS = ((70, 130, 180), (107, 142, 35), (220, 220, 0))
+OWN_COLORS = ((70, 130, 180), (107, 142, 35), (220, 220, 0), (250, 170, 30), (0, 0, 0))
 
 
-def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] = (4, 2, 2), size=(32, 48)) -> Path:
+def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] = (4, 2, 2), size=(32, 48),
+             prefix: str = "") -> Path:
     """A user's own images, drawn at random: labels of indices, of a palette, in colours; JPEG, PNG and WebP images."""
     rng = np.random.default_rng(1)
     for split, count, suffix in zip(SPLITS, counts, ("jpg", "png", "webp")):
@@ -58,9 +59,9 @@ def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] =
             target = np.repeat(np.repeat(rng.integers(0, len(names), (4, 4)), size[0] // 4, 0), size[1] // 4, 1).astype(np.uint8)
             target[:2] = 255
             target[4, : len(names)] = range(len(names))
-            save_label(root / split / f"labels/{split} {index}.png", target, split)
+            save_label(root / split / f"labels/{prefix}{split} {index}.png", target, split)
             photo = 60 * (target[..., None] % 4) + rng.integers(0, 60, (*size, 3))
-            Image.fromarray(photo.astype(np.uint8)).save(root / split / f"images/{split} {index}.{suffix}")
+            Image.fromarray(photo.astype(np.uint8)).save(root / split / f"images/{prefix}{split} {index}.{suffix}")
     write_classes(root, [{"name": name, "color": color} for name, color in zip(names, OWN_COLORS)])
     return root
 
