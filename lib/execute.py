@@ -15,7 +15,6 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -93,7 +92,6 @@ class Job:
         return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
 
 
-@cache
 def _listing(root: str | None) -> str:
     """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
     files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
@@ -150,7 +148,6 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
 
     A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
     """
-    _listing.cache_clear()
     sources = sorted(notebooks.glob("[0-9]_*.ipynb"))
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")

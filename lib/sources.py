@@ -13,7 +13,7 @@ from torchvision.datasets import Cityscapes
 from lib import ROOT
 from lib.camvid import DATA_ROOT, find_camvid
 from lib.classes import CAMVID, CARLA, CITYSCAPES, IGNORE, SCENES
-from lib.folder import folder
+from lib.folder import CLASSES, folder
 from lib.pairs import Found, Size, Source, first_channel, from_files, indexed, matched
 from lib.scenes import draw_scene
 
@@ -116,7 +116,9 @@ def cityscapes(root: Root, split: str, size: Size | None) -> Source:
 
 def own(root: Root, split: str, size: Size | None) -> Source:
     """`lib.folder`"""
-    return folder(_base(root), split, size)
+    if not (base := _base(root)).is_dir():
+        raise _absent(base, "folder", f"it to hold {CLASSES}, and train, val and test with images and labels in each")
+    return folder(base, split, size)
 
 
 def _base(root: Root) -> Path:

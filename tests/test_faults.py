@@ -26,9 +26,10 @@ from conftest import TINY, make_own, save_label
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from lib import report, runs
+from lib import findings, report, runs
 from lib.checkpoint import BEFORE, LAST, read_state
 from lib.evaluation import load_model
+from lib.execute import Job
 from lib.machine import Machine
 from lib.report import main
 from lib.runs import RECORD, Run, held, run_folder, write_atomically
@@ -293,6 +294,16 @@ def test_a_finished_run_on_other_data_is_not_taken_for_this_one(run, finished, t
     assert fit(config, out, str(tmp_path / "gone")).seed == 0  # a record can be read without the data set
 
 
+def test_images_that_were_worked_on_are_looked_at_again(own, tmp_path):
+    source = tmp_path / "1_unet.ipynb"
+    nbformat.write(new_notebook(), source)
+    job = Job(source, tmp_path / "done.ipynb", {"dataset": "folder", "data_root": str(own)})
+    before = job.fingerprint()
+    assert job.fingerprint() == before
+    save_label(own / "train/labels/train 0.png", np.zeros((32, 48), np.uint8))
+    assert job.fingerprint() != before
+
+
 # Full disks and folders that are taken
 
 def _full(monkeypatch, writes: int):
@@ -445,6 +456,16 @@ def test_out_of_memory_in_evaluation_and_other_errors(tmp_path, own, cpu, monkey
 def test_settings_that_cannot_be(tmp_path, own, changes, message):
     with pytest.raises(ValueError, match=message):
         fit(_own_config(**changes), tmp_path, str(own))
+
+
+def test_classes_without_pixels_are_nan_with_a_note_and_the_mean_is_over_the_others(run):
+    record = Run.read(run).record | {"test_confusion": [[6, 2, 0], [0, 8, 0], [0, 0, 0]]}
+    changed = Run(run, record)
+    assert np.isnan(changed.iou).tolist() == [False, False, True] and changed.miou == pytest.approx((6 / 8 + 8 / 10) / 2)
+    assert "Traffic sign is neither in the test labels nor predicted: without an IoU, and left out of the mean." in (
+        findings.test_sentence(changed))
+    predicted = Run(run, record | {"test_confusion": [[6, 2, 0], [0, 8, 1], [0, 0, 0]]})
+    assert predicted.iou[2] == 0 and "neither in" not in findings.test_sentence(predicted)
 
 
 # A build that is stopped

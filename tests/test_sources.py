@@ -11,10 +11,11 @@ import pytest
 from conftest import OWN, OWN_COLORS, make_own, save_label, write_classes
 from PIL import Image
 
-from lib.classes import CARLA, CITYSCAPES, IGNORE
+from lib.classes import CARLA, CITYSCAPES, IGNORE, ClassTable
 from lib.data import SPLITS, load_dataset
 from lib.report import main
 from lib.sources import LYFT_SETS, SOURCES, VAL_CITIES
+from lib.training import fit
 
 
 def photo(path: Path, red: int = 0, size=(16, 32)) -> None:
@@ -128,6 +129,23 @@ def test_a_photograph_is_turned_as_its_exif_says(own):
     assert load_dataset("folder", own, "train").images.shape == (4, 3, 32, 48)
 
 
+def test_a_split_that_was_drawn_is_on_record(tmp_path, tiny):
+    for split, count in (("train", 12), ("test", 2)):
+        for index in range(count):
+            photo(tmp_path / "256" / split / f"images/{index:02}.png", 10 * index)
+            photo(tmp_path / "256" / split / f"labels/{index:02}.png", index)
+    config = tiny(dataset="carla", image_size=None, val_images=None, test_images=None, epochs=1)
+    run = fit(config, tmp_path, str(tmp_path / "256"))
+    assert run.record["dataset"]["drawn"] == {"val": {"seed": 0, "of": 12, "indices": [6]}}
+    assert run.record["dataset"]["counts"] == {"train": 8, "val": 1, "test": 2} and len(run.classes) == 13
+    assert run.record["dataset"]["checksums"]["val"] == load_dataset("carla", tmp_path / "256", "val").checksum
+
+
+def test_signs_are_found_by_their_name():
+    table = ClassTable(("Design", "sign_board", "Traffic sign", "Assign", "SignSymbol", "StopSign"), ((0, 0, 0),) * 6)
+    assert table.signs == [1, 2, 4, 5] and CITYSCAPES.signs == [7] and CARLA.signs == [12]
+
+
 # What can be wrong with a user's files. Each is one row: what breaks the data set, and what has to be said.
 
 IMAGE, LABEL = "train/images/train 0.jpg", "train/labels/train 0.png"
@@ -168,6 +186,7 @@ def copy(path: str, target: str):
 A, B = {"name": "A", "color": [0, 0, 1]}, {"name": "B", "color": [0, 0, 2]}
 FULL = np.zeros((32, 48), np.uint8)
 BAD = {
+    "no folder": (lambda root: shutil.rmtree(root), "own: no folder here; expected it to hold classes.json, and train, val"),
     "no classes.json": (drop("classes.json"), r"classes\.json: no such file; expected a list in the order"),
     "no JSON": (put("classes.json", b'[{"name": '), r"classes\.json: not JSON in UTF-8 .*; expected \["),
     "no text": (put("classes.json", b"\xff\xfe\x00["), r"classes\.json: not JSON in UTF-8"),
