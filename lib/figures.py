@@ -27,10 +27,11 @@ from lib.runs import Run, write_atomically
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))
-COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE)))
-MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P")))
-LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED)))
-SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide")))
+COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE, "#0072B2")))
+MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P", "p")))
+LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED, DOTTED)))
+SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide",
+                          "no finest skip")))
 INK, FAINT = "#333333", "#d9d9d9"
 
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):

@@ -92,7 +92,7 @@ def _hooks(handles: Iterator) -> Iterator[None]:
 
 
 def has_skips(model: UNet) -> bool:
-    return not isinstance(model.skips[0], NoSkip)
+    return not all(isinstance(skip, NoSkip) for skip in model.skips)
 
 
 def lesions(model: UNet) -> dict[str, Condition]:

@@ -6,13 +6,14 @@ same for every variant: convolutions keep the size ("same" padding; the paper's 
 is followed by batch normalisation and therefore has no bias, and there is no dropout.
 
 A variant is a pair (block, skip). `VARIANTS` holds the four of the study; `EXTRA` the two that complete blocks x skips,
-and a U-Net without skips that is widened to the parameters of the U-Net. `ResidualBlock` follows He et al. (2016) and
+a U-Net without skips that is widened to the parameters of the U-Net, and one that lacks the finest skip alone. `ResidualBlock` follows He et al. (2016) and
 Zhang et al. (2018): the sum precedes the last activation, and the shortcut is a bare 1x1 convolution where the channels
 differ, which is everywhere but in a decoder without skips. `AttentionSkip` follows Oktay et al. (2018), with their
 code's 2x2 kernel of stride 2 for W_x; unlike them it gates the finest skip too, and it lets the gated features pass
 without a further convolution.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -109,12 +110,12 @@ class UNet(nn.Module):
     `skips`, `ups` and `decoder` are ordered by level too, finest first, so that index l means level l everywhere.
     """
 
-    def __init__(self, block: type, skip: type, in_channels: int, num_classes: int, base_channels: int, depth: int):
+    def __init__(self, block: type, skips: Sequence[type], in_channels: int, num_classes: int, base_channels: int):
         super().__init__()
-        self.depth = depth
-        widths = [base_channels * 2**level for level in range(depth + 1)]
+        self.depth = len(skips)
+        widths = [base_channels * 2**level for level in range(self.depth + 1)]
         self.encoder = nn.ModuleList(block(a, b) for a, b in pairwise([in_channels, *widths]))
-        self.skips = nn.ModuleList(skip(width) for width in widths[:-1])
+        self.skips = nn.ModuleList(skip(width) for skip, width in zip(skips, widths))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in widths[:-1])
         self.decoder = nn.ModuleList(
             block(skip.out_channels + width, width) for skip, width in zip(self.skips, widths)
@@ -151,12 +152,17 @@ def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple]:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network: how it is called, its block, its skip connection, and its width in units of base_channels."""
+    """One network: how it is called, its block, its skip connection, its width in units of base_channels."""
 
     title: str
     block: type
     skip: type
     width: float = 1.0
+    finest: type | None = None  # the skip of level 0, where it is not that of the other levels
+
+    def skips(self, depth: int = DEPTH) -> list[type]:
+        """The skip connection of every level, finest first."""
+        return [self.finest or self.skip, *[self.skip] * (depth - 1)]
 
     def channels(self, base_channels: int) -> int:
         """Channels of its finest level, in a study with that many base channels."""
@@ -179,6 +185,7 @@ EXTRA = {
     "unet-residual-noskip": Variant("Residual U-Net without skip connections", ResidualBlock, NoSkip),
     "unet-residual-gated-attention": Variant("Residual Gated Attention U-Net", ResidualBlock, AttentionSkip),
     "unet-noskip-wide": Variant("Wider U-Net without skip connections", DoubleConv, NoSkip, MATCHED),
+    "unet-noskip-finest": Variant("U-Net without its finest skip connection", DoubleConv, ConcatSkip, finest=NoSkip),
 }
 NETWORKS = VARIANTS | EXTRA
 TITLES = {key: variant.title for key, variant in NETWORKS.items()}
@@ -193,7 +200,7 @@ def build_model(variant: str, in_channels: int = 3, num_classes: int = len(SCENE
     if variant not in NETWORKS:
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(NETWORKS)}")
     entry = NETWORKS[variant]
-    return UNet(entry.block, entry.skip, in_channels, num_classes, entry.channels(base_channels), depth)
+    return UNet(entry.block, entry.skips(depth), in_channels, num_classes, entry.channels(base_channels))
 
 
 def attention_maps(model: UNet, image: Tensor) -> list[Tensor]:

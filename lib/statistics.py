@@ -21,6 +21,7 @@ comparisons suits a number of a run. The generator is seeded: same inputs, same 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 import numpy as np
 from scipy.stats import t as student
@@ -158,10 +159,10 @@ class Unit:
     digits: int = 1
 
     def number(self, x: float) -> str:
-        return f"{round(self.scale * x, self.digits) + 0.0:.{self.digits}f}".replace("-", "−")
+        return f"{round(self.scale * x, self.digits) + 0.0:,.{self.digits}f}".replace("-", "−")
 
     def __call__(self, x: float) -> str:
-        return f"{self.number(x)}\N{NO-BREAK SPACE}{self.name}"
+        return f"{self.number(x)}\N{NO-BREAK SPACE}{self.name}" if self.name else self.number(x)
 
 
 points, percent = Unit("points", 100), Unit("%", 100)
@@ -208,20 +209,25 @@ class Measure:
     score: Callable | None = None  # counts (..., *) summed over images -> fractions (...); None: a number per run
     relative: bool = True  # a number per run: compared in per cent of the reference, otherwise in its own unit
     against: str = ""  # what it is compared with where both sides are the same network
+    images: Callable[[Run], list[str]] = attrgetter("image_names")  # those that were counted
 
     @property
     def unit(self) -> Unit:
         return points if self.score else percent if self.relative else self.level
 
+    def total(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (S, N, ...) -> the score of each run over all images (S,)."""
+        return self.score(counts.sum(1))
+
     def counts(self, groups: Sequence[Sequence[Run]]) -> list[np.ndarray]:
         """What each network's runs counted, (S, N, ...), the last network being the reference; NotMeasured if empty."""
         reference = groups[-1]
         for run in (run for group in groups for run in group):
-            if run.image_names != reference[0].image_names:
+            if self.images(run) != self.images(reference[0]):
                 raise ValueError(f"{reference[0].folder} and {run.folder} were tested on different images: "
                                  "do not mix them")
         counts = [np.stack([self.read(run, reference) for run in group]) for group in groups]
-        if any(np.isnan(self.score(c.sum(1))).any() for c in counts):
+        if any(np.isnan(self.total(c)).any() for c in counts):
             raise NotMeasured("the test images hold nothing to measure it by")
         return counts
 
@@ -229,7 +235,7 @@ class Measure:
         """Estimate of A - B and the levels of A and of B; NotMeasured when a run lacks what is needed."""
         if self.score:
             counts = self.counts((a, b))
-            return compare_counts(*counts, self.score), *(np.mean(self.score(c.sum(1))) for c in counts)
+            return compare_counts(*counts, self.score), *(np.mean(self.total(c)) for c in counts)
         values = [np.array([self.read(run, b) for run in runs], float) for runs in (a, b)]
         if lacking := int(np.isnan(np.concatenate(values)).sum()):
             total = len(a) + len(b)

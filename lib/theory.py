@@ -80,8 +80,9 @@ SKIPS = {
 }
 
 
-def _forms(variant: str) -> tuple[BlockForm, SkipForm]:
-    return BLOCKS[NETWORKS[variant].block], SKIPS[NETWORKS[variant].skip]
+def _forms(variant: str, depth: int) -> tuple[BlockForm, list[SkipForm]]:
+    """The form of the blocks, and that of the skip of every level."""
+    return BLOCKS[NETWORKS[variant].block], [SKIPS[skip] for skip in NETWORKS[variant].skips(depth)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Part:
 def parts(variant: str, base_channels: int = 64, num_classes: int = len(SCENES), image_size: tuple[int, int] = (256, 256),
           in_channels: int = 3, depth: int = DEPTH) -> list[Part]:
     """Every part of the network on one image (H, W), which is padded to multiples of 2**depth."""
-    block, skip = _forms(variant)
+    block, skips = _forms(variant, depth)
     widths = [NETWORKS[variant].channels(base_channels) * 2**level for level in range(depth + 1)]
     sides = [[-(-side // 2**depth) * 2 ** (depth - level) for side in image_size] for level in range(depth + 1)]
     found = []
@@ -113,8 +114,8 @@ def parts(variant: str, base_channels: int = 64, num_classes: int = len(SCENES),
         add(f"encoder {level}" if level < depth else "bottleneck", level, b, block.cost(a, b, n), kept)
     for level in reversed(range(depth)):
         c, n = widths[level], sides[level][0] * sides[level][1]
-        crossing = c * skip.crosses
-        add(f"skip {level}", level, crossing, skip.cost(c, n))
+        crossing = c * skips[level].crosses
+        add(f"skip {level}", level, crossing, skips[level].cost(c, n))
         add(f"up {level}", level, c, Cost(8 * c * c + c, 2 * c * c * n))
         add(f"decoder {level}", level, c, block.cost(crossing + c, c, n), (crossing + c) * n * FLOAT)
     c, n = widths[0], sides[0][0] * sides[0][1]
@@ -183,12 +184,12 @@ def receptive_field(variant: str, depth: int = DEPTH) -> pd.DataFrame:
 
     In the decoder it depends on where the output lies within its 2**depth cell: `smallest` and `largest` side.
     """
-    reach = _forms(variant)[1].reach
+    reach = [skip.reach for skip in _forms(variant, depth)[1]]
 
     def side(level: int, position: int, down: bool) -> int:
         low = high = position
-        for _ in range(level, depth if down else level):  # from a decoder level to the bottleneck
-            low, high = (low - 2 - reach) // 2, (high + 2 + reach) // 2
+        for above in range(level, depth if down else level):  # from a decoder level to the bottleneck
+            low, high = (low - 2 - reach[above]) // 2, (high + 2 + reach[above]) // 2
         for remaining in reversed(range((depth if down else level) + 1)):  # and from there up to the image
             low, high = low - 2, high + 2
             if remaining:
@@ -205,8 +206,9 @@ def receptive_field(variant: str, depth: int = DEPTH) -> pd.DataFrame:
 
 def shortest_path(variant: str, level: int, depth: int = DEPTH) -> int:
     """The fewest convolutions between the logits and the output of that encoder level."""
-    block, skip = _forms(variant)
-    if skip.crosses and level < depth:  # head, then down the decoder to the skip of that level
-        return 1 + block.shortest * (level + 1) + level
-    decoder = block.shortest if skip.crosses else block.shortest_same
-    return 1 + (decoder + 1) * depth + block.shortest * (depth - level)
+    block, skips = _forms(variant, depth)
+    decoder = [block.shortest if skip.crosses else block.shortest_same for skip in skips]
+    if level == depth:  # the head, then down the decoder and its transposed convolutions
+        return 1 + sum(decoder) + depth
+    below = shortest_path(variant, level + 1, depth) + block.shortest
+    return min(below, 1 + sum(decoder[: level + 1]) + level) if skips[level].crosses else below

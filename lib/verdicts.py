@@ -95,7 +95,9 @@ class Finding:
         if estimate is None:
             return f"{measure.name} {NOT_MEASURED} ({self.missing})"
         own, other = self.levels
-        text = f"{measure.name} {measure.level.number(own)} against {measure.level(other)}, "
+        changes = measure.against and self.against != measure.against  # not of one network, but the changes of two
+        level = measure.unit if changes else measure.level
+        text = f"{measure.name} {level.number(own)} against {level(other)}, "
         text += versus(estimate.value, self.against, measure.unit)
         p = f"; {p_text(estimate.p)}, after Holm {p_text(self.adjusted)}" if self.adjusted >= 0 else ""
         return f"{text} ({interval_text(estimate, measure.unit)}{'' if estimate.one_seed else p})"

@@ -28,14 +28,16 @@ def test_the_table_of_variants():
         "unet": "U-Net", "unet-noskip": "U-Net without skip connections", "unet-residual": "Residual U-Net",
         "unet-gated-attention": "Gated Attention U-Net",
     }
-    assert list(TITLES) == list(NETWORKS) == [*VARIANTS, *EXTRA] and len(set(TITLES.values())) == 7
+    assert list(TITLES) == list(NETWORKS) == [*VARIANTS, *EXTRA] and len(set(TITLES.values())) == 8
 
 
-def test_blocks_and_skips_are_combined_in_every_way_and_one_is_widened():
-    cells = [(entry.block, entry.skip) for entry in NETWORKS.values() if entry.width == 1]
+def test_blocks_and_skips_are_combined_in_every_way_and_two_are_controls():
+    cells = [(entry.block, entry.skip) for entry in NETWORKS.values() if entry.width == 1 and not entry.finest]
     assert len(cells) == 6 and set(cells) == {
         (block, skip) for block in (DoubleConv, ResidualBlock) for skip in (NoSkip, ConcatSkip, AttentionSkip)}
     assert [key for key, entry in NETWORKS.items() if entry.width != 1] == ["unet-noskip-wide"]
+    assert [key for key, entry in NETWORKS.items() if entry.finest] == ["unet-noskip-finest"]
+    assert NETWORKS["unet-noskip-finest"].skips(3) == [NoSkip, ConcatSkip, ConcatSkip]
 
 
 def number(variant: str, base_channels: int) -> int:
@@ -148,7 +150,7 @@ def altered_at(model: nn.Module, level: int, image: Tensor) -> Tensor:
 def test_what_the_skip_is_given_matters_unless_nothing_crosses(variant, level):
     model, image = network(variant), picture(32, 48)
     changed = not torch.equal(altered_at(model, level, image), model(image))
-    assert changed == (NETWORKS[variant].skip is not NoSkip)
+    assert changed == (NETWORKS[variant].skips()[level] is not NoSkip)
 
 
 @EVERY
