@@ -36,6 +36,7 @@ def test_sources_are_thin_and_clean(path):
     assert len(code) <= 15
     assert sum(bool(line.strip()) for cell in code for line in cell.source.splitlines()) <= 80
     assert not any(re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE) for cell in code), "definitions belong in lib/"
+    assert not re.search(r"^#.*\{#", "\n".join(cell.source for cell in notebook.cells), re.MULTILINE), "ids show in JupyterLab"
     assert notebook.cells[0].source.startswith("# ") and notebook.metadata.kernelspec.name == "python3"
 
 

@@ -54,7 +54,7 @@ def write(path, *cells):
 def notebooks(tmp_path):
     """A set that executes in seconds: data, one network, analysis; the parameters cell is papermill's."""
     folder = tmp_path / "notebooks"
-    write(folder / "0_data.ipynb", new_markdown_cell("# Data {#sec-data}"))
+    write(folder / "0_data.ipynb", new_markdown_cell("# Data\n<!-- sec-data -->"))
     write(folder / "1_unet.ipynb", new_markdown_cell("# U-Net\n\nSee @sec-data [@ronneberger2015unet]."),
           code('variant: str = "unet"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]), code(VARIANT))
     (folder / "profiles").mkdir()
@@ -182,7 +182,7 @@ def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monke
 def test_numbers_and_references(tmp_path):
     soup = BeautifulSoup(page(
         tmp_path,
-        new_markdown_cell("# First {#sec-a}\n\n## Part {#sec-b}\n\n@fig-two comes before @fig-one, @sec-b, @eq-x, "
+        new_markdown_cell("# First\n<!-- sec-a -->\n\n## Part\n<!-- sec-b -->\n\n@fig-two comes before @fig-one, @sec-b, @eq-x, "
                           "`@fig-not`, a@fig-b [@holm1979; @long2015fcn] [@holm1979]."),
         figure("fig-one", "Refers to @tbl-t and $x$."), figure("fig-two"),
         new_markdown_cell("$$y = x \\label{eq-x}$$"),
