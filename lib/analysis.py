@@ -15,7 +15,7 @@ from lib.findings import change, conditions, listed, pixels, title
 from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
-from lib.statistics import NotMeasured, compare_counts, epochs, interval_text, p_text, percent, points, seconds, versus
+from lib.statistics import NotMeasured, compare_counts, epochs, p_text, percent, points, seconds, versus
 from lib.structure import contour_distance, ratio
 
 PUBLISHED = "report/published"
@@ -54,21 +54,6 @@ def setting(runs: Sequence[Run]) -> str:
     return (f"{title(dataset['name'])} at {pixels(dataset['size'])}: {dataset['counts']['train']} training and "
             f"{dataset['counts']['test']} test images; {config['base_channels']} base channels, {config['epochs']} epochs, "
             f"{seeds} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
-
-
-def headline(runs: Sequence[Run]) -> str:
-    """The result in the first sentences of the report."""
-    groups = by_variant(runs)
-    scores = {key: np.mean([run.miou for run in group]) for key, group in groups.items()}
-    ranked = sorted(scores, key=scores.get, reverse=True)
-    text = "Test mIoU: " + ", ".join(f"{TITLES[key]} **{percent(scores[key])}**" for key in ranked) + ". "
-    if {"unet", "unet-noskip"} <= groups.keys():
-        estimate, *_ = MIOU.compare(groups["unet-noskip"], groups["unet"])
-        text += (f"Without skip connections the network is {versus(estimate.value, 'U-Net', points)} "
-                 f"({interval_text(estimate)}). ")
-    found = pd.Series([verdict.verdict for verdict in verdicts(runs)]).value_counts()
-    return text + f"Of the original study's {found.sum()} statements on results, " + listed(
-        [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in found.items()]) + "."
 
 
 def ledger(runs: Sequence[Run]) -> pd.DataFrame:

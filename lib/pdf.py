@@ -1,4 +1,4 @@
-"""HTML -> A4 PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
+"""HTML -> PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
 
 The page is printed twice. CSS has no page number of a link's target that browsers support, so the first print tells
 on which page each heading landed and a script writes these numbers into the printed contents before the second.
@@ -31,6 +31,7 @@ PLAYWRIGHT = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/C
 FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
          "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0",
          "--remote-allow-origins=*", "--font-render-hinting=none")
+PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
     link.dataset.page = PAGES[decodeURIComponent(link.hash.slice(1))] ?? "";"""
 HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => h.textContent.replace(/\\s+/g, ' ').trim())"
@@ -151,9 +152,11 @@ class Browser:
             raise ReportError(f"{self.path}: a script failed: {reply['exceptionDetails'].get('text')}")
         return reply["result"].get("value")
 
-    def pdf(self) -> bytes:
-        reply = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True,
-                          generateDocumentOutline=True, generateTaggedPDF=True)
+    def pdf(self, paper: str = "A4") -> bytes:
+        """The page on paper of that name."""
+        width, height = PAPERS[paper]
+        reply = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True, paperWidth=width,
+                          paperHeight=height, generateDocumentOutline=True, generateTaggedPDF=True)
         return base64.b64decode(reply["data"])
 
 
