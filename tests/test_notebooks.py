@@ -67,14 +67,6 @@ def test_profiles_name_parameters_that_the_networks_take(path):
     assert set(yaml.safe_load(path.read_text())) - {"extra"} == known | {"seeds"} and path.read_text().startswith("# ")
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Path:
-    """The whole report under `smoke`, once."""
-    out = tmp_path_factory.mktemp("smoke")
-    assert main(["--profile", "smoke", "--out", str(out)]) == (0 if find_browser() else 1)
-    return out
-
-
 def test_report_is_whole(report):
     assert (report / "report.html").stat().st_size > 500_000
     assert not find_browser() or (report / "report.pdf").read_bytes().startswith(b"%PDF")
