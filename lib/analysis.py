@@ -67,7 +67,7 @@ def ledger(runs: Sequence[Run]) -> pd.DataFrame:
         text = "; ".join((f"{TITLES[key]}: " if several else "") + _measured(next(found)) for key, found in networks)
         text = text or verdict.findings[0].missing
         rows.append((verdict.claim.id, verdict.claim.statement, text[:1].upper() + text[1:], verdict.verdict))
-    return pd.DataFrame(rows, columns=["", "The original study", "Our measurement (95 % interval)", "Verdict"])
+    return pd.DataFrame(rows, columns=["Claim", "The original study", "Our measurement (95 % interval)", "Verdict"])
 
 
 def _measured(finding: Finding) -> str:

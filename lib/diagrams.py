@@ -91,7 +91,7 @@ def _card(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, fl
     body = "".join(text(part, 0, 13 + 16 * index, "own bold", 13) for index, part in enumerate(wrap(TITLES[run.variant], 17)))
     body += tag("g", shape, transform="translate(0 46)")
     y = 46 + height + 32
-    body += text(f"{scores.mean():.1f} %", 0, y, "bold", 22, tag("tspan", f" {spread}", class_="small"))
+    body += text(f"{scores.mean():.1f} %", 0, y, "bold", 22, tag("tspan", f" mIoU, {spread}", class_="small"))
     body += _strip(scores, [100 * each.miou for each in reference], scale, width, y + 17)
     body += "".join(text(part, 0, y + 42 + 15 * index, "muted" if index else "", 10.5)
                     for index, part in enumerate((against, *cost)))

@@ -177,11 +177,12 @@ class Markup:
 
     def prose(self, text: str, place: Place, numbered: bool = True) -> str:
         """Block Markdown -> HTML with marks; its headings become sections of the report."""
-        environment = {"place": place}
-        tokens = self.parser.parse(COMMENT.sub(r"\1 {#\2}", text), environment)
+        tokens = self.parser.parse(COMMENT.sub(r"\1 {#\2}", text), environment := {"place": place})
         for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:]):
             if opening.type == "heading_open":
                 self._heading(opening, inline, closing, place, numbered)
+            elif opening.type == "th_open" and not inline.content:
+                opening.tag = closing.tag = "td"  # the corner of a table is no header
         return self.parser.renderer.render(tokens, self.parser.options, environment)
 
     def inline(self, text: str, place: Place) -> str:
@@ -197,11 +198,11 @@ class Markup:
         if label:
             inline.children[-1].content = HEADING_ID.sub("", inline.children[-1].content)
         html = self.parser.renderer.render(inline.children, self.parser.options, {"place": place})
-        plain = re.sub(r"\W+", "-", HEADING_ID.sub("", inline.content).lower()).strip("-")
         number = self._count(level) if numbered and level < 3 else ""
         if label and number:
             identity, _ = self.anchors.add(label[1], f"Section {number}", place)
         else:
+            plain = re.sub(r"\W+", "-", HEADING_ID.sub("", inline.content).lower()).strip("-")
             identity = self.anchors.new_id(label[1] if label else plain or "section")
         opening.tag = closing.tag = f"h{min(level + 1, 6)}"
         opening.attrSet("id", identity)
@@ -220,7 +221,7 @@ class Markup:
     def _math_block(self, tokens, index, options, environment) -> str:
         return f'<div class="equation">{self.maths.mark(tokens[index].content, True, environment["place"])}</div>\n'
 
-    def _citation(self, tokens, index, options, environment) -> str:
+    def _citation(self, tokens, index, _, environment) -> str:
         return self.bibliography.cite(re.findall(r"@([\w:.-]+)", tokens[index].content), environment["place"])
 
     def _reference(self, tokens, index, options, environment) -> str:

@@ -9,8 +9,7 @@ from lib import examples, pictures
 from lib.classes import CAMVID, IGNORE
 from lib.metrics import confusion_matrix
 from lib.runs import Run, load_runs, write_arrays
-from lib.training import TrainConfig, fit
-from tests.conftest import TINY
+from lib.training import TrainConfig
 
 SIGN = CAMVID.names.index("SignSymbol")
 
