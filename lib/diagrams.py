@@ -31,8 +31,8 @@ def network(run: Run) -> str:
         reference = run.variant == "unet" and own is itself.block
         if reference or len(own) > len(other) + 1:  # a step that only cuts away needs no picture
             drawn, tall = flow.drawing(own, PAGE)
-            body += text(title, 0, height + 40, "bold", 11.5) + tag("g", drawn, transform=f"translate(0 {height + 60:g})")
-            height += 60 + tall
+            body += text(title, 0, height + 24, "bold", 11.5) + tag("g", drawn, transform=f"translate(0 {height + 42:g})")
+            height += 42 + tall
     return svg.document(body, PAGE, height, svg.own(COLORS[run.variant]))
 
 
@@ -126,7 +126,7 @@ class _Layout:
             away = (len(levels) - 1 - index) * step
             self.boxes.append((away, y + height / 2, unit * (level.encoder / first.encoder) ** 0.55, height))
             y += height + gap
-        self.height = y - gap
+        self.height = y - gap + 20 * self.detailed  # the bottleneck's numbers are below it
 
     def box(self, level: int, side: int) -> tuple[float, float, float, float]:
         """Centre x, y, width and height of a block; side -1 is the encoder, 1 the decoder."""

@@ -188,7 +188,7 @@ def class_scores(runs: Sequence[Run]) -> Figure:
     pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
     order = np.argsort(-pixels)
     share = 100 * pixels / pixels.sum()
-    height = 0.6 + 0.24 * len(order)
+    height = 0.6 + (0.24 if len(groups) > 1 else 0.18) * len(order)
     figure, axes = plt.subplots(figsize=(PAGE, height))
     spread = np.linspace(-0.24, 0.24, len(groups)) if len(groups) > 1 else [0.0]
     for offset, (key, group) in zip(spread, groups.items()):
