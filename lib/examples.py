@@ -87,7 +87,7 @@ def shown(runs: Sequence[Run], data_root: str | Path | None = None) -> tuple[dic
         f"{listed([f'{literal(name)} ({reason})' for name, reason in chosen.items()])}.")
 
 
-def pages(chosen: dict[str, str], size: int = 3) -> list[dict[str, str]]:
+def pages(chosen: dict[str, str], size: int = 2) -> list[dict[str, str]]:
     """The images in the order in which they were chosen, so many to a figure."""
     items = list(chosen.items())
     return [dict(items[start : start + size]) for start in range(0, len(items), size)]
