@@ -26,7 +26,7 @@ from conftest import TINY, make_own, save_label
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from lib import findings, report, runs
+from lib import findings, pdf, runs, training
 from lib.checkpoint import BEFORE, LAST, read_state
 from lib.evaluation import load_model
 from lib.execute import Job
@@ -38,6 +38,13 @@ from lib.training import Trainer, fit
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["lib.report", "lib.training", "pytest", "nbformat.v4"])
 CPU = Machine(torch.device("cpu"), bfloat16=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def saved_after_every_epoch():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SAVING", float("inf"))
+        yield
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def _train(config, out, data_root, point=None):
     """In a process of its own."""
     torch.set_num_threads(1)
     tqdm.set_lock(RLock())  # its own would outlive this process
-    Machine.here = classmethod(lambda cls: CPU)
+    Machine.here, training.SAVING = classmethod(lambda cls: CPU), float("inf")
     if point and point[0] == "write":
         opened = iter(range(1, 10**6))
         runs.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
@@ -426,7 +433,7 @@ def test_a_batch_of_void_teaches_nothing_and_stops_nothing(tmp_path, own, cpu):
 @pytest.mark.parametrize("batch_size, advice", [(4, "try batch_size = 2"), (1, "set a smaller crop_size, image_size or base")])
 @pytest.mark.parametrize("exhaust", [lambda *_: torch.empty(1 << 60), lambda *_: _cuda()], ids=["processor", "GPU"])
 def test_out_of_memory_names_what_to_try(tmp_path, own, cpu, monkeypatch, batch_size, advice, exhaust):
-    monkeypatch.setattr("lib.training.loss_of", exhaust)
+    monkeypatch.setattr("lib.training.objective", exhaust)
     with pytest.raises(MemoryError, match=f"no memory left with batch_size = {batch_size}; {advice}"):
         fit(_own_config(epochs=1, batch_size=batch_size), tmp_path, str(own))
 
@@ -437,9 +444,9 @@ def _cuda():
 
 def test_out_of_memory_in_evaluation_and_other_errors(tmp_path, own, cpu, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(MemoryError, match="8 whole images at a time; set a smaller image_size"):
-        patch.setattr("lib.evaluation.loss_of", lambda *_: _cuda())
+        patch.setattr("lib.evaluation.as_image", lambda *_: _cuda())
         fit(_own_config(epochs=1), tmp_path, str(own))
-    monkeypatch.setattr("lib.training.loss_of", lambda *_: torch.zeros(2) + torch.zeros(3))
+    monkeypatch.setattr("lib.training.objective", lambda *_: torch.zeros(2) + torch.zeros(3))
     with pytest.raises(RuntimeError, match="must match the size") as error:
         fit(_own_config(epochs=1), tmp_path / "b", str(own))
     assert not isinstance(error.value, MemoryError)
@@ -501,7 +508,7 @@ def build(tmp_path):
 
 def _build(notebooks: Path, out: Path, epochs: int, errors: Path) -> None:
     sys.stderr = open(errors, "a", buffering=1)
-    report.pdf.print_pdf = lambda page: b"%PDF"
+    pdf.print_pdf = lambda page: b"%PDF"
     sys.exit(main(["--out", str(out), "-p", "epochs", str(epochs)], notebooks))
 
 
@@ -551,6 +558,7 @@ def test_a_build_is_stopped_and_goes_on(build, tmp_path, capfd):
     capfd.readouterr()
     last = build(3)
     last.join()
-    assert last.exitcode == 0 and "up to date" not in capfd.readouterr().out
+    assert last.exitcode == 0, errors.read_text()
+    assert "up to date" not in capfd.readouterr().out
     assert data.read_bytes() == before and (out / "report.html").read_text().rstrip().endswith("</html>")
     assert not list(out.rglob("*.partial*"))

@@ -70,13 +70,13 @@ def test_all_networks_see_the_same_samples(tiny, tmp_path, float32):
 
 
 class Recorder:
-    """Remembers what a function returned."""
+    """Remembers the samples that an augmentation made."""
 
-    def __init__(self, function):
-        self.function, self.samples = function, []
+    def __init__(self, augment):
+        self.augment, self.samples = augment, []
 
-    def __call__(self, *args):
-        self.samples.append(self.function(*args))
+    def apply(self, *args):
+        self.samples.append(self.augment.apply(*args))
         return self.samples[-1]
 
 
@@ -84,8 +84,10 @@ def _trainer(config, out):
     return Trainer(config, out, Machine.here(), config.load("train"), config.load("val"))
 
 
-def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch):
-    whole = fit(tiny(), tmp_path / "whole")
+def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, capsys):
+    monkeypatch.setattr("lib.training.SAVING", float("inf"))  # after every epoch
+    changes = {"ema": 0.5}
+    whole = fit(tiny(**changes), tmp_path / "whole")
     epoch = Trainer._epoch
 
     def stopped(self, number):
@@ -95,9 +97,10 @@ def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_epoch", stopped)
-        fit(tiny(), tmp_path / "cut")
+        fit(tiny(**changes), tmp_path / "cut")
     assert load_runs(tmp_path / "cut") == []
-    cut = fit(tiny(), tmp_path / "cut")
+    cut = fit(tiny(**changes), tmp_path / "cut")
+    assert "continuing after epoch 2 of 3" in capsys.readouterr().out
     assert cut.history.train_loss.tolist() == whole.history.train_loss.tolist()
     assert all(np.array_equal(whole.gradients[name], cut.gradients[name]) for name in whole.gradients)
     states = [torch.load(run.folder / "best.pt", weights_only=True) for run in (whole, cut)]
