@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lib.runs import write_atomically
+from lib.files import write_atomically
 
 LAST, BEFORE = "last.pt", "before-last.pt"
 

@@ -28,8 +28,8 @@ from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.files import write_atomically
 from lib.models import EXTRA
-from lib.runs import write_atomically
 
 NOT_SCIENCE = {"check.py", "report.py", "execute.py", "render.py", "markup.py", "media.py", "pdf.py"}  # a change of these changes no result
 OFFLINE = "SEGMENTATION_OFFLINE"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lib import ROOT, check, pdf
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
+from lib.files import held, write_atomically
 from lib.render import render
-from lib.runs import held, write_atomically
 
 SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
 

@@ -20,11 +20,12 @@ from tqdm import tqdm
 from lib.checkpoint import remove, restore, save, write_state
 from lib.data import SPLITS, Augment, Dataset, as_size, load_dataset
 from lib.evaluation import BEST, evaluate, loss_of, write_record
+from lib.files import held
 from lib.gradients import GradientLog
 from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
 from lib.models import build_model
-from lib.runs import RECORD, Run, held, run_folder, write_arrays
+from lib.runs import RECORD, Run, run_folder, write_arrays
 
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
 

@@ -26,13 +26,14 @@ from conftest import TINY, make_own, save_label
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from lib import findings, report, runs
+from lib import files, findings, report
 from lib.checkpoint import BEFORE, LAST, read_state
 from lib.evaluation import load_model
 from lib.execute import Job
+from lib.files import held, write_atomically
 from lib.machine import Machine
 from lib.report import main
-from lib.runs import RECORD, Run, held, run_folder, write_atomically
+from lib.runs import RECORD, Run, run_folder
 from lib.training import Trainer, fit
 
 FORK = multiprocessing.get_context("forkserver")
@@ -88,7 +89,7 @@ def _train(config, out, data_root, point=None):
     Machine.here = classmethod(lambda cls: CPU)
     if point and point[0] == "write":
         opened = iter(range(1, 10**6))
-        runs.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
+        files.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
     elif point:
         _die_at(os, *point)
     fit(config, out, str(data_root))
