@@ -1,5 +1,5 @@
-"""Files that are whole or not there: written beside their final name, brought to the disk and renamed; read with an error
-that names them; and folders that one process holds at a time.
+"""Files that are whole or not there: written beside their final name, brought to the disk and renamed. Reading them ends
+well or in an error that names them, and a folder can be held by one process at a time.
 """
 
 import fcntl
@@ -27,11 +27,12 @@ def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
     with open(folder / ".lock", "w") as lock:
         while True:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when the process ends, however it ends
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # however this process ends, the system lets go of it
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise BlockingIOError(f"{folder}: another process {work} here; wait for it or choose another `out`") from None
+                    busy = f"{folder}: another process {work} here; wait for it or choose another `out`"
+                    raise BlockingIOError(busy) from None
             time.sleep(0.1)
         for left in folder.glob(".*.partial"):  # by a process that was killed
             left.unlink()
@@ -55,8 +56,8 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
         os.replace(partial, path)
         _bring_to_disk(path.parent)
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; nothing that was finished is lost, make room or correct the folder "
-                      "and run again", str(path)) from error
+        raise OSError(error.errno, f"{error.strerror}; nothing that was finished is lost, make room or correct the "
+                      "folder and run again", str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -118,4 +119,5 @@ def read_pixels(path: Path, mode: str | None = None) -> np.ndarray:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: not readable ({error}); restore the file, or delete the record.json of its run and run again")
+    return ValueError(f"{path}: not readable ({error}); restore the file, or delete the record.json of its run and run "
+                      "again")

@@ -199,8 +199,8 @@ class Trainer:
         losses = losses.cpu()
         for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
             raise FloatingPointError(
-                f"{self.folder}: the training loss is {losses[step]} in epoch {epoch}, step {step + 1} of {self.steps}; "
-                f"lower learning_rate (now {self.config.learning_rate}) and choose another `out`, or delete that folder")
+                f"{self.folder}: the training loss is {losses[step]} in epoch {epoch}, step {step + 1} of {self.steps};"
+                f" lower learning_rate (now {self.config.learning_rate}) and choose another `out` or delete that folder")
         return losses.double().mean().item()
 
     def _state(self) -> dict:
