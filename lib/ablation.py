@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
+from lib.files import write_json
 from lib.findings import listed
 from lib.models import TITLES
-from lib.runs import load_runs, write_json
+from lib.runs import load_runs
 from lib.train import command, parser
 from lib.training import TrainConfig, fit
 

@@ -214,6 +214,8 @@ def class_sentence(runs: Sequence[Run]) -> str:
     means = {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")}
     names = [literal(name) for name in runs[0].classes.names]
     difference = pd.Series(means["unet-noskip"] - means["unet"], index=names).dropna().sort_values()
+    if len(difference) < 3:
+        return ""
     worst, second, best = (f"{difference.index[i]} ({points(difference.iloc[i])})" for i in (0, 1, -1))
     return f"Compared with U-Net, the network without skips stands worst on {worst} and {second}, and best on {best}."
 

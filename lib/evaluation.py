@@ -14,10 +14,11 @@ from torch import Tensor
 from lib.checkpoint import read_state
 from lib.classes import IGNORE
 from lib.data import Dataset, as_image
+from lib.files import write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model
 from lib.recipe import look_twice
-from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.runs import RECORD, Run
 from lib.structure import structure_counts
 from lib.theory import multiply_adds
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from lib.evaluation import write_predictions
 from lib.figures import SHORT, first_seeds
+from lib.files import write_image
 from lib.findings import listed, literal
 from lib.metrics import mean_iou
-from lib.runs import Run, load_runs, write_image
+from lib.runs import Run, load_runs
 from lib.training import TrainConfig
 
 

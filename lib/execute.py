@@ -28,8 +28,8 @@ from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.files import write_atomically
 from lib.models import EXTRA
-from lib.runs import write_atomically
 
 NOT_SCIENCE = {"check.py", "report.py", "execute.py", "cluster.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
 OFFLINE = "SEGMENTATION_OFFLINE"
@@ -207,8 +207,8 @@ def execute(job: Job, offline: bool = False) -> float:
         raise ReportError("\n".join([f"{name}, cell [{error.exec_count}]: {error.ename}: {lines[0]}", *lines[1:5],
                                      f"  the notebook as far as it came: {job.partial}"])) from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on from "
-                          "the last finished epoch; if memory ran out, with a smaller batch_size") from error
+        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on "
+                          "from the last finished epoch; if memory ran out, with a smaller batch_size") from error
     _publish(job, fingerprint)
     return time.monotonic() - start
 

@@ -22,8 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, MaxNLocator
 
 from lib import ROOT
+from lib.files import write_atomically
 from lib.models import TITLES
-from lib.runs import Run, write_atomically
+from lib.runs import Run
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lib import ROOT, diagrams
 from lib.analysis import PUBLISHED, cost_table, scores_table, setting
-from lib.runs import load_runs, write_atomically
+from lib.files import write_atomically
+from lib.runs import load_runs
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)

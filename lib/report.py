@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib import ROOT, check, cluster
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
-from lib.runs import held, write_atomically
+from lib.files import held, write_atomically
 
 SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
 

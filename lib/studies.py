@@ -27,11 +27,12 @@ from lib.config import TrainConfig
 from lib.data import Dataset, as_image
 from lib.depth import depth_study
 from lib.evaluation import BEST, load_model
+from lib.files import write_arrays
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.models import UNet
 from lib.recipe import class_weights
-from lib.runs import Run, write_arrays
+from lib.runs import Run
 from lib.structure import structure_counts
 
 BATCH = 8

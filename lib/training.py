@@ -26,12 +26,13 @@ from lib.data import SPLITS, Augment, Dataset
 from lib.distributed import World
 from lib.evaluation import BEST, evaluate, write_record
 from lib.feed import Feed
+from lib.files import held, write_arrays
 from lib.gradients import GradientLog
 from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.recipe import Average, class_weights, objective
-from lib.runs import RECORD, Run, held, run_folder, write_arrays
+from lib.runs import RECORD, Run, run_folder
 from lib.theory import multiply_adds
 
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
@@ -196,8 +197,8 @@ class Trainer:
         losses = losses.cpu()
         for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
             raise FloatingPointError(
-                f"{self.folder}: the training loss is {losses[step]} in epoch {epoch}, step {step + 1} of {self.steps}; "
-                f"lower learning_rate (now {self.config.learning_rate}) and choose another `out`, or delete that folder")
+                f"{self.folder}: the training loss is {losses[step]} in epoch {epoch}, step {step + 1} of {self.steps};"
+                f" lower learning_rate (now {self.config.learning_rate}) and choose another `out` or delete that folder")
         return losses.double().mean().item()
 
     def _state(self) -> dict:

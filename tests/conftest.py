@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from lib import training
 from lib.camvid import FOLDERS
 from lib.data import SPLITS
+from lib.machine import Machine
 from lib.pdf import find_browser
 from lib.report import main
 from lib.training import TrainConfig, fit
@@ -22,6 +24,22 @@ TINY = TrainConfig(
     test_images=3, base_channels=4, epochs=3, batch_size=4, learning_rate=0.003, weight_decay=0.01, class_balance=0.02,
     validate_every=2,
 )
+
+
+CPU = Machine(torch.device("cpu"), bfloat16=False)  # where the same training gives the same bits
+
+
+@pytest.fixture
+def cpu(monkeypatch):
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: CPU))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def saved_after_every_epoch():
+    """However short an epoch is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SAVING", float("inf"))
+        yield
 
 
 @pytest.fixture
@@ -58,7 +76,8 @@ def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] =
         for part in ("images", "labels"):
             (root / split / part).mkdir(parents=True)
         for index in range(count):
-            target = np.repeat(np.repeat(rng.integers(0, len(names), (4, 4)), size[0] // 4, 0), size[1] // 4, 1).astype(np.uint8)
+            blocks = rng.integers(0, len(names), (4, 4)).astype(np.uint8)
+            target = np.kron(blocks, np.ones((size[0] // 4, size[1] // 4), np.uint8))
             target[:2] = 255
             target[4, : len(names)] = range(len(names))
             save_label(root / split / f"labels/{prefix}{split} {index}.png", target, split)

@@ -150,8 +150,8 @@ def test_download_keeps_camvid_alone_and_checks_its_pixels(server, camvid, tmp_p
 
 
 @pytest.mark.parametrize("name", [
-    "../CamVid/train/../../../escaped.png", "/CamVid/train/../escaped.png", "SegNet/CamVid/train/..", "CamVid/train/../..",
-    "C:\\CamVid\\train\\escaped.png", "../../CamVid/../train/escaped.png", "CamVid/train/", "/escaped.png", "train/escaped.png",
+    "../CamVid/train/../../../escaped.png", "/CamVid/train/../escaped.png", "SegNet/CamVid/train/..", "CamVid/train/",
+    "CamVid/train/../..", "C:\\CamVid\\train\\escaped.png", "../../CamVid/../train/escaped.png", "/escaped.png",
 ])
 def test_an_archive_cannot_leave_its_folder(tmp_path, name):
     """A symbolic link is written as the file that holds its target, and what follows it lands in the folder."""

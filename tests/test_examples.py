@@ -7,8 +7,9 @@ import pytest
 
 from lib import examples, pictures
 from lib.classes import CAMVID, IGNORE
+from lib.files import write_arrays
 from lib.metrics import confusion_matrix
-from lib.runs import Run, load_runs, write_arrays
+from lib.runs import Run, load_runs
 from lib.training import TrainConfig
 
 SIGN = CAMVID.names.index("SignSymbol")

@@ -1,18 +1,20 @@
-"""A user's own images, with names that mean harm, from files to the report: only parameters change, and nothing is fetched."""
+"""A user's own images, with names that mean harm, from files to the report: parameters alone change, nothing is fetched."""
 
+import re
 import shutil
 import socket
 from html import unescape
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from conftest import make_own, save_label
+from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
 from lib import ROOT
-from lib.pdf import find_browser
 from lib.report import main
 from lib.runs import load_runs
 
@@ -51,17 +53,27 @@ def no_network(tmp_path, monkeypatch) -> Path:
     return log
 
 
-def test_the_report_of_a_user_s_own_images(evil, no_network, tmp_path, monkeypatch):
-    notebooks, out = tmp_path / "notebooks", tmp_path / "out"
-    notebooks.mkdir()
-    for name in ("0_data.ipynb", "1_unet.ipynb", "5_analysis.ipynb"):
-        shutil.copy(ROOT / "notebooks" / name, notebooks)
-    shutil.copytree(ROOT / "notebooks/profiles", notebooks / "profiles")
-    own = ["-p", "dataset", "folder", "-p", "data_root", str(evil), "-p", "image_size", "[32, 48]"]
-    if not find_browser():
-        monkeypatch.setattr("lib.pdf.print_pdf", lambda page: b"")
+@pytest.fixture
+def notebooks(tmp_path) -> Path:
+    """The data, one network and the analysis; of the other chapters the headings, which are referred to."""
+    folder, headings = tmp_path / "notebooks", []
+    shutil.copytree(ROOT / "notebooks/profiles", folder / "profiles")
+    for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if source.stem in ("0_data", "1_unet", "5_analysis"):
+            shutil.copy(source, folder)
+        else:
+            text = "\n\n".join(c.source for c in nbformat.read(source, 4).cells if c.cell_type == "markdown")
+            headings += re.findall(r"^#+ .*(?:\n<!--.*-->)?", text, re.MULTILINE)
+    nbformat.write(new_notebook(cells=[new_markdown_cell("\n\n".join(headings))]), folder / "6_theory.ipynb")
+    return folder
+
+
+def test_the_report_of_a_user_s_own_images(evil, notebooks, no_network, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    own = {"dataset": "folder", "data_root": str(evil), "image_size": "[32, 48]", "study_images": "0"}
+    monkeypatch.setattr("lib.pdf.print_pdf", lambda page: b"")  # tests/test_notebooks.py prints one
     assert main(["check", "--dataset", "folder", "--data-root", str(evil)]) == 1  # of one class there is no pixel
-    assert main(["--profile", "smoke", "--out", str(out), *own], notebooks) == 0
+    assert main(["--profile", "smoke", "--out", str(out), *(x for name in own.items() for x in ("-p", *name))], notebooks) == 0
     assert not no_network.exists(), no_network.read_text()
 
     run, = load_runs(out)
@@ -75,5 +87,6 @@ def test_the_report_of_a_user_s_own_images(evil, no_network, tmp_path, monkeypat
     assert all(name in prose and name in tables for name in NAMES[:3])
     assert f"No training pixel belongs to {NAMES[3]}." in prose and f"{STEM}test 0" in prose
     assert "Own images" in soup.select_one(".provenance").get_text()
-    charts = unescape("".join((out / f"notebooks/{name}.ipynb").read_text() for name in ("0_data", "1_unet", "5_analysis")))
-    assert all(f"<!-- {name}  (" in charts for name in NAMES[:2]) and f"<!--  {NAMES[2]} -->" in charts  # each text, as drawn
+    charts = unescape("".join(path.read_text() for path in (out / "notebooks").glob("*.ipynb")))
+    assert all(f"<!-- {name}  (" in charts for name in NAMES[:2])  # a comment for each text, as it is drawn
+    assert f"<!--  {NAMES[2]} -->" in charts

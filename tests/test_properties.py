@@ -1,4 +1,4 @@
-"""What holds for any input: pairing, decoding, broken bytes, padding, confusion matrices, and records written and read."""
+"""What holds for any input: pairing, decoding, broken bytes, padding, confusion matrices, records written and read."""
 
 import io
 import json
@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from lib.classes import IGNORE, ClassTable
+from lib.files import write_arrays, write_image, write_json
 from lib.findings import cell, literal
 from lib.folder import decoder, read_classes
 from lib.markup import Bibliography, Markup, Place
@@ -23,7 +24,7 @@ from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.pairs import Wrong, matched, open_image, read_pair
 from lib.render import ROOT
-from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.runs import RECORD, Run
 
 FEW = settings(max_examples=60, deadline=None)
 TABLE = ClassTable(OWN, OWN_COLORS[:3])
@@ -48,7 +49,7 @@ def test_images_and_labels_meet_by_their_stem(files):
                 if suffixes[position]:
                     (place / f"{name}{suffixes[position]}").touch()
         pairs, lines = matched(Path(folder) / "images", Path(folder) / "labels")
-    assert [name for name, *_ in pairs] == sorted([name for name, both in files.items() if all(both)] + ["always there"])
+    assert [name for name, *_ in pairs] == sorted(["always there", *(name for name, both in files.items() if all(both))])
     assert all(image.stem == label.stem == name for name, image, label in pairs)
     assert len(lines) == sum(bool(image) != bool(label) for image, label in files.values())
 
@@ -68,7 +69,8 @@ def test_a_label_means_the_same_in_every_form(target, form):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]), st.integers(0, 999), st.integers(0, 255), st.booleans())
+@given(st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]), st.integers(0, 999), st.integers(0, 255),
+       st.booleans())
 def test_broken_bytes_are_read_or_named(kind, place, value, cut):
     """No decoder's own exception gets through, whatever byte is changed or wherever the file ends."""
     buffer = io.BytesIO()
@@ -151,9 +153,9 @@ def test_a_record_reads_as_it_was_written(table, counts, loss):
 def test_a_name_is_shown_as_it_is(name):
     """In prose, within emphasis, and in a table, under the report's Markdown and under plain Markdown."""
     markup, place = Markup(Bibliography(ROOT / "report/references.bib")), Place("test", 1)
-    for sentence, before, after in ((f"{literal(name)} is rare.", "", " is rare."), (f"*{literal(name)}* is", "", " is")):
+    for sentence, after in ((f"{literal(name)} is rare.", " is rare."), (f"*{literal(name)}* is", " is")):
         for html in (markup.fill(markup.inline(sentence, place)), MarkdownIt().renderInline(sentence)):
-            assert _text(html) == before + name + after
+            assert _text(html) == name + after
     assert cell(name) == name or _text(markup.fill(markup.inline(cell(name), place))) == name
 
 

@@ -11,9 +11,10 @@ from torch import nn
 from lib.classes import IGNORE
 from lib.data import Dataset
 from lib.evaluation import evaluate
+from lib.files import write_json
 from lib.machine import Machine
 from lib.recipe import Average, look_twice, objective, soft_dice
-from lib.runs import RECORD, write_json
+from lib.runs import RECORD
 from lib.training import fit
 
 
