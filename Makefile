@@ -21,7 +21,7 @@ publish: .venv/ready
 	cp -r $(OUT)/report.html $(OUT)/report.pdf $(OUT)/build.json $(OUT)/figures $(OUT)/runs $(OUT)/cost $(wildcard $(OUT)/recipe) $(PUBLISHED)
 	mkdir $(PUBLISHED)/notebooks
 	cp $(OUT)/notebooks/0_data.ipynb $(PUBLISHED)/notebooks
-	find $(PUBLISHED) \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' \) -delete
+	find $(PUBLISHED) \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' -o -name .lock \) -delete
 	$(BIN)/python -m lib.readme
 
 # The stamp is written last: an installation that was interrupted is taken up again.

@@ -56,11 +56,18 @@ def download(base: Path, url: str = URL, checksum: str = CHECKSUM) -> Path:
                 f"by data_root or {DATA_ROOT}"
             ) from error
         fresh = Path(scratch) / "CamVid"
-        extract(Path(scratch) / "camvid.zip", fresh)
-        found = pixel_checksum(fresh)
+        try:
+            extract(Path(scratch) / "camvid.zip", fresh)
+            found = pixel_checksum(fresh)
+        except Exception as error:  # readers raise whatever a broken file leads them into
+            raise ValueError(f"{url}: not the archive of CamVid ({error}); nothing was kept") from error
         if found != checksum:
             raise ValueError(f"{url}: its pixels have the checksum {found}, expected {checksum}; nothing was kept")
-        shutil.move(fresh, base / "CamVid")
+        try:
+            fresh.rename(base / "CamVid")
+        except OSError:
+            if not (base / "CamVid").is_dir():  # otherwise another process was quicker
+                raise
     return base / "CamVid"
 
 
@@ -69,7 +76,7 @@ def extract(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as source:
         for member in source.infolist():
             *_, above, part, name = ("", "", *Path(member.filename).parts)[-3:]
-            if above == "CamVid" and part in FOLDERS and not member.is_dir():
+            if above == "CamVid" and part in FOLDERS and name != ".." and not member.is_dir():
                 (folder / part).mkdir(parents=True, exist_ok=True)
                 with source.open(member) as data, open(folder / part / name, "wb") as file:
                     shutil.copyfileobj(data, file)

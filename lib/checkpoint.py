@@ -1,7 +1,7 @@
-"""The state of an interrupted training on disk: the last finished epoch, and the one before it in case the last is damaged.
+"""The state of an interrupted training on disk: the last finished epoch, and the one before in case the last is damaged.
 
-A checkpoint is read as tensors and plain values (`weights_only`), so that nobody's file runs code, and its checksums are
-compared, since PyTorch's reader does not notice a byte that has changed.
+A checkpoint is read as tensors and plain values (`weights_only`), so that nobody's file runs code, and its checksums
+are compared, since PyTorch's reader does not notice a byte that has changed.
 """
 
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lib.runs import write_atomically
+from lib.files import write_atomically
 
 LAST, BEFORE = "last.pt", "before-last.pt"
 
@@ -23,7 +23,7 @@ def write_state(path: Path, state: dict, keep: Path | None = None) -> None:
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
-    """Raises FileNotFoundError for a file that is not there and ValueError for one that is damaged or holds more than data."""
+    """Raises FileNotFoundError where there is no file, ValueError for one that is damaged or holds more than data."""
     try:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():

@@ -84,4 +84,4 @@ CAMVID = _table(
 CITYSCAPES = _table(*((c.name.capitalize(), *c.color) for c in sorted(Cityscapes.classes, key=lambda c: c.train_id)
                       if not c.ignore_in_eval))
 
-TABLES = {"scenes": SCENES, "camvid": CAMVID, "carla": CARLA, "cityscapes": CITYSCAPES}  # whose classes are known beforehand
+TABLES = {"scenes": SCENES, "camvid": CAMVID, "carla": CARLA, "cityscapes": CITYSCAPES}  # known without files

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lib import ROOT
 from lib.execute import Job, ReportError, UsageError, execute
-from lib.runs import write_atomically
+from lib.files import write_atomically
 
 NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]
 

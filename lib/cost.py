@@ -21,10 +21,10 @@ from torch import Tensor
 
 from lib import ROOT
 from lib.cases import Case, Settings, noise
+from lib.files import write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS
 from lib.recipe import objective
-from lib.runs import write_json
 from lib.textbook import Textbook, installed, peer
 from lib.theory import multiply_adds
 from lib.training import Trainer

@@ -199,9 +199,9 @@ def predictions_text(record: dict) -> str:
     kept, stored = whole.kept * halved, 4 * size[0] * size[1]
     return (f"One image of Cityscapes [@cordts2016cityscapes] keeps about {kept / 2**30:.1f} GiB for the backward pass, so that "
             f"{int(record['memory'] * 0.9 / kept)} fit beside each other into the {record['memory'] / 2**30:.0f} GiB of this device. Its "
-            f"training split takes {CITYSCAPES['images'] * stored / 1e9:.0f} GB as bytes, image and label, and a million such images "
-            f"{1e6 * stored / 1e12:.1f} TB, which no one device holds: they are cut into parts, one for each process, and read "
-            f"from files as they are needed, at the rate in the last column. The gradients of {whole.parameters / 1e6:.1f} million "
+            f"training split takes {STREETS['images'] * stored / 1e9:.0f} GB as bytes, image and label, and a million such images "
+            f"{1e6 * stored / 1e12:.1f} TB, which no memory holds: this project's loop keeps a split in memory and would have to "
+            f"read files as they are needed, at the rate in the last column. The gradients of {whole.parameters / 1e6:.1f} million "
             f"parameters travel at {LINK / 1e9:.0f} GB/s while the backward pass still runs; where their share is below 100 %, "
             "adding devices divides the time.")
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from lib.checkpoint import read_state
 from lib.classes import IGNORE
 from lib.data import Dataset, as_image
+from lib.files import write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model
 from lib.recipe import look_twice
-from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.runs import RECORD, Run
 from lib.structure import structure_counts
 from lib.theory import multiply_adds
 
@@ -25,15 +26,6 @@ BEST = "best.pt"
 BATCH = 8  # images in one evaluation pass
 ROUNDED = 0.001  # share of the pixels that another machine's rounding may label otherwise
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
-
-
-def loss_of(logits: Tensor, target: Tensor, weights: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy in nats per pixel, weighted by class, void left out: (B, K, H, W), (B, H, W), (K,) -> ().
-
-    A batch of void alone has nothing to be wrong about: 0, where the mean over no pixel would be NaN.
-    """
-    loss = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction=reduction)
-    return torch.where((target != IGNORE).any(), loss, 0.0)
 
 
 @enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
@@ -58,7 +50,7 @@ def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine, f
         logits = machine.logits(model, image)
         if flip:
             logits = look_twice(logits, machine.logits(model, image.flip(-1)))
-        nats += loss_of(logits, target, weights, "none").sum()
+        nats += F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
         predictions[batch] = labels = logits.argmax(1)
         cell = torch.where(target == IGNORE, classes**2, target * classes + labels).flatten(1)
         cells[batch].scatter_add_(1, cell, torch.ones_like(cell))

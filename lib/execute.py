@@ -15,7 +15,6 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -29,10 +28,10 @@ from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.files import write_atomically
 from lib.models import EXTRA
-from lib.runs import write_atomically
 
-NOT_SCIENCE = {"check.py", "cluster.py", "report.py", "execute.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
+NOT_SCIENCE = {"check.py", "report.py", "execute.py", "cluster.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
 OFFLINE = "SEGMENTATION_OFFLINE"
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
@@ -79,7 +78,7 @@ class Job:
         for path in [*modules, *self.reads]:
             digest.update(path.read_bytes() if path.exists() else b"")
         if settings.get("dataset") == "folder":  # its images are still being worked on
-            digest.update(_listing(settings["data_root"]).encode())
+            digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()
 
     def signature(self) -> str | None:
@@ -93,8 +92,7 @@ class Job:
         return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
 
 
-@cache
-def _listing(root: str) -> str:
+def _listing(root: str | None) -> str:
     """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
     files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
     return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
@@ -150,7 +148,6 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
 
     A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
     """
-    _listing.cache_clear()
     sources = sorted(notebooks.glob("[0-9]_*.ipynb"))
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
@@ -210,8 +207,8 @@ def execute(job: Job, offline: bool = False) -> float:
         raise ReportError("\n".join([f"{name}, cell [{error.exec_count}]: {error.ename}: {lines[0]}", *lines[1:5],
                                      f"  the notebook as far as it came: {job.partial}"])) from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on from "
-                          "the last finished epoch; if memory ran out, with a smaller batch_size") from error
+        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on "
+                          "from the last finished epoch; if memory ran out, with a smaller batch_size") from error
     _publish(job, fingerprint)
     return time.monotonic() - start
 

@@ -19,11 +19,12 @@ from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedFormatter, MaxNLocator
 
 from lib import ROOT
+from lib.files import write_atomically
 from lib.models import TITLES
-from lib.runs import Run, write_atomically
+from lib.runs import Run
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))
@@ -56,14 +57,43 @@ def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = 
         figure.savefig(buffer, format="jpeg", dpi=200, pil_kwargs={"quality": 84, "subsampling": 0, "optimize": True})
         data = {"image/jpeg": buffer.getvalue()}
     else:
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
         data = {"image/svg+xml": buffer.getvalue().decode()}
     if file:
         png = io.BytesIO()
         figure.savefig(png, format="png", metadata={"Software": None})
         write_atomically(ROOT / file, png.getvalue())
+    curves = [] if photograph else _curves(figure)
     plt.close(figure)
-    _display(data | {"text/plain": alt}, label, caption, alt=alt)
+    _display(data | {"text/plain": alt}, label, caption, alt=alt, **({"curves": curves} if curves else {}))
+
+
+def _curves(figure: Figure) -> list[dict]:
+    """What the page needs to read values off the lines that have a name: places in points from the upper left corner."""
+    panels = []
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if not line.get_label().startswith("_") and line.get_linestyle() != "None"]
+        if not lines:
+            continue
+        scale, height = 72 / figure.dpi, 72 * figure.get_figheight()
+        box, ticks = axes.get_window_extent(), axes.xaxis.get_major_formatter()
+        named = dict(zip(axes.get_xticks(), ticks.seq)) if isinstance(ticks, FixedFormatter) else {}
+        panel = {"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "lines": [],
+                 "box": [round(scale * value, 1) for value in (box.x0, box.x1)]
+                 + [round(height - scale * value, 1) for value in (box.y1, box.y0)]}
+        for line in lines:
+            points = np.column_stack(line.get_data()).astype(float)
+            points, values = axes.transData.transform(points), points
+            panel["lines"].append({"name": line.get_label(), "color": line.get_color(), "at": [
+                [named.get(x, f"{x:g}"), f"{y:.3g}", round(scale * px, 1), round(height - scale * py, 1)]
+                for (x, y), (px, py) in zip(values, points) if np.isfinite(y)]})
+        panels.append(panel)
+    return panels
+
+
+def show_drawing(svg: str, label: str, caption: str, alt: str, place: str | None = None) -> None:
+    """Displays an SVG of `lib.diagrams` under its label; `place="front"` puts it on the report's first page."""
+    _display({"image/svg+xml": svg, "text/plain": alt}, label, caption, alt=alt, **({"place": place} if place else {}))
 
 
 def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str, str] | None = None,
@@ -91,7 +121,7 @@ def _display(data: dict, label: str, caption: str, **more: object) -> None:
 
 
 def say(text: str, place: str | None = None) -> None:
-    """Displays computed prose, in Markdown; `place="front"` puts it on the report's first page."""
+    """Displays computed prose, in Markdown; `place="abstract"` puts it on top of the report's first page."""
     report = {"prose": True} | ({"place": place} if place else {})
     display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"report": report})
 
@@ -121,6 +151,12 @@ def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:
         axes.set_ylim(len(names) - 0.5, -0.6)
 
 
+def mark_classes(axes: Axes, names: Sequence[str]) -> None:
+    """An unseen band over the row of each class, which the page lights up in every chart at once."""
+    for row, name in enumerate(names):
+        axes.axhspan(row - 0.5, row + 0.5, fc="none", ec="none", zorder=9, gid=f"class.{name}")
+
+
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     """Writes each line's name beside its end (x, y, colour), moved apart where names would overlap."""
     low, high = axes.get_ylim()
@@ -137,12 +173,12 @@ def training_curves(run: Run) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4))
     history, color = run.history.set_index("epoch"), COLORS[run.variant]
     validated = history.dropna()
-    left.plot(history.index, history.train_loss, color=color)
-    left.plot(validated.index, validated.val_loss, color=color, ls=(0, (4, 2)))
+    left.plot(history.index, history.train_loss, color=color, label="training")
+    left.plot(validated.index, validated.val_loss, color=color, ls=(0, (4, 2)), label="validation")
     label_ends(left, {"training": (history.index[-1], history.train_loss.iloc[-1], color),
                       "validation": (validated.index[-1], validated.val_loss.iloc[-1], color)})
     left.set(xlabel="epoch", ylabel="loss (nats per pixel)")
-    right.plot(validated.index, 100 * validated.val_miou, color=color, marker=MARKERS[run.variant], ms=3)
+    right.plot(validated.index, 100 * validated.val_miou, color=color, marker=MARKERS[run.variant], ms=3, label=run.title)
     best = run.record["best_epoch"]
     right.axvline(best, color=FAINT, zorder=0)
     right.annotate("tested", (best, right.get_ylim()[0]), (-3, 3), textcoords="offset points", ha="right",
@@ -159,7 +195,7 @@ def class_scores(runs: Sequence[Run]) -> Figure:
     pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
     order = np.argsort(-pixels)
     share = 100 * pixels / pixels.sum()
-    height = 0.6 + 0.24 * len(order)
+    height = 0.6 + (0.24 if len(groups) > 1 else 0.18) * len(order)
     figure, axes = plt.subplots(figsize=(PAGE, height))
     spread = np.linspace(-0.24, 0.24, len(groups)) if len(groups) > 1 else [0.0]
     for offset, (key, group) in zip(spread, groups.items()):
@@ -169,6 +205,7 @@ def class_scores(runs: Sequence[Run]) -> Figure:
         axes.plot(scores.mean(0), rows, MARKERS[key], color=COLORS[key], ms=4, mew=0, label=TITLES[key])
     names = [f"{runs[0].classes.names[k]}  ({_share(share[k])} %)" for k in order]
     plain_rows(axes, names)
+    mark_classes(axes, [runs[0].classes.names[k] for k in order])
     axes.set(xlabel="test IoU (%)", xlim=(-1, 100))
     axes.grid(axis="y")
     if len(groups) > 1:
@@ -189,6 +226,7 @@ def class_balance(pixels: dict[str, np.ndarray], names: Sequence[str]) -> Figure
         shown = share > 0
         axes.plot(share[shown], np.arange(len(order))[shown], marker, color=color, ms=5, label=split)
     plain_rows(axes, [names[k] for k in order])
+    mark_classes(axes, [names[k] for k in order])
     axes.set(xscale="log", xlabel="share of labelled pixels (%)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(axis="y")

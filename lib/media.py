@@ -7,6 +7,7 @@ Text in tables may come from class and file names: only the tags and attributes 
 
 import base64
 import io
+import json
 import re
 from collections.abc import Callable
 from html import escape
@@ -25,6 +26,8 @@ TAGS = {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption", "colgro
 ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "title"}
 NUMBER = re.compile(r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
                     re.IGNORECASE)
+SENTENCE = 48  # characters
+VERDICTS = ("supported", "contradicted", "inconclusive")
 MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
 
 
@@ -45,6 +48,8 @@ def chart(svg: str, identity: str, alt: str) -> tuple[str, bool]:
                 del element.attrib[key]
             elif name == "id":
                 element.set(key, f"{identity}.{value}")
+                if value.startswith("class."):  # a row that `figures.mark_classes` marked
+                    element.set("data-class", value.removeprefix("class."))
             else:
                 value = re.sub(r"url\(#", f"url(#{identity}.", value)
                 element.set(key, f"#{identity}.{value[1:]}" if name == "href" and value[0] == "#" else value)
@@ -52,11 +57,27 @@ def chart(svg: str, identity: str, alt: str) -> tuple[str, bool]:
                 element.set(name, element.attrib.pop(key))
         if _name(element) == "style":  # its rules must not reach the page around it
             element.text = f"#{escape(identity)}-svg{{{re.sub('<', '', element.text or '')}}}"
+    text = _cards(root, identity, alt) or _whole(root, identity, alt)
+    return re.sub(r">\s+<", "><", text), paper
+
+
+def _whole(root: ElementTree.Element, identity: str, alt: str) -> str:
     width, height = (_pixels(root.get(side, "0")) for side in ("width", "height"))
     root.attrib |= {"id": f"{identity}-svg", "role": "img", "aria-label": alt, "class": "chart",
-                    "width": f"{width:g}", "height": f"{height:g}", "style": f"--width:{width:g}px"}
-    text = ElementTree.tostring(root, encoding="unicode")
-    return re.sub(r">\s+<", "><", text), paper
+                    "width": f"{width:g}", "height": f"{height:g}", "style": f"--width:{width:g}px;{root.get('style', '')}"}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _cards(root: ElementTree.Element, identity: str, alt: str) -> str:
+    """A drawing made of drawings, as a group that sets them side by side where there is room; else nothing."""
+    cards = [child for child in root if _name(child) == "svg"]
+    if not cards:
+        return ""
+    style = "".join(f"<style>{each.text}</style>" for each in root if _name(each) == "style")
+    for card in cards:
+        card.set("class", "chart")
+    drawn = "".join(ElementTree.tostring(card, encoding="unicode") for card in cards)
+    return f'<div id="{identity}-svg" class="cards" role="group" aria-label="{escape(alt)}">{style}{drawn}</div>'
 
 
 def _name(element: ElementTree.Element) -> str:
@@ -92,6 +113,18 @@ def _color(code: str, ink: bool) -> str:
         return f"color-mix(in srgb,#{code},#fff var(--lift))"
     share = round(100 * (1 - green / 255))
     return {0: "var(--paper)", 100: "var(--ink)"}.get(share, f"color-mix(in srgb,var(--ink) {share}%,var(--paper))")
+
+
+def probes(curves: list[dict], identity: str) -> str:
+    """Under a chart, for each panel a slider along its x axis and what the lines are worth there; works by script alone."""
+    parts = []
+    for panel in curves:
+        steps = max(len(line["at"]) for line in panel["lines"]) - 1
+        label = escape(f"{panel['title']}: {panel['x']}")
+        parts.append(f'<div class="probe"><input type="range" min="0" max="{steps}" value="{steps}" step="1" autocomplete="off" '
+                     f'aria-label="{label}"><output></output></div>')
+    data = json.dumps(curves, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return f'<div class="probes">{"".join(parts)}<script type="application/json">{data}</script></div>'
 
 
 def picture(data: str, kind: str, alt: str) -> str:
@@ -134,6 +167,7 @@ def _set(table: Tag) -> None:
     if len(heads) == 2 and not any(cell.get_text(strip=True) for cell in [_cells(heads[0])[0], *_cells(heads[1])[1:]]):
         _cells(heads[0])[0].replace_with(_cells(heads[1])[0].extract())
         heads.pop().decompose()
+    _stackable(table, heads, rows)
     for row in [*heads, *rows]:
         for cell in row.find_all("th"):
             if not cell.get_text(strip=True):
@@ -143,12 +177,29 @@ def _set(table: Tag) -> None:
     for column in range(1, 1 + max((len(_cells(row)) for row in rows), default=0)):
         below, above = ([cells[-column] for row in part if len(cells := _cells(row)) >= column]  # from the right, since
                         for part in (rows, heads[-1:]))  # a header of several rows stands at the left of the first only
+        for cell in below:
+            if (verdict := cell.get_text(strip=True).split(" (")[0]) in VERDICTS:
+                cell["class"] = [*cell.get("class", []), "verdict", verdict]
         texts = [text for cell in below if cell.name == "td" and (text := cell.get_text(strip=True))]
         if texts and sum(bool(NUMBER.fullmatch(text)) for text in texts) > len(texts) / 2:
             for cell in above + below:
                 cell["class"] = [*cell.get("class", []), "number"]
             for text in (text for cell in below for text in cell.find_all(string=re.compile(r"^\s*-\d"))):
                 text.replace_with(text.replace("-", "−", 1))
+
+
+def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
+    """A table of sentences: on a narrow screen its cells stand below each other, so they say what they are."""
+    if len(heads) != 1 or not any(len(cell.get_text(strip=True)) > SENTENCE for row in rows for cell in _cells(row)):
+        return
+    names = [cell.get_text(strip=True) for cell in _cells(heads[0])]
+    table["class"] = [*table.get("class", []), "sentences"]
+    for part, role in (("table", "table"), ("thead", "rowgroup"), ("tbody", "rowgroup"), ("tr", "row"), ("td", "cell"),
+                       ("thead th", "columnheader"), ("tbody th", "rowheader")):
+        for each in [table] if part == "table" else table.select(part):
+            each["role"] = role  # a cell that is no table cell on the screen stays one for those who listen
+    for cell, name in ((cell, name) for row in rows for cell, name in zip(_cells(row), names)):
+        cell["data-label"] = name
 
 
 def _cells(row: Tag) -> list[Tag]:

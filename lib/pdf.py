@@ -1,6 +1,6 @@
-"""HTML -> A4 PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
+"""HTML -> PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
 
-The page is printed twice. CSS has no page number of a link's target that browsers support, so the first print tells
+Figures are first moved within their chapter so that pages are full. The page is printed twice. CSS has no page number of a link's target that browsers support, so the first print tells
 on which page each heading landed and a script writes these numbers into the printed contents before the second.
 The same page gives the same bytes: the times that the browser stores are dropped.
 """
@@ -23,6 +23,7 @@ import websocket
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import BooleanObject, DictionaryObject, NameObject, TextStringObject
 
+from lib import ROOT
 from lib.execute import ReportError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -31,6 +32,9 @@ PLAYWRIGHT = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/C
 FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
          "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0",
          "--remote-allow-origins=*", "--font-render-hinting=none")
+FILL_PAGES = ROOT / "report" / "template" / "print.js"
+MARGINS = (64 / 25.4, 51 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
+PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
     link.dataset.page = PAGES[decodeURIComponent(link.hash.slice(1))] ?? "";"""
 HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => h.textContent.replace(/\\s+/g, ' ').trim())"
@@ -151,9 +155,20 @@ class Browser:
             raise ReportError(f"{self.path}: a script failed: {reply['exceptionDetails'].get('text')}")
         return reply["result"].get("value")
 
-    def pdf(self) -> bytes:
-        reply = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True,
-                          generateDocumentOutline=True, generateTaggedPDF=True)
+    def fill_pages(self, paper: str = "A4") -> None:
+        """Moves figures so that the pages of that paper are full."""
+        width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
+        self.call("Emulation.setEmulatedMedia", media="print")
+        self.call("Emulation.setDeviceMetricsOverride", width=round(width), height=round(height), deviceScaleFactor=1, mobile=True)
+        self.run(f"({FILL_PAGES.read_text().strip()})({height})")
+        self.call("Emulation.clearDeviceMetricsOverride")
+        self.call("Emulation.setEmulatedMedia", media="")
+
+    def pdf(self, paper: str = "A4") -> bytes:
+        """The page on paper of that name."""
+        width, height = PAPERS[paper]
+        reply = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True, paperWidth=width,
+                          paperHeight=height, generateDocumentOutline=True, generateTaggedPDF=True)
         return base64.b64decode(reply["data"])
 
 
@@ -161,6 +176,7 @@ def print_pdf(page: Path) -> bytes:
     """The PDF of an HTML file, tagged, with an outline and with page numbers in its contents."""
     with Browser(find_browser() or install_browser()) as browser:
         browser.open(page)
+        browser.fill_pages()
         browser.run(NUMBER_CONTENTS.replace("PAGES", json.dumps(_pages(browser.pdf()))))
         return _tidy(browser.pdf(), browser.run(HEADINGS))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib import ROOT, check, cluster
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
-from lib.runs import held, write_atomically
+from lib.files import held, write_atomically
 
 SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
 
@@ -36,10 +36,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks") -> int:
     """The command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["check"]:
-        return check.main(arguments[1:])
-    options = parser().parse_args(arguments)
     try:
+        if arguments[:1] == ["check"]:
+            return check.main(arguments[1:])
+        options = parser().parse_args(arguments)
         out, only_render = options.out.resolve(), options.only == "render"
         profile, overrides = _settings(options, out)
         jobs = plan(notebooks, out, profile, read_profile(profile, notebooks / "profiles"), overrides)

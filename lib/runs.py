@@ -11,29 +11,20 @@
                                 best.pt           the weights (never in git)
     OUT/runs/examples/                            the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts. Files are written beside their final name, brought
-to the disk and renamed, so that a reader sees a whole file or none, and a folder is held by one process at a time.
+Counts are stored, never scores: every score is recomputed from counts. Every file is written whole (`lib.files`).
 """
 
-import fcntl
-import io
 import json
-import os
-import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import get_native_id
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lib import ROOT
 from lib.classes import ClassTable
+from lib.files import read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
 
@@ -43,82 +34,6 @@ RECORD = "record.json"
 def run_folder(out: str | Path, variant: str, seed: int) -> Path:
     """Where the run of that variant and seed lives; a relative `out` is taken from the project's folder."""
     return ROOT / out / "runs" / variant / f"seed-{seed}"
-
-
-@contextmanager
-def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
-    """The folder for this process alone. Raises BlockingIOError when another has it for so many seconds on end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
-    with open(folder / ".lock", "w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when the process ends, however it ends
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise BlockingIOError(f"{folder}: another process {work} here; wait for it or choose another `out`") from None
-            time.sleep(0.1)
-        for left in folder.glob(".*.partial"):  # by a process that was killed
-            left.unlink()
-        yield
-
-
-def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
-    """The whole content under that name, on the disk, or what was there before; `keep` is where that goes.
-
-    Raises OSError that names the file, for a full disk say, and leaves nothing behind.
-    """
-    partial = path.with_name(f".{os.getpid()}-{get_native_id()}.partial")  # two processes may write the same file
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep and path.exists():
-            os.replace(path, keep)
-        os.replace(partial, path)
-        _bring_to_disk(path.parent)
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; nothing that was finished is lost, make room or correct the folder "
-                      "and run again", str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _bring_to_disk(folder: Path) -> None:
-    """The names in it; their contents are there."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """JSON with an entry a line and lists of numbers on one, written atomically."""
-    text = json.dumps(content, indent=1, allow_nan=False)
-    text = re.sub(r"\[[\s\d,]*\]", lambda match: " ".join(match[0].split()), text)
-    write_atomically(path, (text + "\n").encode())
-
-
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """A compressed .npz, written atomically."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())
-
-
-def write_image(path: Path, pixels: np.ndarray, classes: ClassTable | None = None) -> None:
-    """A photograph as lossy WebP, or a label map (with its `classes`) as indexed PNG, written atomically."""
-    image, buffer = Image.fromarray(pixels), io.BytesIO()
-    if classes is None:
-        image.save(buffer, "WEBP", quality=90)
-    else:
-        image.putpalette(classes.palette.tobytes())
-        image.save(buffer, "PNG", optimize=True)
-    write_atomically(path, buffer.getvalue())
 
 
 @dataclass(frozen=True)
@@ -178,7 +93,7 @@ class Run:
 
     @cached_property
     def _confusions(self) -> dict[str, np.ndarray]:
-        return _arrays(self.folder / "confusions.npz")
+        return read_arrays(self.folder / "confusions.npz")
 
     @property
     def per_image(self) -> np.ndarray:
@@ -193,19 +108,19 @@ class Run:
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image, or {} where they were not taken."""
         path = self.folder / "structure.npz"
-        return _arrays(path) if path.exists() else {}
+        return read_arrays(path) if path.exists() else {}
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:
         """The norms of `lib.gradients.GradientLog.arrays`, or {} where they were not taken."""
         path = self.folder / "gradients.npz"
-        return _arrays(path) if path.exists() else {}
+        return read_arrays(path) if path.exists() else {}
 
     @cached_property
     def studies(self) -> dict[str, np.ndarray]:
         """What `lib.studies` measured on the trained network, or {} where it did not."""
         path = self.folder / "studies.npz"
-        return _arrays(path) if path.exists() else {}
+        return read_arrays(path) if path.exists() else {}
 
     @property
     def examples(self) -> list[str]:
@@ -216,54 +131,30 @@ class Run:
         """uint8 (H, W), of an image that is shown, or of any test image while predictions.npz is there."""
         path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
         if path.exists() or not stored.exists():
-            return _pixels(path)
+            return read_pixels(path)
         return self._predictions["labels"][self._predictions["names"].tolist().index(name)]
 
     @cached_property
     def _predictions(self) -> dict[str, np.ndarray]:
-        return _arrays(self.folder / "predictions.npz")
+        return read_arrays(self.folder / "predictions.npz")
 
     def image(self, name: str) -> np.ndarray:
         """uint8 (H, W, 3)"""
-        return _pixels(self.shared(name, "webp"), "RGB")
+        return read_pixels(self.shared(name, "webp"), "RGB")
 
     def target(self, name: str) -> np.ndarray:
         """uint8 (H, W), 255 = ignored"""
-        return _pixels(self.shared(name, "png"))
+        return read_pixels(self.shared(name, "png"))
 
     def attention(self, name: str) -> list[np.ndarray]:
         """The gates' coefficients on that fixed test image, finest level first, float (H/2**l, W/2**l); [] without."""
         path = self.folder / "attention.npz"
         index = self.examples.index(name)
-        return [maps[index] / 255 for maps in _arrays(path).values()] if path.exists() else []
+        return [maps[index] / 255 for maps in read_arrays(path).values()] if path.exists() else []
 
     def shared(self, name: str, suffix: str) -> Path:
         """The file of a shown test image ("webp") or of its labels ("png"), which all runs have in common."""
         return self.folder.parent.parent / "examples" / f"{name}.{suffix}"
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # readers raise whatever a broken file leads them into
-        raise _damaged(path, error) from error
-
-
-def _pixels(path: Path, mode: str | None = None) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert(mode) if mode else image)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: not readable ({error}); restore the file, or delete the {RECORD} of its run and run again")
 
 
 def load_runs(out: str | Path) -> list[Run]:

@@ -13,7 +13,7 @@ from torchvision.datasets import Cityscapes
 from lib import ROOT
 from lib.camvid import DATA_ROOT, find_camvid
 from lib.classes import CAMVID, CARLA, CITYSCAPES, IGNORE, SCENES
-from lib.folder import folder
+from lib.folder import CLASSES, folder
 from lib.pairs import Found, Size, Source, first_channel, from_files, indexed, matched
 from lib.scenes import draw_scene
 
@@ -57,8 +57,8 @@ def carla(root: Root, split: str, size: Size | None) -> Source:
             pairs = [pair for index, pair in enumerate(pairs) if (index in chosen) == (split == "val")]
         found = pairs, unpaired
     else:
-        raise _absent(base, "CARLA", "dataA to dataE with CameraRGB and CameraSeg in each, or train and test with images "
-                      "and labels in each")
+        raise _absent(base, "CARLA", "dataA to dataE with CameraRGB and CameraSeg in each, or train and test with "
+                      "images and labels in each")
     return from_files(CARLA, found, size, indexed(CARLA, channel=first_channel), drawn if split == "val" else None)
 
 
@@ -98,8 +98,8 @@ def cityscapes(root: Root, split: str, size: Size | None) -> Source:
     try:
         listed = Cityscapes(base, official, target_type="semantic")
     except (RuntimeError, OSError) as error:
-        raise _absent(base, f"{official} of Cityscapes", f"leftImg8bit/{official} and gtFine/{official} with a folder for "
-                      "each city and nothing else") from error
+        raise _absent(base, f"{official} of Cityscapes", f"leftImg8bit/{official} and gtFine/{official} with a folder "
+                      "for each city and nothing else") from error
     images = {Path(label): Path(image) for image, (label,) in zip(listed.images, listed.targets)}
     found = sorted(label for label in images.keys() | {*(base / "gtFine" / official).glob("*/*_labelIds.png")}
                    if split == "test" or (label.parent.name in VAL_CITIES) == (split == "val"))
@@ -116,7 +116,9 @@ def cityscapes(root: Root, split: str, size: Size | None) -> Source:
 
 def own(root: Root, split: str, size: Size | None) -> Source:
     """`lib.folder`"""
-    return folder(_base(root), split, size)
+    if not (base := _base(root)).is_dir():
+        raise _absent(base, "folder", f"it to hold {CLASSES}, and train, val and test with images and labels in each")
+    return folder(base, split, size)
 
 
 def _base(root: Root) -> Path:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.depth import DEPTHS, NORMALISED
-from lib.figures import COLORS, FAINT, LINES, MARKERS, PAGE, SHORT
+from lib.figures import COLORS, FAINT, LINES, MARKERS, PAGE, SHORT, plain
 from lib.findings import listed
 from lib.gates import DISTANCE_NAMES
 from lib.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
@@ -164,7 +164,7 @@ def coefficients(groups: Groups) -> Figure:
     figure, panels = plt.subplots(1, 3, figsize=(PAGE, 3.0), width_ratios=(2.2, 1.3, 0.6), sharey=True)
     pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
     order = np.argsort(-pixels, kind="stable")
-    names = {"classes": [runs[0].classes.names[k] for k in order], "distances": list(DISTANCE_NAMES), "correct": ["wrong", "right"]}
+    names = {"classes": [plain(runs[0].classes.names[k]) for k in order], "distances": list(DISTANCE_NAMES), "correct": ["wrong", "right"]}
     for axes, (group, labels) in zip(panels, names.items()):
         sums = np.array([studied(run, f"gates.{group}").sum(0) for run in runs])
         means = ratio(sums)[:, :, order] if group == "classes" else ratio(sums)  # (S, levels, groups)
@@ -197,7 +197,7 @@ def energy(groups: Groups) -> Figure:
     axes.axhline(1, color=FAINT, zorder=0)
     axes.set(yscale="log", ylabel="energy share / pixel share")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xticks(range(len(order)), [runs[0].classes.names[k] for k in order], rotation=30, ha="right")
+    axes.set_xticks(range(len(order)), [plain(runs[0].classes.names[k]) for k in order], rotation=30, ha="right")
     axes.legend(loc="best")
     axes.grid(axis="y")
     return figure

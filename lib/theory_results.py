@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lib import figures, study_figures
 from lib.depth import CHANNELS, SIZE
 from lib.figures import by_variant
-from lib.findings import RARE, change, listed, pixels
+from lib.findings import RARE, change, listed, named, pixels
 from lib.metrics import iou_per_class, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run
@@ -117,7 +117,7 @@ def say_effort(runs: Sequence[Run]) -> None:
         return
     seconds = sum(float(run.studies["seconds"]) for run in measured)
     share = seconds / sum(run.record["seconds"] for run in measured)
-    rares = listed([name for name, is_rare in zip(measured[0].classes.names, rare(measured[0])) if is_rare])
+    rares = named([name for name, is_rare in zip(measured[0].classes.names, rare(measured[0])) if is_rare])
     figures.say(
         f"The sections below that measure trained networks rest on {len(measured)} of the report's {len(runs)} runs and on "
         f"{len(studied(measured[0], 'names'))} test images, evenly spaced over the test set. They took {seconds:,.0f} seconds, "

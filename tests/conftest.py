@@ -9,9 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from lib import training
 from lib.camvid import FOLDERS
 from lib.data import SPLITS
-from lib.training import TrainConfig
+from lib.machine import Machine
+from lib.pdf import find_browser
+from lib.report import main
+from lib.training import TrainConfig, fit
 
 torch.set_num_threads(1)  # the same sums in the same order, whatever else the machine does
 
@@ -20,6 +24,22 @@ TINY = TrainConfig(
     test_images=3, base_channels=4, epochs=3, batch_size=4, learning_rate=0.003, weight_decay=0.01, class_balance=0.02,
     validate_every=2,
 )
+
+
+CPU = Machine(torch.device("cpu"), bfloat16=False)  # where the same training gives the same bits
+
+
+@pytest.fixture
+def cpu(monkeypatch):
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: CPU))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def saved_after_every_epoch():
+    """However short an epoch is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SAVING", float("inf"))
+        yield
 
 
 @pytest.fixture
@@ -45,22 +65,24 @@ def camvid(tmp_path) -> Path:
 
 
 OWN = ("Sky", "Tree", "Traffic sign")
-OWN_COLORS = ((70, 130, 180), (107, 142, 35), (220, 220, 0))
+OWN_COLORS = ((70, 130, 180), (107, 142, 35), (220, 220, 0), (250, 170, 30), (0, 0, 0))
 
 
-def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] = (4, 2, 2), size=(32, 48)) -> Path:
+def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] = (4, 2, 2), size=(32, 48),
+             prefix: str = "") -> Path:
     """A user's own images, drawn at random: labels of indices, of a palette, in colours; JPEG, PNG and WebP images."""
     rng = np.random.default_rng(1)
     for split, count, suffix in zip(SPLITS, counts, ("jpg", "png", "webp")):
         for part in ("images", "labels"):
             (root / split / part).mkdir(parents=True)
         for index in range(count):
-            target = np.repeat(np.repeat(rng.integers(0, len(names), (4, 4)), size[0] // 4, 0), size[1] // 4, 1).astype(np.uint8)
+            blocks = rng.integers(0, len(names), (4, 4)).astype(np.uint8)
+            target = np.kron(blocks, np.ones((size[0] // 4, size[1] // 4), np.uint8))
             target[:2] = 255
             target[4, : len(names)] = range(len(names))
-            save_label(root / split / f"labels/{split} {index}.png", target, split)
+            save_label(root / split / f"labels/{prefix}{split} {index}.png", target, split)
             photo = 60 * (target[..., None] % 4) + rng.integers(0, 60, (*size, 3))
-            Image.fromarray(photo.astype(np.uint8)).save(root / split / f"images/{split} {index}.{suffix}")
+            Image.fromarray(photo.astype(np.uint8)).save(root / split / f"images/{prefix}{split} {index}.{suffix}")
     write_classes(root, [{"name": name, "color": color} for name, color in zip(names, OWN_COLORS)])
     return root
 
@@ -83,3 +105,20 @@ def write_classes(root: Path, content: object) -> None:
 def own(tmp_path) -> Path:
     """`make_own` in a folder of its own."""
     return make_own(tmp_path / "own")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Two networks that know nothing, on nine test images."""
+    out = tmp_path_factory.mktemp("trained")
+    for variant in ("unet", "unet-noskip"):
+        fit(replace(TINY, variant=variant, epochs=1, test_images=9), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory) -> Path:
+    """The whole report under `smoke`, once."""
+    out = tmp_path_factory.mktemp("smoke")
+    assert main(["--profile", "smoke", "--out", str(out)]) == (0 if find_browser() else 1)
+    return out

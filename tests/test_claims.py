@@ -57,6 +57,13 @@ def runs(seeds: int = 3, **differences: dict) -> list[SimpleNamespace]:
             for seed in range(seeds)]
 
 
+def test_a_data_set_without_signs_is_judged_by_its_small_parts():
+    without = [SimpleNamespace(**vars(run) | {"classes": ClassTable(("Road", "Tree"), ((0, 0, 0), (9, 9, 9)))})
+               for run in runs(unet_noskip={"missed": 0.6})]
+    question = next(verdict for verdict in verdicts(without) if verdict.claim.id == "Q6")
+    assert question.verdict == SUPPORTED and "share missed altogether of signs not measured" in question.sentence
+
+
 def by_id(results: list) -> dict[str, str]:
     return {result.claim.id: result.verdict for result in results}
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from lib import camvid as camvid_module
-from lib.camvid import FOLDERS, download, find_camvid, pixel_checksum
+from lib.camvid import FOLDERS, download, extract, find_camvid, pixel_checksum
 from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
 from lib.data import Augment, load_dataset
 
@@ -147,6 +147,31 @@ def test_download_keeps_camvid_alone_and_checks_its_pixels(server, camvid, tmp_p
     assert sorted(path.name for path in base.iterdir()) == ["CamVid"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(FOLDERS)
     assert find_camvid(base) == folder and len(load_dataset("camvid", base, "val")) == 3
+
+
+@pytest.mark.parametrize("name", [
+    "../CamVid/train/../../../escaped.png", "/CamVid/train/../escaped.png", "SegNet/CamVid/train/..", "CamVid/train/",
+    "CamVid/train/../..", "C:\\CamVid\\train\\escaped.png", "../../CamVid/../train/escaped.png", "/escaped.png",
+])
+def test_an_archive_cannot_leave_its_folder(tmp_path, name):
+    """A symbolic link is written as the file that holds its target, and what follows it lands in the folder."""
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr(name, "escaped")
+        link = zipfile.ZipInfo("x/CamVid/train/link")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc")
+        archive.writestr("/somewhere/CamVid/train/absolute.png", "inside")
+    extract(tmp_path / "evil.zip", tmp_path / "a/b/CamVid")
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir() or path.is_symlink()}
+    assert files == {"evil.zip", "a/b/CamVid/train/link", "a/b/CamVid/train/absolute.png"}
+    assert not (tmp_path / "a/b/CamVid/train/link").is_symlink()
+
+
+def test_download_of_something_else_keeps_nothing(server, tmp_path):
+    (tmp_path / "site/master.zip").write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match="not the archive of CamVid .File is not a zip file.; nothing was kept"):
+        download(tmp_path / "data", server)
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_download_with_other_pixels_keeps_nothing(server, tmp_path):

@@ -36,6 +36,7 @@ def test_sources_are_thin_and_clean(path):
     assert len(code) <= 15
     assert sum(bool(line.strip()) for cell in code for line in cell.source.splitlines()) <= 80
     assert not any(re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE) for cell in code), "definitions belong in lib/"
+    assert not re.search(r"^#.*\{#", "\n".join(cell.source for cell in notebook.cells), re.MULTILINE), "ids show in JupyterLab"
     assert notebook.cells[0].source.startswith("# ") and notebook.metadata.kernelspec.name == "python3"
 
 
@@ -66,14 +67,6 @@ def test_profiles_name_parameters_that_the_networks_take(path):
     networks, cost = (set(papermill.inspect_notebook(source)) - own for source in (CHAPTERS[0], SOURCES[-1]))
     assert set(yaml.safe_load(path.read_text())) - {"extra"} == networks | cost | {"seeds"}
     assert path.read_text().startswith("# ")
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Path:
-    """The whole report under `smoke`, once."""
-    out = tmp_path_factory.mktemp("smoke")
-    assert main(["--profile", "smoke", "--out", str(out)]) == (0 if find_browser() else 1)
-    return out
 
 
 def test_report_is_whole(report):

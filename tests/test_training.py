@@ -8,9 +8,10 @@ import torch
 
 from lib.checkpoint import BEFORE, LAST
 from lib.evaluation import load_model
+from lib.files import write_atomically
 from lib.machine import Machine
 from lib.metrics import mean_iou
-from lib.runs import RECORD, load_runs, write_atomically
+from lib.runs import RECORD, load_runs
 from lib.training import Trainer, class_weights, fit
 
 
@@ -85,7 +86,6 @@ def _trainer(config, out):
 
 
 def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, capsys):
-    monkeypatch.setattr("lib.training.SAVE_EVERY", 0)
     changes = {"ema": 0.5}
     whole = fit(tiny(**changes), tmp_path / "whole")
     epoch = Trainer._epoch

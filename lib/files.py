@@ -1,0 +1,123 @@
+"""Files that are whole or not there: written beside their final name, brought to the disk and renamed. Reading them ends
+well or in an error that names them, and a folder can be held by one process at a time.
+"""
+
+import fcntl
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import get_native_id
+
+import numpy as np
+from PIL import Image
+
+from lib.classes import ClassTable
+
+
+@contextmanager
+def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
+    """The folder for this process alone. Raises BlockingIOError when another has it for so many seconds on end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    with open(folder / ".lock", "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # however this process ends, the system lets go of it
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    busy = f"{folder}: another process {work} here; wait for it or choose another `out`"
+                    raise BlockingIOError(busy) from None
+            time.sleep(0.1)
+        for left in folder.glob(".*.partial"):  # by a process that was killed
+            left.unlink()
+        yield
+
+
+def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
+    """The whole content under that name, on the disk, or what was there before; `keep` is where that goes.
+
+    Raises OSError that names the file, for a full disk say, and leaves nothing behind.
+    """
+    partial = path.with_name(f".{os.getpid()}-{get_native_id()}.partial")  # two processes may write the same file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep and path.exists():
+            os.replace(path, keep)
+        os.replace(partial, path)
+        _bring_to_disk(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; nothing that was finished is lost, make room or correct the "
+                      "folder and run again", str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _bring_to_disk(folder: Path) -> None:
+    """The names in it; their contents are there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """JSON with an entry a line and lists of numbers on one, written atomically."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    text = re.sub(r"\[[\s\d,]*\]", lambda match: " ".join(match[0].split()), text)
+    write_atomically(path, (text + "\n").encode())
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """A compressed .npz, written atomically."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def write_image(path: Path, pixels: np.ndarray, classes: ClassTable | None = None) -> None:
+    """A photograph as lossy WebP, or a label map (with its `classes`) as indexed PNG, written atomically."""
+    image, buffer = Image.fromarray(pixels), io.BytesIO()
+    if classes is None:
+        image.save(buffer, "WEBP", quality=90)
+    else:
+        image.putpalette(classes.palette.tobytes())
+        image.save(buffer, "PNG", optimize=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz. Raises ValueError for a damaged file and for one that holds more than numbers and text."""
+    try:
+        with np.load(path) as stored:
+            return dict(stored)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # readers raise whatever a broken file leads them into
+        raise _damaged(path, error) from error
+
+
+def read_pixels(path: Path, mode: str | None = None) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3). Raises ValueError for a damaged file."""
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert(mode) if mode else image)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: not readable ({error}); restore the file, or delete the record.json of its run and run "
+                      "again")
