@@ -64,6 +64,8 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
 
 def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world: World) -> Run:
     machine = Machine.here()
+    if machine.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # of an earlier training of this process
     trainer = Trainer(config, folder, machine, splits["train"], splits["val"], world)
     trainer.run()
     if world.first:
