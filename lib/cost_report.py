@@ -113,7 +113,8 @@ def growth(record: dict) -> Figure:
             axes.set_xticks(table["size"])
             axes.minorticks_off()
             if quantity != "share":
-                axes.set_yscale("log")
+                axes.set_yscale("log", base=2)
+                axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
                 axes.set_title(f"exponent {exponent(table, quantity):.2f}", fontsize=7.5, color=INK)
             if column == 0:
                 axes.set_ylabel(unit)
