@@ -8,7 +8,7 @@ and alternative text to the report, and write the caption below for those who re
 
 import io
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,8 @@ from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from lib import ROOT
 from lib.models import TITLES
@@ -68,25 +69,27 @@ def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = 
 
 def _curves(figure: Figure) -> list[dict]:
     """What the page needs to read values off the lines that have a name: places in points from the upper left corner."""
-    panels = []
+    panels, scale, (width, height) = [], 72 / figure.dpi, 72 * figure.get_size_inches()
     for axes in figure.axes:
         lines = [line for line in axes.lines if not line.get_label().startswith("_") and line.get_linestyle() != "None"]
-        if not lines:
-            continue
-        scale, height = 72 / figure.dpi, 72 * figure.get_figheight()
-        box, ticks = axes.get_window_extent(), axes.xaxis.get_major_formatter()
-        named = dict(zip(axes.get_xticks(), ticks.seq)) if isinstance(ticks, FixedFormatter) else {}
-        panel = {"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "lines": [],
-                 "box": [round(scale * value, 1) for value in (box.x0, box.x1)]
-                 + [round(height - scale * value, 1) for value in (box.y1, box.y0)]}
-        for line in lines:
-            points = np.column_stack(line.get_data()).astype(float)
-            points, values = axes.transData.transform(points), points
-            panel["lines"].append({"name": line.get_label(), "color": line.get_color(), "at": [
-                [named.get(x, f"{x:g}"), f"{y:.3g}", round(scale * px, 1), round(height - scale * py, 1)]
-                for (x, y), (px, py) in zip(values, points) if np.isfinite(y)]})
-        panels.append(panel)
+        box, named = axes.get_window_extent(), {}
+        if isinstance(axes.xaxis.get_major_locator(), FixedLocator):
+            named = dict(zip(axes.get_xticks(), (label.get_text() for label in axes.get_xticklabels())))
+        if lines:
+            panels.append({"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "width": width,
+                           "box": [round(scale * x, 1) for x in (box.x0, box.x1)]
+                           + [round(height - scale * y, 1) for y in (box.y1, box.y0)],
+                           "lines": [{"name": line.get_label(), "color": line.get_color(),
+                                      "at": list(_places(line, axes, named, scale, height))} for line in lines]})
     return panels
+
+
+def _places(line: Line2D, axes: Axes, named: dict, scale: float, height: float) -> Iterator[list]:
+    """Of every point of a line: x and y in words, and its place."""
+    points = np.column_stack(line.get_data()).astype(float)
+    for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
+        if np.isfinite(y):
+            yield [named.get(x, f"{x:g}"), f"{y:#.3g}".rstrip("."), round(scale * across, 1), round(height - scale * up, 1)]
 
 
 def show_drawing(svg: str, label: str, caption: str, alt: str, place: str | None = None) -> None:

@@ -27,6 +27,7 @@ ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "ti
 NUMBER = re.compile(r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
                     re.IGNORECASE)
 SENTENCE = 48  # characters
+THUMB = 5  # points: half of a slider's thumb
 VERDICTS = ("supported", "contradicted", "inconclusive")
 MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
 
@@ -115,16 +116,21 @@ def _color(code: str, ink: bool) -> str:
     return {0: "var(--paper)", 100: "var(--ink)"}.get(share, f"color-mix(in srgb,var(--ink) {share}%,var(--paper))")
 
 
-def probes(curves: list[dict], identity: str) -> str:
+def probes(curves: list[dict]) -> str:
     """Under a chart, for each panel a slider along its x axis and what the lines are worth there; works by script alone."""
-    parts = []
+    parts, columns, end = [], [], 0.0
     for panel in curves:
-        steps = max(len(line["at"]) for line in panel["lines"]) - 1
+        line = max((line["at"] for line in panel["lines"]), key=len)
+        start, stop = line[0][2] - THUMB, line[-1][2] + THUMB  # so that the slider stands where the crosshair does
+        columns += [f"{start - end:.1f}fr", f"{stop - start:.1f}fr"]
+        end = stop
+        rows = 2 if len(panel["lines"]) > 2 else 1
         label = escape(f"{panel['title']}: {panel['x']}")
-        parts.append(f'<div class="probe"><input type="range" min="0" max="{steps}" value="{steps}" step="1" autocomplete="off" '
-                     f'aria-label="{label}"><output></output></div>')
+        parts.append(f'<div class="probe"><input type="range" min="0" max="{len(line) - 1}" value="{len(line) - 1}" '
+                     f'autocomplete="off" aria-label="{label}"><output style="--rows:{rows}"></output></div>')
+    columns = " ".join([*columns, f"{max(0, curves[0]['width'] - end):.1f}fr"])
     data = json.dumps(curves, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return f'<div class="probes">{"".join(parts)}<script type="application/json">{data}</script></div>'
+    return f'<div class="probes" style="grid-template-columns:{columns}">{"".join(parts)}<script type="application/json">{data}</script></div>'
 
 
 def picture(data: str, kind: str, alt: str) -> str:

@@ -109,7 +109,7 @@ class Chapter:
         caption = f'<figcaption id="{identity}-caption"><b>{name}.</b> {caption}</figcaption>'
         if name.startswith("Figure"):
             body, kind = self._visual(data, report, identity, place)
-            probes = media.probes(report["curves"], identity) if report.get("curves") else ""
+            probes = media.probes(report["curves"]) if report.get("curves") else ""
             return f'<figure id="{identity}" class="fig{kind}">{body}{probes}{caption}</figure>'
         if "text/html" not in data:
             raise MarkupError(f"{place}: {report['label']}: a table needs text/html, got {', '.join(data)}")
