@@ -50,11 +50,11 @@ sns.set_theme(context="paper", style="ticks", rc={
 
 def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = False,
          file: str | Path | None = None) -> None:
-    """Displays the figure under its label, as SVG or (with photographs in it) JPEG, and saves a PNG as `file`."""
+    """Displays the figure under its label, as SVG or (with photographs in it) WebP, and saves a PNG as `file`."""
     buffer = io.BytesIO()
     if photograph:
-        figure.savefig(buffer, format="jpeg", dpi=200, pil_kwargs={"quality": 84, "subsampling": 0, "optimize": True})
-        data = {"image/jpeg": buffer.getvalue()}
+        figure.savefig(buffer, format="webp", dpi=200, pil_kwargs={"quality": 86, "method": 5, "use_sharp_yuv": True})
+        data = {"image/webp": buffer.getvalue()}
     else:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
         data = {"image/svg+xml": buffer.getvalue().decode()}
@@ -89,7 +89,9 @@ def _places(line: Line2D, axes: Axes, named: dict, scale: float, height: float) 
     points = np.column_stack(line.get_data()).astype(float)
     for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
         if np.isfinite(y):
-            yield [named.get(x, f"{x:g}"), f"{y:#.3g}".rstrip("."), round(scale * across, 1), round(height - scale * up, 1)]
+            near = min(named, key=lambda tick: abs(tick - x), default=None)
+            words = f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
+            yield [f"{x:g}" if near is None else named[near], words, round(scale * across, 1), round(height - scale * up, 1)]
 
 
 def show_drawing(svg: str, label: str, caption: str, alt: str, place: str | None = None) -> None:

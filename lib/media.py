@@ -47,10 +47,11 @@ def chart(svg: str, identity: str, alt: str) -> tuple[str, bool]:
             name = key.split("}")[-1]
             if name.startswith("on") or name == "href" and not value.startswith(("#", "data:image/")):
                 del element.attrib[key]
+            elif name == "id" and value.startswith("class."):  # a row that `figures.mark_classes` marked
+                del element.attrib[key]
+                element.set("data-class", value.removeprefix("class."))
             elif name == "id":
                 element.set(key, f"{identity}.{value}")
-                if value.startswith("class."):  # a row that `figures.mark_classes` marked
-                    element.set("data-class", value.removeprefix("class."))
             else:
                 value = re.sub(r"url\(#", f"url(#{identity}.", value)
                 element.set(key, f"#{identity}.{value[1:]}" if name == "href" and value[0] == "#" else value)

@@ -136,3 +136,13 @@ def test_both_papers_hold_the_whole_page(report, browser, tmp_path, paper, size)
         page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and places.append(
             inner[4] * outer[0] + inner[5] * outer[2] + outer[4]))
         assert places and min(places) > 80 and max(places) < size[0] - 70
+
+
+def test_no_page_of_the_pdf_is_half_empty(report):
+    *pages, _ = PdfReader(report / "report.pdf").pages
+    for number, page in enumerate(pages, 1):
+        lowest = []
+        page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and lowest.append(
+            inner[4] * outer[1] + inner[5] * outer[3] + outer[5]))
+        height, footer = float(page.mediabox.height), 60
+        assert min(y for y in lowest if y > footer) < 0.5 * height, f"page {number}"
