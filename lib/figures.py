@@ -7,6 +7,7 @@ and alternative text to the report, and write the caption below for those who re
 """
 
 import io
+import logging
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED)))
 SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide")))
 INK, FAINT = "#333333", "#d9d9d9"
 
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells notebooks what the fallback font lacks
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
     font_manager.fontManager.addfont(font)
 sns.set_theme(context="paper", style="ticks", rc={
@@ -105,7 +107,10 @@ def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str,
 
     `place="front"` puts it on the report's first page.
     """
-    html = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_uuid(label).to_html()
+    sentences = [name for name in table if table[name].map(str).str.len().max() > 24]  # JupyterLab would set them flush right
+    left = {name: [{"selector": "th, td", "props": "text-align: left"}] for name in sentences}
+    styled = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_table_styles(left)
+    html = styled.set_uuid(label).to_html()
     _display({"text/html": html, "text/plain": table.to_string(index=False)}, label, caption,
              **({"place": place} if place else {}))
 

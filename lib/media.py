@@ -147,6 +147,7 @@ def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
         html = re.sub(rf"\b{re.escape(own[1])}(?=[_\"\s,{{])", f"{identity}-table", html)
     soup = BeautifulSoup(html, "html.parser")
     styles = "".join(each.text for each in soup.find_all("style") if not re.search(r"[<@\\]|url", each.text.lower()))
+    styles = re.sub(r"[^{}]*\{\s*text-align:[^}]*\}", "", styles)  # how columns align is decided below
     for tag in soup.find_all(["style", "script", "iframe", "object", "template"]):
         tag.decompose()
     for tag in soup.find_all(True):
@@ -164,7 +165,7 @@ def _harmless(key: str, value: str | list) -> bool:
     text = str(value).lower()
     if key == "href":
         return text.startswith(("#", "https://"))
-    return key != "style" or not ("url" in text or "text-align" in text)  # how columns align is decided below
+    return key != "style" or not ("url" in text or "text-align" in text)
 
 
 def _set(table: Tag) -> None:
