@@ -26,6 +26,7 @@ TAGS = {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption", "colgro
 ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "title"}
 NUMBER = re.compile(r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
                     re.IGNORECASE)
+NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
 SENTENCE = 48  # characters
 THUMB = 5  # points: half of a slider's thumb
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -141,6 +142,11 @@ def picture(data: str, kind: str, alt: str) -> str:
     return f'<img src="data:{kind};base64,{data}" alt="{escape(alt)}" width="{width}" height="{height}" decoding="async">'
 
 
+def unbroken(text: str) -> str:
+    """Text as HTML, in which the networks' name stays on one line."""
+    return NAME.sub(r'<span class="nowrap">\g<0></span>', escape(text, quote=False))
+
+
 def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
     """Tables of pandas, cleaned: numbers to the right, headers with their scope, Markdown in cells rendered."""
     if own := re.search(r'id="(T_[^"]*?)"', html):  # two notebooks may show tables of one name
@@ -156,6 +162,8 @@ def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
         tag.attrs = {key: value for key, value in tag.attrs.items() if key in ATTRIBUTES and _harmless(key, value)}
     for each in soup.find_all("table"):
         _set(each)
+    for text in soup.find_all(string=NAME):
+        text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
     for text in soup.find_all(string=MARKUP):
         text.replace_with(BeautifulSoup(inline(str(text)), "html.parser"))
     return (f"<style>{styles}</style>" if styles.strip() else "") + str(soup)

@@ -26,7 +26,7 @@ from lib.markup import Bibliography, Markup, MarkupError, Place
 FRONT = ("abstract", "front")  # places on the first page
 HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
 IMAGES = ("image/webp", "image/avif", "image/jpeg", "image/png")
-LONG = 700  # characters: such a table may break across pages
+LONG = 2000  # characters: such a table may break across pages
 FONTS = {  # family, weight, style, unicode-range of each file
     "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
     "source-serif-4-latin-400-italic": ("Source Serif", 400, "italic", None),
