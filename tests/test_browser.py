@@ -7,7 +7,7 @@ import pytest
 from pypdf import PdfReader
 
 from lib import ROOT
-from lib.pdf import Browser, find_browser
+from lib.pdf import Browser, fill_pages, find_browser
 
 MEGABYTE = 1_000_000
 PUBLISHED = ROOT / "report" / "published"
@@ -129,13 +129,15 @@ def test_a_class_is_lit_in_every_chart_at_once(report, browser):
 @pytest.mark.parametrize("paper, size", [("A4", (595, 842)), ("Letter", (612, 792))])
 def test_both_papers_hold_the_whole_page(report, browser, tmp_path, paper, size):
     browser.open(report / "report.html")
+    fill_pages(browser, paper)
     (tmp_path / "report.pdf").write_bytes(browser.pdf(paper))
     for page in PdfReader(tmp_path / "report.pdf").pages:
         assert [float(side) for side in page.mediabox[2:]] == pytest.approx(size, abs=1)
-        places = []
-        page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and places.append(
-            inner[4] * outer[0] + inner[5] * outer[2] + outer[4]))
-        assert places and min(places) > 80 and max(places) < size[0] - 70
+        places, scales = [], set()
+        page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and (
+            scales.add(round(outer[0], 2)), places.append(inner[4] * outer[0] + inner[5] * outer[2] + outer[4])))
+        assert min(places) > 80 and max(places) < size[0] - 70
+        assert max(scales) == 0.75, "something too wide has shrunk the page"  # points in a pixel
 
 
 def test_no_page_of_the_pdf_is_half_empty(report):
