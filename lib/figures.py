@@ -76,7 +76,8 @@ def _curves(figure: Figure) -> list[dict]:
         lines = [line for line in axes.lines if not line.get_label().startswith("_") and line.get_linestyle() != "None"]
         box, named = axes.get_window_extent(), {}
         if isinstance(axes.xaxis.get_major_locator(), FixedLocator):
-            named = dict(zip(axes.get_xticks(), (label.get_text() for label in axes.get_xticklabels())))
+            ticks = ((tick, label.get_text()) for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()))
+            named = {tick: f"{tick:g}" if "$" in text else text for tick, text in ticks}  # a number, set as a formula
         if lines:
             panels.append({"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "width": width,
                            "box": [round(scale * x, 1) for x in (box.x0, box.x1)]

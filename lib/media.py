@@ -27,6 +27,7 @@ ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "ti
 NUMBER = re.compile(r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
                     re.IGNORECASE)
 NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
+SIZE = re.compile(r"\d+( × \d+)+")  # as of a tensor
 SENTENCE = 48  # characters
 THUMB = 5  # points: half of a slider's thumb
 VERDICTS = ("supported", "contradicted", "inconclusive")
@@ -194,8 +195,9 @@ def _set(table: Tag) -> None:
         below, above = ([cells[-column] for row in part if len(cells := _cells(row)) >= column]  # from the right, since
                         for part in (rows, heads[-1:]))  # a header of several rows stands at the left of the first only
         for cell in below:
-            if (verdict := cell.get_text(strip=True).split(" (")[0]) in VERDICTS:
-                cell["class"] = [*cell.get("class", []), "verdict", verdict]
+            kinds = ["verdict", verdict] if (verdict := _verdict(cell)) else ["nowrap"] if SIZE.fullmatch(cell.get_text()) else []
+            if kinds:
+                cell["class"] = [*cell.get("class", []), *kinds]
         texts = [text for cell in below if cell.name == "td" and (text := cell.get_text(strip=True))]
         if texts and sum(bool(NUMBER.fullmatch(text)) for text in texts) > len(texts) / 2:
             for cell in above + below:
@@ -205,8 +207,9 @@ def _set(table: Tag) -> None:
 
 
 def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
-    """A table of sentences: on a narrow screen its cells stand below each other, so they say what they are."""
-    if len(heads) != 1 or not any(len(cell.get_text(strip=True)) > SENTENCE for row in rows for cell in _cells(row)):
+    """A table of sentences that ends in verdicts: on a narrow screen its cells stand below each other, so they say what they are."""
+    sentences = any(len(cell.get_text(strip=True)) > SENTENCE for row in rows for cell in _cells(row))
+    if len(heads) != 1 or not sentences or not any(_verdict(_cells(row)[-1]) for row in rows):
         return
     names = [cell.get_text(strip=True) for cell in _cells(heads[0])]
     table["class"] = [*table.get("class", []), "sentences"]
@@ -216,6 +219,11 @@ def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
             each["role"] = role  # a cell that is no table cell on the screen stays one for those who listen
     for cell, name in ((cell, name) for row in rows for cell, name in zip(_cells(row), names)):
         cell["data-label"] = name
+
+
+def _verdict(cell: Tag) -> str:
+    word = cell.get_text(strip=True).split(" (")[0]
+    return word if word in VERDICTS else ""
 
 
 def _cells(row: Tag) -> list[Tag]:

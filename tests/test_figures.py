@@ -34,6 +34,14 @@ def test_values_and_places_of_named_lines(shown):
     assert [[place[:2] for place in line["at"]] for line in second["lines"]] == [[["small", "1,500"], ["large", "2.00"]]]
 
 
+def test_places_between_ticks_have_the_name_of_the_nearest(shown):
+    figure, axes = plt.subplots()
+    axes.plot([-0.1, 0.9], [1, 2], label="U-Net")
+    axes.set(xticks=range(2))
+    figures.show(figure, "fig-x", "C.", "A.")
+    assert [place[0] for place in shown[0][1]["curves"][0]["lines"][0]["at"]] == ["0", "1"]
+
+
 def test_pictures_and_plain_charts_have_no_values(shown):
     for photograph in (True, False):
         figure, axes = plt.subplots()

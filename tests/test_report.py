@@ -115,8 +115,10 @@ def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
     assert {cell["role"] for cell in soup.find_all("td")} == {"cell"} and soup.tbody["role"] == "rowgroup"
     assert [cell["data-label"] for cell in soup.select("tbody tr")[0].find_all("td")] == ["Claim", "Statement", "Verdict"]
     assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "inconclusive"]]
-    plain = BeautifulSoup(media.table(html.replace(long, "short"), "tbl-x", str), "html.parser")
-    assert not plain.table.get("class") and not plain.select("[data-label], [role]")
+    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("inconclusive", "2")):
+        plain = BeautifulSoup(media.table(other, "tbl-x", str), "html.parser")
+        assert not plain.table.get("class") and not plain.select("[data-label], [role]")
+    assert [cell.get_text() for cell in plain.select(".nowrap")] == ["1 × 2"]
 
 
 def test_an_empty_corner_of_a_table_is_no_header(tmp_path):
