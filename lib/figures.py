@@ -19,6 +19,7 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
@@ -33,7 +34,7 @@ COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE)
 MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P")))
 LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED)))
 SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide")))
-INK, FAINT = "#333333", "#d9d9d9"
+INK, FAINT, LUMINANCE = "#333333", "#d9d9d9", np.array([0.2126, 0.7152, 0.0722])
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells notebooks what the fallback font lacks
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
@@ -161,6 +162,14 @@ def mark_classes(axes: Axes, names: Sequence[str]) -> None:
         axes.axhspan(row - 0.5, row + 0.5, fc="none", ec="none", zorder=9, gid=f"class.{name}")
 
 
+def legible(color: str) -> tuple[float, ...]:
+    """The colour as text: darker where its contrast with white is below 4.5, as WCAG 2 measures it."""
+    rgb = np.array(to_rgb(color))
+    while 1.05 / (np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ LUMINANCE + 0.05) < 4.5:
+        rgb *= 0.97
+    return tuple(rgb)
+
+
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     """Writes each line's name beside its end (x, y, colour), moved apart where names would overlap."""
     low, high = axes.get_ylim()
@@ -168,7 +177,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     place = -np.inf
     for name, (x, y, color) in sorted(ends.items(), key=lambda item: item[1][1]):
         place = max(y, place + gap)
-        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=color, va="center", fontsize=7.5,
+        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=legible(color), va="center", fontsize=7.5,
                       annotation_clip=False)
 
 

@@ -133,7 +133,8 @@ def probes(curves: list[dict]) -> str:
                      f'autocomplete="off" aria-label="{label}"><output style="--rows:{rows}"></output></div>')
     columns = " ".join([*columns, f"{max(0, curves[0]['width'] - end):.1f}fr"])
     data = json.dumps(curves, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return f'<div class="probes" style="grid-template-columns:{columns}">{"".join(parts)}<script type="application/json">{data}</script></div>'
+    parts.append(f'<script type="application/json">{data}</script>')
+    return f'<div class="probes" style="grid-template-columns:{columns}">{"".join(parts)}</div>'
 
 
 def picture(data: str, kind: str, alt: str) -> str:
@@ -195,9 +196,10 @@ def _set(table: Tag) -> None:
         below, above = ([cells[-column] for row in part if len(cells := _cells(row)) >= column]  # from the right, since
                         for part in (rows, heads[-1:]))  # a header of several rows stands at the left of the first only
         for cell in below:
-            kinds = ["verdict", verdict] if (verdict := _verdict(cell)) else ["nowrap"] if SIZE.fullmatch(cell.get_text()) else []
-            if kinds:
-                cell["class"] = [*cell.get("class", []), *kinds]
+            if verdict := _verdict(cell):
+                cell["class"] = [*cell.get("class", []), "verdict", verdict]
+            elif SIZE.fullmatch(cell.get_text()):
+                cell["class"] = [*cell.get("class", []), "nowrap"]
         texts = [text for cell in below if cell.name == "td" and (text := cell.get_text(strip=True))]
         if texts and sum(bool(NUMBER.fullmatch(text)) for text in texts) > len(texts) / 2:
             for cell in above + below:
@@ -207,7 +209,7 @@ def _set(table: Tag) -> None:
 
 
 def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
-    """A table of sentences that ends in verdicts: on a narrow screen its cells stand below each other, so they say what they are."""
+    """A table of sentences that ends in verdicts: its cells stand below each other on a narrow screen, and say what they are."""
     sentences = any(len(cell.get_text(strip=True)) > SENTENCE for row in rows for cell in _cells(row))
     if len(heads) != 1 or not sentences or not any(_verdict(_cells(row)[-1]) for row in rows):
         return

@@ -1,8 +1,8 @@
 """Executed notebooks and run records -> one self-contained HTML page.
 
 Every notebook is a chapter. Figures and tables carry label, caption and alternative text in their output's metadata
-(`lib.figures`); an output whose metadata says `"place": "front"` (or "abstract") goes to the first page. The page asks for nothing
-from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
+(`lib.figures`); an output whose metadata says `"place": "front"` or `"abstract"` goes to the first page. The page asks
+for nothing from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
 """
 
 import base64

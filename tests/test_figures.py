@@ -49,7 +49,8 @@ def test_pictures_and_plain_charts_have_no_values(shown):
         figures.show(figure, "fig-x", "C.", "A.", photograph=photograph)
     assert not any("curves" in report for _, report in shown)
     assert [next(iter(data)) for data, _ in shown[::2]] == ["image/webp", "image/svg+xml"]
-    assert 'id="patch_1"' in shown[2][0]["image/svg+xml"] and "#ffffff" in shown[2][0]["image/svg+xml"], "paper in a dark JupyterLab"
+    svg = shown[2][0]["image/svg+xml"]
+    assert 'id="patch_1"' in svg and "#ffffff" in svg, "paper in a dark JupyterLab"
 
 
 def test_rows_of_classes_are_marked(shown):
@@ -64,3 +65,9 @@ def test_drawings_are_shown_as_they_are(shown):
     figures.show_drawing("<svg/>", "fig-x", "C.", "A.", place="front")
     assert shown[0] == ({"image/svg+xml": "<svg/>", "text/plain": "A."}, {
         "label": "fig-x", "caption": "C.", "alt": "A.", "place": "front"})
+
+
+def test_text_in_the_colour_of_a_network_is_legible():
+    assert figures.legible("#0072B2") == pytest.approx((0, 0x72 / 255, 0xB2 / 255))  # it is dark enough
+    red, green, blue = figures.legible("#009E73")
+    assert (red, green, blue) == pytest.approx((0, green, green * 0x73 / 0x9E)) and 0.45 < green < 0.53
