@@ -1,8 +1,9 @@
 """HTML -> PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
 
-Figures are first moved within their chapter so that pages are full. The page is printed twice. CSS has no page number of a link's target that browsers support, so the first print tells
-on which page each heading landed and a script writes these numbers into the printed contents before the second.
-The same page gives the same bytes: the times that the browser stores are dropped.
+Figures are first moved within their chapter so that pages are full. Then the page is printed twice: CSS has no page
+number of a link's target that browsers support, so the first print tells on which page each heading landed, and a
+script writes these numbers into the printed contents before the second. The same page gives the same bytes: the times
+that the browser stores are dropped. The PDF is A4; whoever prints the HTML chooses the paper.
 """
 
 import base64
@@ -155,15 +156,6 @@ class Browser:
             raise ReportError(f"{self.path}: a script failed: {reply['exceptionDetails'].get('text')}")
         return reply["result"].get("value")
 
-    def fill_pages(self, paper: str = "A4") -> None:
-        """Moves figures so that the pages of that paper are full."""
-        width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
-        self.call("Emulation.setEmulatedMedia", media="print")
-        self.call("Emulation.setDeviceMetricsOverride", width=round(width), height=round(height), deviceScaleFactor=1, mobile=True)
-        self.run(f"({FILL_PAGES.read_text().strip()})({height})")
-        self.call("Emulation.clearDeviceMetricsOverride")
-        self.call("Emulation.setEmulatedMedia", media="")
-
     def pdf(self, paper: str = "A4") -> bytes:
         """The page on paper of that name."""
         width, height = PAPERS[paper]
@@ -172,11 +164,21 @@ class Browser:
         return base64.b64decode(reply["data"])
 
 
+def fill_pages(browser: Browser, paper: str = "A4") -> None:
+    """Moves figures of the open page so that the pages of that paper are full; what is too wide is made smaller."""
+    width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.call("Emulation.setDeviceMetricsOverride", width=int(width), height=int(height), deviceScaleFactor=1, mobile=True)
+    browser.run(f"({FILL_PAGES.read_text().strip()})({height})")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    browser.call("Emulation.setEmulatedMedia", media="")
+
+
 def print_pdf(page: Path) -> bytes:
     """The PDF of an HTML file, tagged, with an outline and with page numbers in its contents."""
     with Browser(find_browser() or install_browser()) as browser:
         browser.open(page)
-        browser.fill_pages()
+        fill_pages(browser)
         browser.run(NUMBER_CONTENTS.replace("PAGES", json.dumps(_pages(browser.pdf()))))
         return _tidy(browser.pdf(), browser.run(HEADINGS))
 
