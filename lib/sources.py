@@ -114,11 +114,11 @@ def cityscapes(root: Root, split: str, size: Size | None) -> Source:
     return from_files(CITYSCAPES, (pairs, unpaired), size, indexed(CITYSCAPES, meaning))
 
 
-def own(root: Root, split: str, size: Size | None) -> Source:
+def own(root: Root, split: str, size: Size | None, understood: bool = True) -> Source:
     """`lib.folder`"""
     if not (base := _base(root)).is_dir():
         raise _absent(base, "folder", f"it to hold {CLASSES}, and train, val and test with images and labels in each")
-    return folder(base, split, size)
+    return folder(base, split, size, understood)
 
 
 def _base(root: Root) -> Path:

@@ -126,6 +126,14 @@ def test_a_photograph_is_turned_as_its_exif_says(own):
     assert load_dataset("folder", own, "train").images.shape == (4, 3, 32, 48)
 
 
+def test_nothing_is_left_of_a_single_image(tmp_path):
+    photo(tmp_path / "train/images/a.png")
+    photo(tmp_path / "train/labels/a.png")
+    assert len(load_dataset("carla", tmp_path, "val")) == 1
+    with pytest.raises(ValueError, match="carla/train: no pairs are left for this split; expected more images"):
+        load_dataset("carla", tmp_path, "train")
+
+
 def test_a_split_that_was_drawn_is_on_record(tmp_path, tiny):
     for split, count in (("train", 12), ("test", 2)):
         for index in range(count):
