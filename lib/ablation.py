@@ -1,10 +1,11 @@
 """What each ingredient of the recipe brings, on validation images, with seeds.
 
-    python -m lib.ablation --profile camvid --out build/recipe -p seeds '[0, 1, 2]'
+    python -m lib.ablation --profile camvid --out build/camvid -p seeds '[0, 1, 2]'
 
-trains the U-Net with the profile's settings and then with one change at a time, each under a folder of its own, and
-writes a table. The test images are replaced by the validation images, so that no choice can be made on the test. What is
-recorded is skipped, what was interrupted continues.
+trains the U-Net with the profile's settings and then with one change at a time, each in a folder of its own under
+DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of the report in DIR shows. The test images are
+replaced by the validation images, so that no choice can be made on the test. What is recorded is skipped, what was
+interrupted continues.
 """
 
 import json
@@ -19,8 +20,9 @@ from lib.files import write_json
 from lib.findings import listed
 from lib.models import TITLES
 from lib.runs import load_runs
+from lib.settings import TrainConfig
 from lib.train import command, parser
-from lib.training import TrainConfig, fit
+from lib.training import fit
 
 TABLE = Path("recipe") / "recipe.json"
 BASE = "the profile's recipe"
@@ -57,7 +59,7 @@ def run(settings: dict, out: Path) -> dict:
     variant, rows = settings.pop("variant", "unet"), []
     del settings["extra"]
     for number, (name, change) in enumerate(CHANGES.items()):
-        folder = out / f"{number:02d}"
+        folder = out / "ablation" / f"{number:02d}"
         for seed in seeds:
             base = TrainConfig(variant=variant, seed=seed, **settings)
             size = base.image_size or base.load("val", data_root).targets.shape[1:]

@@ -14,8 +14,9 @@ from lib.classes import CAMVID, SCENES, ClassTable
 from lib.data import Dataset
 from lib.machine import Machine
 from lib.models import UNet, build_model
+from lib.settings import TrainConfig
 from lib.theory import multiply_adds
-from lib.training import TrainConfig, Trainer
+from lib.training import Trainer
 
 EPOCHS = 10**5  # more than are ever timed
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.classes import IGNORE, ClassTable
+from lib.machine import in_processes
 from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
 from lib.sources import SOURCES
 
@@ -47,8 +48,11 @@ class Dataset(torch.utils.data.Dataset):
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-            pairs = list(pool.map(self.read, range(len(self))))
+        if self.name == "scenes":
+            pairs = list(in_processes(self.read, range(len(self))))
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
+                pairs = list(pool.map(self.read, range(len(self))))
         sizes = Counter(target.shape for _, target in pairs)
         if len(sizes) > 1:
             (usual, _), *rare = sizes.most_common()

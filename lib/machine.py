@@ -118,17 +118,6 @@ class Machine:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-@contextmanager
-def enough_memory(advice: str) -> Iterator[None]:
-    """Raises MemoryError with this advice where the device or the machine runs out of memory."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise MemoryError(advice) from error
-
-
 class _Compiled:
     """A function that is compiled when it is first called, and stays as it was where the compiler cannot."""
 
@@ -157,12 +146,33 @@ def processors() -> int:
 
 
 def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
-    """map(function, *arguments) on all processors, for work that holds the interpreter's lock; in order."""
+    """map(function, *arguments) on all processors, for work that holds the interpreter's lock; in order.
+
+    The processes are forks and find the function where they come from, so that it may be any; what it is given and
+    returns is sent.
+    """
+    global _inherited
     count = min(processors(), len(arguments[0]))
     if count < 2 or not sys.platform.startswith("linux"):  # elsewhere a forked process is not safe
         return map(function, *arguments)
+    _inherited = function
     with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(function, *arguments, chunksize=math.ceil(len(arguments[0]) / count / 4)))
+        return list(pool.map(_call, *arguments, chunksize=math.ceil(len(arguments[0]) / count / 4)))
+
+
+def _call(*arguments: object) -> object:
+    return _inherited(*arguments)
+
+
+@contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Raises MemoryError with this advice where the device or the machine runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(advice) from error
 
 
 def versions() -> dict[str, str]:

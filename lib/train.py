@@ -19,7 +19,8 @@ import yaml
 
 from lib import ROOT
 from lib.models import VARIANTS
-from lib.training import TrainConfig, fit
+from lib.settings import TrainConfig
+from lib.training import fit
 
 
 def parser(program: str, text: str) -> argparse.ArgumentParser:
@@ -37,12 +38,13 @@ def settings(options: argparse.Namespace) -> dict:
     path = ROOT / "notebooks" / "profiles" / f"{options.profile}.yaml"
     if not path.exists():
         raise ValueError(f"--profile {options.profile}: there is no {path}")
-    values = {"data_root": None, "extra": [], "seeds": [0]} | yaml.safe_load(path.read_text())
+    values = {"data_root": None, "extra": [], "seeds": [0]}
     known = {field.name for field in fields(TrainConfig)} | values.keys()
+    values |= {name: value for name, value in yaml.safe_load(path.read_text()).items() if name in known}
     values |= {name: yaml.safe_load(value) for name, value in options.parameters}
     if wrong := sorted(values.keys() - known):
         raise ValueError(f"-p {wrong[0]}: no such setting; there are {', '.join(sorted(known))}")
-    return {name: value for name, value in values.items() if not name.startswith("measure_")}
+    return values
 
 
 def command(work: Callable[[dict, Path], object], options: argparse.Namespace) -> int:

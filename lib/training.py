@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,7 +21,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.checkpoint import remove, restore, save, write_state
-from lib.config import TrainConfig
 from lib.data import SPLITS, Augment, Dataset
 from lib.distributed import World
 from lib.evaluation import BEST, evaluate, write_record
@@ -33,10 +32,11 @@ from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.recipe import Average, class_weights, objective
 from lib.runs import RECORD, Run, run_folder
+from lib.settings import TrainConfig, same_settings
 from lib.theory import multiply_adds
 
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
-SAVING = 0.05  # share of the time that may go into checkpoints: at least every epoch that takes 20 times as long
+CHEAP, SAVE_EVERY = 0.25, 60  # seconds: what takes less to save is saved every epoch, and all else this often
 
 
 def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = None) -> Run:
@@ -51,10 +51,11 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
         splits = {split: config.load(split, data_root) for split in SPLITS}
         work = f"trains {config.variant} with seed {config.seed}"
         with held(folder, work, PATIENCE) if world.first else nullcontext():
-            if not (world.alone and (folder / RECORD).exists()):  # which another process may just have written
+            world.wait()
+            if not (folder / RECORD).exists():  # which another process may just have written
                 return _train(config, folder, splits, world)
     run = Run.read(folder)
-    _same_settings(run.config, config, folder)
+    same_settings(run.config, config, folder)
     _same_data(run, config, data_root)
     if world.first:
         remove(folder)
@@ -75,17 +76,6 @@ def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world:
     return Run.read(folder)
 
 
-def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
-    """ValueError unless equal; what a record does not name had its default, which means "as before"."""
-    wanted = json.loads(json.dumps(asdict(config)))
-    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
-    found = json.loads(json.dumps(defaults)) | found
-    if different := [f"{name} = {found.get(name)} there, {wanted[name]} now" for name in wanted
-                     if found.get(name) != wanted[name]]:
-        raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
-                         "choose another `out`, or delete that folder to train anew")
-
-
 def _same_data(run: Run, config: TrainConfig, data_root: str | Path | None) -> None:
     """Where the data set is named and there, it has to be the one that the run saw."""
     try:
@@ -102,7 +92,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
                  world: World = World()):
-        self.config, self.folder, self.machine, self.val, self.world = config, folder, machine, val, world
+        self.config, self.folder, self.machine, self.world = config, folder, machine, world
+        self.train, self.val = train, val
         machine.switch_on()
         torch.manual_seed(config.seed)
         model = build_model(config.variant, num_classes=len(train.classes), base_channels=config.base_channels)
@@ -112,7 +103,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=config.weight_decay,
                                            fused=machine.fused)
         self.feed = Feed(train, config.batch_size, machine, world)
-        self.steps, self.data = self.feed.steps, [train.checksum, val.checksum]
+        self.steps = self.feed.steps
         total = config.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.learning_rate, total_steps=total,
@@ -123,7 +114,7 @@ class Trainer:
         self.loss = self._compiled()
         self.gradients = GradientLog(self.model, total)
         self.history, self.best = [], {}  # rows of epochs; the weights of the best of them
-        self.saved, self.saving = time.monotonic(), 0.0  # when the last checkpoint was finished, and how long it took
+        self.saved, self.saving = time.monotonic(), 0.0  # when last, and how long it took
         self._resume()
 
     def _compiled(self) -> Callable[..., Tensor]:
@@ -164,7 +155,7 @@ class Trainer:
                     print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
                           f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.1f} s", flush=True)
             self.history.append(row)
-            if SAVING * (time.monotonic() - self.saved) >= self.saving or epoch == config.epochs:
+            if self.world.first and (self.saving < CHEAP or time.monotonic() - self.saved >= SAVE_EVERY):
                 self._save()
 
     @property
@@ -181,7 +172,7 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training split; the mean loss in nats per pixel."""
-        losses = torch.zeros(self.steps, device=self.machine.device)  # read once: no step waits for the device
+        losses = torch.zeros(self.steps, device=self.machine.device)  # read once an epoch: no step waits for the device
         self.model.train()
         batches = self.feed.epoch(self.config.seed, epoch)
         for step, batch in enumerate(tqdm(batches, f"epoch {epoch}", self.steps, leave=False, disable=None)):
@@ -205,12 +196,12 @@ class Trainer:
         return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
                 "gradients": self.gradients.state_dict(), "best": self.best,
-                "data": self.data, "average": self.average.state_dict() if self.average else None}
+                "average": self.average.state_dict() if self.average else None,
+                "data": [self.train.checksum, self.val.checksum]}
 
     def _save(self) -> None:
         start = time.monotonic()
-        if self.world.first:
-            save(self.folder, self._state())
+        save(self.folder, self._state())
         self.saved = time.monotonic()
         self.saving = self.saved - start
 
@@ -218,8 +209,8 @@ class Trainer:
         state = restore(self.folder, self.machine.device)
         if not state:
             return
-        _same_settings(json.loads(state["config"]), self.config, self.folder)
-        if state.get("data") != self.data:
+        same_settings(json.loads(state["config"]), self.config, self.folder)
+        if state.get("data") != [self.train.checksum, self.val.checksum]:
             raise ValueError(f"{self.folder}: its training began on other images or labels; choose another `out`, or "
                              "delete that folder to train anew")
         self.model.load_state_dict(state["model"])

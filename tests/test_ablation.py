@@ -22,11 +22,11 @@ def _run(out, **more):
 
 def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, capsys, monkeypatch):
     read = []
-    monkeypatch.setattr("lib.training.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
+    monkeypatch.setattr("lib.settings.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
     assert _run(tmp_path) == 0 and "test" not in read and {"train", "val"} == set(read)
     record = json.loads((tmp_path / TABLE).read_text())
     assert [row["change"] for row in record["rows"]] == [BASE, "averaged weights"]
-    run = ablation.load_runs(tmp_path / "01")[1]
+    run = ablation.load_runs(tmp_path / "ablation" / "01")[1]
     assert run.config["ema"] == 0.9 and record["rows"][1]["miou"][1] == run.history.val_miou.max()
     assert run.record["dataset"]["checksums"]["test"] == run.record["dataset"]["checksums"]["val"]
     assert _run(tmp_path) == 0 and capsys.readouterr().out.count("recorded") == 4

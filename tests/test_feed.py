@@ -60,5 +60,5 @@ def test_a_compiled_function_computes_the_same_and_falls_back_with_a_word(capsys
 
 
 def test_work_is_shared_out_in_order():
-    assert list(in_processes(divmod, range(50), [7] * 50)) == [divmod(n, 7) for n in range(50)]
+    assert list(in_processes(lambda a, b: a * b, range(50), [7] * 50)) == [7 * n for n in range(50)]
     assert processors() >= 1

@@ -1,6 +1,7 @@
-"""What is trained, on what and how: the settings of a run."""
+"""What decides the outcome of a training, and when two of them are the same."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from lib.data import Augment, Dataset, as_size, load_dataset
@@ -42,7 +43,7 @@ class TrainConfig:
         for name in ("base_channels", "epochs", "batch_size", "validate_every", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: expected a number above 0")
-        for name in ("weight_decay", "class_balance", "dice"):
+        for name in ("weight_decay", "class_balance", "dice", "ema"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: expected 0 or more")
         for name in ("image_size", "crop_size"):  # a list when it comes from YAML or JSON
@@ -50,9 +51,20 @@ class TrainConfig:
         object.__setattr__(self, "scale", tuple(map(float, self.scale)))
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]):
             raise ValueError(f"scale = {list(self.scale)}: expected two numbers above 0, the smaller first")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema = {self.ema}: expected a decay from 0 to below 1")
+        if self.ema >= 1:
+            raise ValueError(f"ema = {self.ema}: expected a number below 1")
 
     def load(self, split: str, data_root: str | Path | None = None) -> Dataset:
         """That split of the configured data set."""
         return load_dataset(self.dataset, data_root, split, self.image_size, getattr(self, f"{split}_images"))
+
+
+def same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
+    """ValueError unless equal; what a record does not name had its default, which means "as before"."""
+    wanted = json.loads(json.dumps(asdict(config)))
+    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
+    found = json.loads(json.dumps(defaults)) | found
+    if different := [f"{name} = {found.get(name)} there, {wanted[name]} now" for name in wanted
+                     if found.get(name) != wanted[name]]:
+        raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
+                         "choose another `out`, or delete that folder to train anew")
