@@ -7,6 +7,7 @@ that the browser stores are dropped. The PDF is A4; whoever prints the HTML choo
 """
 
 import base64
+import hashlib
 import io
 import json
 import logging
@@ -34,6 +35,7 @@ FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-
          "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0",
          "--remote-allow-origins=*", "--font-render-hinting=none")
 FILL_PAGES = ROOT / "report" / "template" / "print.js"
+SOURCE = "/Source"  # where a PDF says what it was made from
 MARGINS = (64 / 25.4, 51 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
 PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
@@ -180,7 +182,17 @@ def print_pdf(page: Path) -> bytes:
         browser.open(page)
         fill_pages(browser)
         browser.run(NUMBER_CONTENTS.replace("PAGES", json.dumps(_pages(browser.pdf()))))
-        return _tidy(browser.pdf(), browser.run(HEADINGS))
+        return _tidy(browser.pdf(), browser.run(HEADINGS), _source(page))
+
+
+def up_to_date(page: Path, printed: Path) -> bool:
+    """Whether the PDF was made from the HTML file as it is, in the way that this module makes it."""
+    return printed.exists() and PdfReader(printed).metadata.get(SOURCE) == _source(page)
+
+
+def _source(page: Path) -> str:
+    """A checksum of the page and of how it is printed."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in (page, FILL_PAGES, Path(__file__)))).hexdigest()
 
 
 def _pages(pdf: bytes) -> dict[str, int]:
@@ -190,13 +202,13 @@ def _pages(pdf: bytes) -> dict[str, int]:
             for name, place in reader.named_destinations.items()}
 
 
-def _tidy(pdf: bytes, headings: list[str]) -> bytes:
+def _tidy(pdf: bytes, headings: list[str], source: str) -> bytes:
     """Without times, and set to show its title and outline; the browser repeats words of headings in the outline."""
     reader = PdfReader(io.BytesIO(pdf))
     writer = PdfWriter(clone_from=reader)
     title, writer.pdf_header = reader.metadata.title, reader.pdf_header
     writer.metadata = None
-    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium"})
+    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium", SOURCE: source})
     writer.root_object[NameObject("/ViewerPreferences")] = DictionaryObject(
         {NameObject("/DisplayDocTitle"): BooleanObject(True)})
     writer.page_mode = "/UseOutlines"

@@ -101,7 +101,7 @@ def test_values_are_read_off_a_curve_by_keys_and_pointer(report, browser):
     resize(browser, 1440)
     browser.open(report / "report.html")
     browser.run("var figure = document.querySelector('#fig-loss'), [first] = figure.querySelectorAll('.probe'),"
-                "[range, output] = first.children; range.focus()")
+                "[range, output] = first.children; range.focus({preventScroll: true})")
     last = browser.run("output.textContent")
     assert last.startswith("epoch ") and "U-Net" in last and "residual" in last
     for kind in ("keyDown", "keyUp"):
@@ -112,13 +112,14 @@ def test_values_are_read_off_a_curve_by_keys_and_pointer(report, browser):
                        "var [, end, above] = JSON.parse(figure.querySelector('.probes script').text)[0].box;"
                        "var corner = new DOMPoint(end, above).matrixTransform(chart.getScreenCTM()); [corner.x, corner.y]")
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x - 2, y=y + 9)
+    browser.run("new Promise(requestAnimationFrame)")
     assert browser.run("output.textContent") == last
     assert browser.run("figure.querySelectorAll('svg g[visibility=visible] circle').length") >= 4
 
 
 def test_a_class_is_lit_in_every_chart_at_once(report, browser):
     browser.open(report / "report.html")
-    browser.run("var button = document.querySelector('tr[data-class] button'), name = button.textContent; button.focus()")
+    browser.run("var button = document.querySelector('tr[data-class] button'), name = button.textContent; button.focus({preventScroll: true})")
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
     lit = browser.run("[...document.querySelectorAll('.lit')].map(mark => [mark.tagName, mark.dataset.class === name])")

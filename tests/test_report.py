@@ -10,7 +10,7 @@ from pypdf import PdfReader
 
 from lib import media
 from lib.markup import MarkupError
-from lib.pdf import find_browser, print_pdf
+from lib.pdf import find_browser, print_pdf, up_to_date
 from lib.render import render
 from tests.pages import SVG, code, figure, page, shown, write
 
@@ -164,4 +164,6 @@ def test_the_pdf_is_tagged_and_has_outline_title_and_page_numbers(tmp_path):
     last = reader.get_destination_page_number(reader.named_destinations["/last-part"]) + 1
     assert last > 1 and re.search(rf"0\.1\s+Last part\s*{last}", reader.pages[0].extract_text())
     assert abs(float(reader.pages[0].mediabox.width) - 595) < 1
-    assert print_pdf(html) == first
+    assert print_pdf(html) == first and up_to_date(html, tmp_path / "a.pdf")
+    html.write_text(html.read_text().replace("Last part", "Another part"))
+    assert not up_to_date(html, tmp_path / "a.pdf") and not up_to_date(html, tmp_path / "none.pdf")
