@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
+from lib.settings import TrainConfig
 from lib.files import write_json
 from lib.findings import listed
 from lib.models import TITLES
 from lib.runs import load_runs
-from lib.settings import TrainConfig
 from lib.train import command, parser
 from lib.training import fit
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.classes import CAMVID, SCENES, ClassTable
+from lib.classes import SCENES, TABLES, ClassTable
 from lib.data import Dataset
 from lib.machine import Machine
 from lib.models import UNet, build_model
@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def classes(self) -> int:
-        return len(CAMVID if self.dataset == "camvid" else SCENES)
+        return len(TABLES.get(self.dataset, SCENES))
 
     def case(self, **changes) -> "Case":
         base = Case("unet", self.base_channels, self.classes, self.image_size, self.batch_size)

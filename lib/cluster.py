@@ -2,7 +2,7 @@
 
 Every execution of a network's notebook that has no record yet becomes a task with one GPU of its own, or one processor
 where the cluster has no GPU. The project travels to the workers as it is here; what a notebook wrote, records, figures
-and its executed copy, comes back through the object store, so that no disk is shared. Weights stay where they were made.
+and its executed copy, comes back through the object store, so that no disk is shared. Weights and locks stay there.
 A lost worker or a failed notebook costs its own run alone: everything else is kept, and the next call runs what is missing.
 Data sets that are not drawn must lie on the workers, where `data_root` or SEGMENTATION_DATA names them. The cluster is
 that of RAY_ADDRESS, or else this machine.
@@ -16,7 +16,6 @@ from lib import ROOT
 from lib.execute import Job, ReportError, UsageError, execute
 from lib.files import write_atomically
 
-LEFT_BEHIND = {".pt", ".partial"}  # suffixes of what a worker keeps to itself
 NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]
 
 
@@ -30,8 +29,7 @@ def run(jobs: list[Job], out: Path) -> None:
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_on_worker)
-        waiting = {task.remote(replace(job, source=job.source.relative_to(ROOT) if job.source.is_relative_to(ROOT) else job.source),
-                               str(out)): job for job in jobs}
+        waiting = {task.remote(job, str(ROOT), str(out)): job for job in jobs}
         failed = []
         while waiting:
             (done,), _ = ray.wait(list(waiting))
@@ -48,18 +46,14 @@ def run(jobs: list[Job], out: Path) -> None:
                           "runs these again")
 
 
-def _on_worker(job: Job, out: str) -> dict[str, bytes]:
+def _on_worker(job: Job, root: str, out: str) -> dict[str, bytes]:
     """Executes the job in a folder of its own: path within the output -> content of everything it wrote."""
+    source = ROOT / job.source.relative_to(root) if job.source.is_relative_to(root) else job.source
     with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder)
-
-        def moved(path: Path) -> Path:
-            return here / path.relative_to(out)
-
-        execute(replace(job, source=Path.cwd() / job.source, target=moved(job.target), record=moved(job.record),
-                        parameters=job.parameters | {"out": folder}))
-        return {str(path.relative_to(here)): path.read_bytes() for path in here.rglob("*")
-                if path.is_file() and path.suffix not in LEFT_BEHIND}
+        target, record = (Path(folder) / path.relative_to(out) for path in (job.target, job.record))
+        execute(replace(job, source=source, target=target, record=record, parameters=job.parameters | {"out": folder}))
+        return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*")
+                if path.is_file() and path.suffix != ".pt" and not path.name.startswith(".")}
 
 
 def _keep(files: dict[str, bytes], out: Path) -> None:

@@ -118,8 +118,9 @@ class Measurement:
         """The bare step, one size at a time changed by each of the factors; without the compiler, which would take longer."""
         s, rows = self.settings, []
         for factor in s.factors:
-            sides = tuple(max(16, round(side * factor**0.5 / 16) * 16) for side in s.image_size)
-            cases = {"batch": s.case(batch=max(1, round(s.batch_size * factor))), "pixels": s.case(size=sides),
+            sides = [max(16, round(side * factor**0.5 / 16) * 16) for side in s.image_size]
+            cases = {"batch": s.case(batch=max(1, round(s.batch_size * factor))),
+                     "pixels": s.case(size=s.image_size if factor == 1 else tuple(sides)),
                      "width": s.case(base_channels=max(1, round(s.base_channels * factor))),
                      "classes": s.case(classes=min(255, max(2, round(s.classes * factor))))}
             rows += [{"of": name} | self.bare(case) for name, case in cases.items()]
@@ -208,12 +209,14 @@ class Measurement:
 
     def fill(self, path: Path) -> None:
         """Measures what the record lacks and writes it after every part."""
-        record = _found(path, self.settings)
-        record |= {"settings": json.loads(json.dumps(asdict(self.settings)))}
+        record, here = _found(path, self.settings), self.machine.name
+        if (there := record.get("device", here)) != here:
+            raise ValueError(f"{path}: begun on {there}, and this is {here}; go on there, or delete that file")
+        record |= {"settings": asdict(self.settings), "device": here}
         for part in PARTS:
             if part not in record:
-                record |= {part: getattr(self, part)(), "device": self.machine.name, "precision": self.machine.precision,
-                           "memory": self.machine.memory(), "versions": versions(), "commit": commit()}
+                record |= {part: getattr(self, part)(), "precision": self.machine.precision, "memory": self.machine.memory(),
+                           "versions": versions(), "commit": commit()}
                 write_json(path, record)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib import theory
+from lib.classes import CITYSCAPES
 from lib.cost import REFERENCE
 from lib.figures import COLORS, INK, MARKERS, PAGE
 from lib.findings import listed
@@ -27,8 +28,7 @@ SIZES = {"batch": ("images in a batch", lambda row: row["batch"]),
          "classes": ("classes", lambda row: row["classes"])}
 FORMS = {"compiled": "torch.compile", "float32": "bfloat16", "channels first": "channels last", "not fused": "fused AdamW",
          "beside the device": "images kept on the device", "deterministic": "kernels of any order"}
-UNET_MEDICAL = 0.41  # of an A100's peak, which NVIDIA's UNet_Medical reaches in training
-CITYSCAPES = {"size": (1024, 2048), "classes": 19, "images": 2975}  # Cordts et al. 2016
+STREETS = {"size": (1024, 2048), "classes": len(CITYSCAPES), "images": 2975}  # the training split of Cordts et al. 2016
 LINK = 25e9  # bytes a second between GPUs of different machines: 200 Gbit/s
 HOUR, DAY = 3600, 86400
 
@@ -172,7 +172,7 @@ def operators_table(record: dict, rows: int = 8) -> pd.DataFrame:
 
 def predictions(record: dict, gpus: Sequence[int] = (1, 8, 64)) -> pd.DataFrame:
     """Cityscapes and a million images of its size with a U-Net of 64 channels on such devices; hours or days an epoch."""
-    size, classes = CITYSCAPES["size"], CITYSCAPES["classes"]
+    size, classes = STREETS["size"], STREETS["classes"]
     reached = max(rate(row) for row in [*record["sweeps"], *record["networks"]] if row["seconds"])
     step = 3 * theory.cost("unet", 64, classes, size) / reached  # seconds an image
     whole = theory.total("unet", 64, classes, size)
@@ -184,7 +184,7 @@ def predictions(record: dict, gpus: Sequence[int] = (1, 8, 64)) -> pd.DataFrame:
         exchange = 2 * (number - 1) / number * 4 * whole.parameters / LINK  # a ring sends every gradient about twice
         seconds = max(step * batch, exchange) / (batch * number)
         rows.append({"Devices": number, "Images in a batch": batch * number, "Images / s": 1 / seconds,
-                     "Cityscapes, an epoch (h)": CITYSCAPES["images"] * seconds / HOUR,
+                     "Cityscapes, an epoch (h)": STREETS["images"] * seconds / HOUR,
                      "A million images, an epoch (days)": 1e6 * seconds / DAY,
                      "Gradients / arithmetic": percent(exchange / (step * batch)),
                      "Images to read (GB/s)": 4 * size[0] * size[1] / seconds / 1e9})
@@ -193,15 +193,15 @@ def predictions(record: dict, gpus: Sequence[int] = (1, 8, 64)) -> pd.DataFrame:
 
 def predictions_text(record: dict) -> str:
     """What limits the larger tasks, in sentences."""
-    size = CITYSCAPES["size"]
-    whole = theory.total("unet", 64, CITYSCAPES["classes"], size)
+    size = STREETS["size"]
+    whole = theory.total("unet", 64, STREETS["classes"], size)
     halved = 0.5 if record["precision"] == "bfloat16" else 1.0
     kept, stored = whole.kept * halved, 4 * size[0] * size[1]
     return (f"One image of Cityscapes [@cordts2016cityscapes] keeps about {kept / 2**30:.1f} GiB for the backward pass, so that "
             f"{int(record['memory'] * 0.9 / kept)} fit beside each other into the {record['memory'] / 2**30:.0f} GiB of this device. Its "
-            f"training split takes {CITYSCAPES['images'] * stored / 1e9:.0f} GB as bytes, image and label, and a million such images "
-            f"{1e6 * stored / 1e12:.1f} TB, which no one device holds: they are cut into parts, one for each process, and read "
-            f"from files as they are needed, at the rate in the last column. The gradients of {whole.parameters / 1e6:.1f} million "
+            f"training split takes {STREETS['images'] * stored / 1e9:.0f} GB as bytes, image and label, and a million such images "
+            f"{1e6 * stored / 1e12:.1f} TB, which no memory holds: this project's loop keeps a split in memory and would have to "
+            f"read files as they are needed, at the rate in the last column. The gradients of {whole.parameters / 1e6:.1f} million "
             f"parameters travel at {LINK / 1e9:.0f} GB/s while the backward pass still runs; where their share is below 100 %, "
             "adding devices divides the time.")
 

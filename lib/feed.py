@@ -13,10 +13,9 @@ from torch.utils.data import DataLoader
 
 from lib.data import Augment, Dataset
 from lib.distributed import World
-from lib.machine import Machine, processors
+from lib.machine import Machine
 
 Batch = tuple[Tensor, Tensor, Tensor]  # images uint8 (B, 3, H, W), targets uint8 (B, H, W), drawn numbers (B, 8)
-WORKERS = 4  # processes that gather batches of a split that stays in the host's memory
 
 
 class Feed:
@@ -44,9 +43,8 @@ class Feed:
         device = self.machine.device
         if self.resident:
             return ((self.images[batch], self.targets[batch]) for batch in chosen.to(device))
-        on_gpu = device.type == "cuda"
-        loader = DataLoader(_Rows(self.images, self.targets), batch_size=None, sampler=list(chosen), pin_memory=on_gpu,
-                            num_workers=min(WORKERS, processors() - 1) if on_gpu else 0)
+        loader = DataLoader(_Rows(self.images, self.targets), batch_size=None, sampler=list(chosen),
+                            pin_memory=device.type == "cuda")  # gathered while the device is busy with the step before
         return ((images.to(device, non_blocking=True), targets.to(device, non_blocking=True))
                 for images, targets in loader)
 

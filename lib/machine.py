@@ -131,7 +131,9 @@ class _Compiled:
     def __call__(self, *tensors: Tensor) -> Tensor:
         try:
             return self.call(*tensors)
-        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
             print(f"not compiled, slower but equal: {str(error).strip().splitlines()[0]}")
             self.call = self.plain
             return self.call(*tensors)

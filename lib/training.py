@@ -55,7 +55,7 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
             if not (folder / RECORD).exists():  # which another process may just have written
                 return _train(config, folder, splits, world)
     run = Run.read(folder)
-    same_settings(run.config, config, folder)
+    _same_settings(run.config, config, folder)
     _same_data(run, config, data_root)
     if world.first:
         remove(folder)
@@ -76,6 +76,17 @@ def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world:
     return Run.read(folder)
 
 
+def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
+    """ValueError unless equal; what a record does not name had its default, which means "as before"."""
+    wanted = json.loads(json.dumps(asdict(config)))
+    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
+    found = json.loads(json.dumps(defaults)) | found
+    if different := [f"{name} = {found.get(name)} there, {wanted[name]} now" for name in wanted
+                     if found.get(name) != wanted[name]]:
+        raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
+                         "choose another `out`, or delete that folder to train anew")
+
+
 def _same_data(run: Run, config: TrainConfig, data_root: str | Path | None) -> None:
     """Where the data set is named and there, it has to be the one that the run saw."""
     try:
@@ -92,8 +103,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
                  world: World = World()):
-        self.config, self.folder, self.machine, self.world = config, folder, machine, world
-        self.train, self.val = train, val
+        self.config, self.folder, self.machine, self.val, self.world = config, folder, machine, val, world
         machine.switch_on()
         torch.manual_seed(config.seed)
         model = build_model(config.variant, num_classes=len(train.classes), base_channels=config.base_channels)

@@ -22,7 +22,7 @@ def _run(out, **more):
 
 def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, capsys, monkeypatch):
     read = []
-    monkeypatch.setattr("lib.settings.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
+    monkeypatch.setattr("lib.config.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
     assert _run(tmp_path) == 0 and "test" not in read and {"train", "val"} == set(read)
     record = json.loads((tmp_path / TABLE).read_text())
     assert [row["change"] for row in record["rows"]] == [BASE, "averaged weights"]

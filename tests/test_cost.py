@@ -41,8 +41,11 @@ def test_the_record_is_complete_and_only_read_afterwards(measured, monkeypatch):
 def test_an_interrupted_measurement_is_taken_up_again(measured, tmp_path, monkeypatch):
     record = {name: value for name, value in measured[1].items() if name != "operators"}
     (tmp_path / RECORD).parent.mkdir()
-    (tmp_path / RECORD).write_text(json.dumps(record))
     monkeypatch.setattr(Measurement, "operators", lambda self: [{"operator": "x", "microseconds": 1.0}])
+    (tmp_path / RECORD).write_text(json.dumps(record | {"device": "NVIDIA"}))
+    with pytest.raises(ValueError, match="begun on NVIDIA, and this is CPU.*; go on there, or delete that file"):
+        measure(TINY, tmp_path)
+    (tmp_path / RECORD).write_text(json.dumps(record))
     again = measure(TINY, tmp_path)
     assert again["operators"][0]["operator"] == "x" and again["sweeps"] == record["sweeps"]
 

@@ -59,6 +59,22 @@ def test_a_compiled_function_computes_the_same_and_falls_back_with_a_word(capsys
     assert machine.compiling(1e9) == CPU and machine.compiling(1e18) == machine
 
 
+def test_an_error_of_the_compiler_is_told_from_one_of_the_function(capsys, monkeypatch):
+    from torch._dynamo.exc import Unsupported
+
+    def compiled(function, dynamic):
+        def call(tensor):
+            raise Unsupported("a form it does not know") if tensor.sum() else ZeroDivisionError("of the function")
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    function = Machine(CPU.device, False, compiled=True).compile(lambda tensor: 2 * tensor)
+    with pytest.raises(ZeroDivisionError, match="of the function"):
+        function(torch.zeros(2))
+    assert function(torch.ones(2)).tolist() == function(torch.ones(2)).tolist() == [2, 2]
+    assert capsys.readouterr().out.count("not compiled, slower but equal: a form it does not know") == 1
+
+
 def test_work_is_shared_out_in_order():
     assert list(in_processes(lambda a, b: a * b, range(50), [7] * 50)) == [7 * n for n in range(50)]
     assert processors() >= 1
