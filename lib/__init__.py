@@ -1,7 +1,7 @@
 """The project's code: data -> models -> training -> records -> claims and figures -> notebooks -> report.
 
     data and networks      classes  data  sources  folder  pairs  camvid  scenes, scene_*  check  models
-    training               settings  training  recipe  feed  machine  evaluation  checkpoint  files  gradients  runs
+    training               config  training  recipe  feed  machine  evaluation  checkpoint  files  gradients  runs
     on many machines       train  ablation  distributed  cluster
     what it costs          cases  cost  textbook  cost_report  theory
     measures and verdicts  metrics  structure  statistics  verdicts  claims  design  findings  analysis  examples

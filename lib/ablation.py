@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.settings import TrainConfig
+from lib.config import TrainConfig
 from lib.files import write_json
 from lib.findings import listed
 from lib.models import TITLES

@@ -14,7 +14,7 @@ from lib.classes import SCENES, TABLES, ClassTable
 from lib.data import Dataset
 from lib.machine import Machine
 from lib.models import UNet, build_model
-from lib.settings import TrainConfig
+from lib.config import TrainConfig
 from lib.theory import multiply_adds
 from lib.training import Trainer
 

@@ -118,6 +118,17 @@ class Machine:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
+@contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Raises MemoryError with this advice where the device or the machine runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(advice) from error
+
+
 class _Compiled:
     """A function that is compiled when it is first called, and stays as it was where the compiler cannot."""
 
@@ -164,17 +175,6 @@ def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
 
 def _call(*arguments: object) -> object:
     return _inherited(*arguments)
-
-
-@contextmanager
-def enough_memory(advice: str) -> Iterator[None]:
-    """Raises MemoryError with this advice where the device or the machine runs out of memory."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise MemoryError(advice) from error
 
 
 def versions() -> dict[str, str]:

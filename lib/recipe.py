@@ -17,7 +17,7 @@ from lib.distributed import World
 
 
 def class_weights(dataset: Dataset, balance: float) -> Tensor:
-    """float32 (K,): see `lib.settings.TrainConfig`; scaled so that a pixel of the split weighs 1 on average."""
+    """float32 (K,): see `lib.config.TrainConfig`; scaled so that a pixel of the split weighs 1 on average."""
     share = torch.from_numpy(dataset.pixels_per_class() / dataset.pixels_per_class().sum())
     weight = 1 / torch.log(1 + balance + share) if balance else torch.ones_like(share)
     return (weight / (weight * share).sum()).float()
@@ -32,7 +32,7 @@ def objective(logits: Tensor, target: Tensor, weights: Tensor, dice: float = 0.0
     nats = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
     weight = F.pad(weights, (0, IGNORE + 1 - len(weights)))[target].sum()
     nats, weight = world.total(torch.stack([nats, weight]))
-    loss = nats / weight.clamp(min=torch.finfo(nats.dtype).tiny)  # a batch of void has nothing to be wrong about
+    loss = nats / weight.clamp(min=torch.finfo(weight.dtype).tiny)
     return loss + dice * (1 - soft_dice(logits, target, world)) if dice else loss
 
 

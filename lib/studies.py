@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from lib import gates, interventions, landscape, probes
+from lib.config import TrainConfig
 from lib.data import Dataset, as_image
 from lib.depth import depth_study
 from lib.evaluation import BEST, load_model
@@ -32,7 +33,6 @@ from lib.metrics import confusion_matrix
 from lib.models import UNet
 from lib.recipe import class_weights
 from lib.runs import Run
-from lib.settings import TrainConfig
 from lib.structure import structure_counts
 
 BATCH = 8

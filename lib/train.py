@@ -19,7 +19,7 @@ import yaml
 
 from lib import ROOT
 from lib.models import VARIANTS
-from lib.settings import TrainConfig
+from lib.config import TrainConfig
 from lib.training import fit
 
 

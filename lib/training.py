@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.checkpoint import remove, restore, save, write_state
+from lib.config import TrainConfig
 from lib.data import SPLITS, Augment, Dataset
 from lib.distributed import World
 from lib.evaluation import BEST, evaluate, write_record
@@ -32,11 +33,10 @@ from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.recipe import Average, class_weights, objective
 from lib.runs import RECORD, Run, run_folder
-from lib.settings import TrainConfig, same_settings
 from lib.theory import multiply_adds
 
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
-CHEAP, SAVE_EVERY = 0.25, 60  # seconds: what takes less to save is saved every epoch, and all else this often
+SAVING = 0.05  # share of the time that may go into checkpoints: at least every epoch that takes 20 times as long
 
 
 def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = None) -> Run:
@@ -51,8 +51,7 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
         splits = {split: config.load(split, data_root) for split in SPLITS}
         work = f"trains {config.variant} with seed {config.seed}"
         with held(folder, work, PATIENCE) if world.first else nullcontext():
-            world.wait()
-            if not (folder / RECORD).exists():  # which another process may just have written
+            if not (world.alone and (folder / RECORD).exists()):  # which another process may just have written
                 return _train(config, folder, splits, world)
     run = Run.read(folder)
     _same_settings(run.config, config, folder)
@@ -113,7 +112,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=config.weight_decay,
                                            fused=machine.fused)
         self.feed = Feed(train, config.batch_size, machine, world)
-        self.steps = self.feed.steps
+        self.steps, self.data = self.feed.steps, [train.checksum, val.checksum]
         total = config.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.learning_rate, total_steps=total,
@@ -124,7 +123,7 @@ class Trainer:
         self.loss = self._compiled()
         self.gradients = GradientLog(self.model, total)
         self.history, self.best = [], {}  # rows of epochs; the weights of the best of them
-        self.saved, self.saving = time.monotonic(), 0.0  # when last, and how long it took
+        self.saved, self.saving = time.monotonic(), 0.0  # when the last checkpoint was finished, and how long it took
         self._resume()
 
     def _compiled(self) -> Callable[..., Tensor]:
@@ -165,7 +164,7 @@ class Trainer:
                     print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
                           f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.1f} s", flush=True)
             self.history.append(row)
-            if self.world.first and (self.saving < CHEAP or time.monotonic() - self.saved >= SAVE_EVERY):
+            if SAVING * (time.monotonic() - self.saved) >= self.saving or epoch == config.epochs:
                 self._save()
 
     @property
@@ -182,7 +181,7 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training split; the mean loss in nats per pixel."""
-        losses = torch.zeros(self.steps, device=self.machine.device)  # read once an epoch: no step waits for the device
+        losses = torch.zeros(self.steps, device=self.machine.device)  # read once: no step waits for the device
         self.model.train()
         batches = self.feed.epoch(self.config.seed, epoch)
         for step, batch in enumerate(tqdm(batches, f"epoch {epoch}", self.steps, leave=False, disable=None)):
@@ -206,12 +205,12 @@ class Trainer:
         return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
                 "gradients": self.gradients.state_dict(), "best": self.best,
-                "average": self.average.state_dict() if self.average else None,
-                "data": [self.train.checksum, self.val.checksum]}
+                "data": self.data, "average": self.average.state_dict() if self.average else None}
 
     def _save(self) -> None:
         start = time.monotonic()
-        save(self.folder, self._state())
+        if self.world.first:
+            save(self.folder, self._state())
         self.saved = time.monotonic()
         self.saving = self.saved - start
 
@@ -219,8 +218,8 @@ class Trainer:
         state = restore(self.folder, self.machine.device)
         if not state:
             return
-        same_settings(json.loads(state["config"]), self.config, self.folder)
-        if state.get("data") != [self.train.checksum, self.val.checksum]:
+        _same_settings(json.loads(state["config"]), self.config, self.folder)
+        if state.get("data") != self.data:
             raise ValueError(f"{self.folder}: its training began on other images or labels; choose another `out`, or "
                              "delete that folder to train anew")
         self.model.load_state_dict(state["model"])

@@ -38,7 +38,7 @@ def cpu(monkeypatch):
 def saved_after_every_epoch():
     """However short an epoch is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "CHEAP", float("inf"))
+        patch.setattr(training, "SAVING", float("inf"))
         yield
 
 
