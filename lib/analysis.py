@@ -15,7 +15,7 @@ from lib.findings import cell, change, conditions, listed, literal, pixels, titl
 from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.runs import Run, load_runs
-from lib.statistics import NotMeasured, compare_counts, epochs, interval_text, p_text, percent, points, seconds, versus
+from lib.statistics import NotMeasured, compare_counts, epochs, p_text, percent, points, seconds, versus
 from lib.structure import contour_distance, ratio
 from lib.verdicts import Claim, Finding, verdicts
 
@@ -57,21 +57,6 @@ def setting(runs: Sequence[Run]) -> str:
             f"{seeds} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
 
 
-def headline(runs: Sequence[Run]) -> str:
-    """The result in the first sentences of the report."""
-    groups = by_variant(runs)
-    scores = {key: np.mean([run.miou for run in group]) for key, group in groups.items()}
-    ranked = sorted(scores, key=scores.get, reverse=True)
-    text = "Test mIoU: " + ", ".join(f"{TITLES[key]} **{percent(scores[key])}**" for key in ranked) + ". "
-    if {"unet", "unet-noskip"} <= groups.keys():
-        estimate, *_ = MIOU.compare(groups["unet-noskip"], groups["unet"])
-        text += (f"Without skip connections the network is {versus(estimate.value, 'U-Net', points)} "
-                 f"({interval_text(estimate)}). ")
-    found = pd.Series([verdict.verdict for verdict in verdicts(runs, CLAIMS)]).value_counts()
-    return text + f"Of the original study's {found.sum()} statements on results, " + listed(
-        [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in found.items()]) + "."
-
-
 def ledger(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """One row a statement: of each network in it the measurement that says most, with its interval, and the verdict."""
     rows = []
@@ -83,7 +68,7 @@ def ledger(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS) -> pd.DataFram
         text = "; ".join((f"{TITLES[key]}: " if several else "") + _measured(next(found)) for key, found in networks)
         text = text or verdict.findings[0].missing
         rows.append((verdict.claim.id, verdict.claim.statement, text[:1].upper() + text[1:], verdict.verdict))
-    return pd.DataFrame(rows, columns=["", "The original study", "Our measurement (95 % interval)", "Verdict"])
+    return pd.DataFrame(rows, columns=["Claim", claims[0].source.capitalize(), "Our measurement (95 % interval)", "Verdict"])
 
 
 def _measured(finding: Finding) -> str:

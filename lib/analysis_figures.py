@@ -11,7 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.claims import MIOU
 from lib.design import BLOCKS, CELLS, SKIPS
-from lib.figures import COLORS, COLUMN, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, plain_rows
+from lib.figures import (
+    COLORS, COLUMN, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, legible, mark_classes, plain_rows,
+)
 from lib.metrics import nan_mean
 from lib.models import TITLES
 from lib.runs import Run
@@ -26,7 +28,7 @@ def curves(axes: Axes, runs: Sequence[Run], column: str, scale: float = 1.0) -> 
         table = scale * pd.concat([run.history.set_index("epoch")[column].dropna() for run in group], axis=1)
         mean = table.mean(axis=1)
         axes.plot(mean.index, mean, color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=2.8,
-                  markevery=max(1, len(mean) // 8))
+                  markevery=max(1, len(mean) // 8), label=SHORT[key])
         axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=COLORS[key], alpha=0.15, lw=0)
         ends[SHORT[key]] = (mean.index[-1], mean.iloc[-1], COLORS[key])
     label_ends(axes, ends)
@@ -66,7 +68,7 @@ def test_metric(runs: Sequence[Run]) -> Figure:
         left.plot(scores, np.full(len(scores), row), MARKERS[key], color=COLORS[key], ms=4.5, alpha=0.55, mew=0)
         left.plot(scores.mean(), row, "|", color=COLORS[key], ms=15, mew=1.8)
         left.annotate(f"{scores.mean():.1f}", (scores.mean(), row), (0, 9), textcoords="offset points", ha="center",
-                      color=COLORS[key])
+                      color=legible(COLORS[key]))
         if key != "unet" and "unet" in groups:
             _difference(right, row, MIOU.compare(group, groups["unet"])[0], COLORS[key])
     right.axvline(0, color=INK, lw=0.8, zorder=0)
@@ -94,6 +96,7 @@ def class_differences(differences: pd.DataFrame) -> Figure:
         axes.plot(100 * table.value, rows, MARKERS[key], color=COLORS[key], ms=4, mew=0, label=TITLES[key])
     axes.axvline(0, color=INK, lw=0.8, zorder=0)
     plain_rows(axes, names)
+    mark_classes(axes, names)
     axes.grid(axis="y")
     axes.set(xlabel="difference from U-Net in test IoU (points)")
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handletextpad=0.2)
@@ -121,7 +124,7 @@ def _by_size(axes: Axes, places: np.ndarray, scores: dict[str, np.ndarray]) -> N
     ends = {}
     for key, values in scores.items():
         mean = values.mean(0)
-        axes.plot(places, mean, color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=2.8)
+        axes.plot(places, mean, color=COLORS[key], ls=LINES[key], marker=MARKERS[key], ms=2.8, label=SHORT[key])
         axes.fill_between(places, values.min(0), values.max(0), color=COLORS[key], alpha=0.15, lw=0)
         last = np.flatnonzero(~np.isnan(mean))[-1:]
         ends |= {SHORT[key]: (places[i], mean[i], COLORS[key]) for i in last}

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lib import ROOT
 from lib.classes import IGNORE, ClassTable
 from lib.figures import first_seeds
 from lib.models import TITLES
-from lib.pictures import capital, score_note
+from lib.pictures import RIGHT, VOID, WRONG, capital, score_note
 from lib.runs import Run
 
 PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks
@@ -26,8 +27,8 @@ PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks
 def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
     """HTML that lays two views of a test image over each other, divided where the reader puts the divider.
 
-    A view is the photograph, the ground truth or what a network predicts (its first seed); `reasons` maps the names
-    of the images to why they are shown.
+    A view is the photograph, the ground truth or what a network predicts (its first seed), or its errors; labels can
+    be made transparent over the photograph. `reasons` maps the names of the images to why they are shown.
     """
     first = first_seeds(runs)
     views = {PHOTO: "Photograph", TRUTH: "Ground truth"} | {key: TITLES[key] for key in first}
@@ -39,6 +40,7 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
             "name": f"{capital(reason)} ({name})",
             "views": {PHOTO: _uri("webp", some.shared(name, "webp").read_bytes())}
             | {key: label_uri(labels, some.classes) for key, labels in ({TRUTH: target} | maps).items()},
+            "errors": {key: error_uri(labels, target) for key, labels in maps.items()},
             "notes": {key: score_note(labels, target, some.classes) for key, labels in maps.items()},
         })
     height, width = target.shape
@@ -52,9 +54,19 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
 
 def label_uri(labels: np.ndarray, classes: ClassTable) -> str:
     """uint8 (H, W) -> the data URI of an indexed PNG with one colour more than there are classes, for void."""
-    image, buffer = Image.fromarray(np.where(labels == IGNORE, len(classes), labels)), io.BytesIO()
-    image.putpalette(classes.palette[: len(classes) + 1].tobytes())
-    image.save(buffer, "PNG", optimize=True)
+    return _indexed(np.where(labels == IGNORE, len(classes), labels), classes.palette[: len(classes) + 1])
+
+
+def error_uri(labels: np.ndarray, target: np.ndarray) -> str:
+    """The same of where prediction and target differ; transparent where they do not."""
+    colors = np.array([to_rgb(name) for name in (RIGHT, WRONG, VOID)]) * 255
+    return _indexed(np.where(target == IGNORE, 2, labels != target), colors.astype(np.uint8), transparency=0)
+
+
+def _indexed(indices: np.ndarray, palette: np.ndarray, **options: object) -> str:
+    image, buffer = Image.fromarray(indices.astype(np.uint8)), io.BytesIO()
+    image.putpalette(palette.tobytes())
+    image.save(buffer, "PNG", optimize=True, **options)
     return _uri("png", buffer.getvalue())
 
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.classes import IGNORE, ClassTable
+from lib.machine import in_processes
 from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
 from lib.sources import SOURCES
 
@@ -47,8 +48,11 @@ class Dataset(torch.utils.data.Dataset):
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-            pairs = list(pool.map(self.read, range(len(self))))
+        if self.name == "scenes":
+            pairs = list(in_processes(self.read, range(len(self))))
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
+                pairs = list(pool.map(self.read, range(len(self))))
         sizes = Counter(target.shape for _, target in pairs)
         if len(sizes) > 1:
             (usual, _), *rare = sizes.most_common()
@@ -146,19 +150,23 @@ class Augment:
     colour: float = 0.2
 
     def __call__(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """images uint8 (B, 3, H, W), targets uint8 (B, H, W) -> float32 (B, 3, h, w), int64 (B, h, w).
+        """images uint8 (B, 3, H, W), targets uint8 (B, H, W) -> float32 (B, 3, h, w), int64 (B, h, w)."""
+        return self.apply(images, targets, self.draw(len(images), generator).to(images.device))
 
-        Random numbers come from `generator`, on the CPU, so that every device sees the same samples.
-        """
-        batch, device = len(images), images.device
-        uniform = torch.rand(batch, 8, generator=generator)
-        grid = F.affine_grid(self._maps(uniform, images.shape[-2:]), [batch, 1, *self.crop], align_corners=False)
-        grid = grid.to(device)
+    @staticmethod
+    def draw(samples: int, generator: torch.Generator) -> Tensor:
+        """The random numbers of that many samples, from a CPU generator: the same for every device, (samples, 8)."""
+        return torch.rand(samples, 8, generator=generator)
+
+    def apply(self, images: Tensor, targets: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """The samples that these numbers, (B, 8) in [0, 1) on the images' device, make of the images and targets."""
+        maps = self._maps(uniform, images.shape[-2:])
+        grid = F.affine_grid(maps, [len(images), 1, *self.crop], align_corners=False)
         image = F.grid_sample(as_image(images), grid, mode="bilinear", align_corners=False)
         # grid_sample fills the outside with 0: shifted by void, 0 is void.
         shifted = targets[:, None].float() - IGNORE
         target = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0] + IGNORE
-        gain = (1 + self.colour * (2 * uniform[:, 4:] - 1)).to(device)[..., None, None]  # (B, 4, 1, 1)
+        gain = (1 + self.colour * (2 * uniform[:, 4:] - 1))[..., None, None]  # (B, 4, 1, 1)
         mean = image.mean(dim=(1, 2, 3), keepdim=True)
         return ((image - mean) * gain[:, 3:] + mean * gain[:, :3]).clamp(0, 1), target.round().long()
 

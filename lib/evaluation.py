@@ -14,10 +14,11 @@ from torch import Tensor
 from lib.checkpoint import read_state
 from lib.classes import IGNORE
 from lib.data import Dataset, as_image
-from lib.machine import Machine, commit, enough_memory, versions
-from lib.metrics import confusion_matrix
+from lib.files import write_arrays, write_image, write_json
+from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model
-from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.recipe import look_twice
+from lib.runs import RECORD, Run
 from lib.structure import structure_counts
 from lib.theory import multiply_adds
 
@@ -27,30 +28,35 @@ ROUNDED = 0.001  # share of the pixels that another machine's rounding may label
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
 
 
-def loss_of(logits: Tensor, target: Tensor, weights: Tensor, reduction: str = "mean") -> Tensor:
-    """Cross-entropy in nats per pixel, weighted by class, void left out: (B, K, H, W), (B, H, W), (K,) -> ().
-
-    A batch of void alone has nothing to be wrong about: 0, where the mean over no pixel would be NaN.
-    """
-    loss = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction=reduction)
-    return torch.where((target != IGNORE).any(), loss, 0.0)
-
-
 @enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
 @torch.inference_mode()
-def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine) -> tuple[Tensor, float, np.ndarray]:
-    """Confusion matrix of each image, int64 (N, K, K); loss in nats per pixel; predictions, uint8 (N, H, W)."""
+def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine, flip: bool = False,
+             share: slice = slice(None)) -> tuple[Tensor, float, np.ndarray]:
+    """Confusion matrix of each image, int64 (N, K, K); loss in nats per pixel; predictions, uint8 (N, H, W).
+
+    Counted on the device, which is waited for once, at the end. `flip` looks at mirrored images too, and `share` is
+    the part of the split that is looked at.
+    """
     model.eval()
-    confusions, predictions, loss, weight = [], [], 0.0, 0.0
-    for images, targets in zip(dataset.images.split(BATCH), dataset.targets.split(BATCH)):
-        target = targets.to(machine.device).long()
-        logits = machine.logits(model, as_image(images.to(machine.device)))
-        loss += loss_of(logits, target, weights, "sum").item()
-        weight += weights[target[target != IGNORE]].sum().item()
-        labels = logits.argmax(1)
-        confusions += [confusion_matrix(p, t, len(dataset.classes)) for p, t in zip(labels, target)]
-        predictions.append(labels.byte().cpu().numpy())
-    return torch.stack(confusions).cpu(), loss / weight, np.concatenate(predictions)
+    images, targets, classes = dataset.images[share], dataset.targets[share], len(dataset.classes)
+    if machine.keeps(images.nbytes + targets.nbytes):
+        images, targets = images.to(machine.device), targets.to(machine.device)
+    predictions = torch.empty_like(targets, device=machine.device)
+    cells = torch.zeros(len(targets), classes**2 + 1, dtype=torch.int64, device=machine.device)  # the last one: void
+    nats = torch.zeros((), dtype=torch.float64, device=machine.device)
+    for start in range(0, len(targets), BATCH):
+        batch = slice(start, start + BATCH)
+        image, target = as_image(images[batch].to(machine.device)), targets[batch].to(machine.device).long()
+        logits = machine.logits(model, image)
+        if flip:
+            logits = look_twice(logits, machine.logits(model, image.flip(-1)))
+        nats += F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
+        predictions[batch] = labels = logits.argmax(1)
+        cell = torch.where(target == IGNORE, classes**2, target * classes + labels).flatten(1)
+        cells[batch].scatter_add_(1, cell, torch.ones_like(cell))
+    confusions = cells[:, :-1].view(-1, classes, classes)
+    weight = (confusions.sum((0, 2)) * weights.double()).sum()
+    return confusions.cpu(), (nats / weight).item(), predictions.cpu().numpy()
 
 
 @torch.inference_mode()
@@ -59,10 +65,10 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
     """Tests the best epoch of a finished training and writes its record, the record itself last."""
     test = splits["test"]
     model = load_model(folder, config.variant, config.base_channels, len(test.classes)).to(machine.device)
-    confusions, test_loss, predictions = evaluate(model, test, weights, machine)
+    confusions, test_loss, predictions = evaluate(model, test, weights, machine, config.flip_test)
     write_arrays(folder / "predictions.npz", labels=predictions, names=np.array(test.items))
     write_arrays(folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32), names=np.array(test.items))
-    counts = [structure_counts(p, t, len(test.classes)) for p, t in zip(predictions, test.targets.numpy())]
+    counts = list(in_processes(structure_counts, predictions, test.targets.numpy(), [len(test.classes)] * len(test)))
     write_arrays(folder / "structure.npz", **{key: np.stack([c[key] for c in counts]) for key in counts[0]})
     examples = np.unique(np.linspace(0, len(test) - 1, EXAMPLES).round().astype(int))
     for index in examples:
@@ -97,7 +103,8 @@ def write_predictions(run: Run, test: Dataset) -> None:
     machine = Machine.here()
     model = load_model(run.folder, run.variant, run.config["base_channels"], len(test.classes)).to(machine.device)
     weights = torch.ones(len(test.classes), device=machine.device)
-    confusions, _, predictions = evaluate(model, test, weights, machine)
+    flip = run.config.get("flip_test", False)
+    confusions, _, predictions = evaluate(model, test, weights, machine, flip)
     if (moved := np.abs(confusions.sum(0).numpy() - run.confusion).sum() / 2) > ROUNDED * run.confusion.sum():
         raise ValueError(f"{run.folder / BEST}: {moved:.0f} pixels are labelled otherwise than on record; "
                          "expected the same weights and the same test images")

@@ -15,9 +15,10 @@ import numpy as np
 
 from lib.evaluation import write_predictions
 from lib.figures import SHORT, first_seeds
+from lib.files import write_image
 from lib.findings import listed, literal
 from lib.metrics import mean_iou
-from lib.runs import Run, load_runs, write_image
+from lib.runs import Run, load_runs
 from lib.training import TrainConfig
 
 
@@ -87,7 +88,7 @@ def shown(runs: Sequence[Run], data_root: str | Path | None = None) -> tuple[dic
         f"{listed([f'{literal(name)} ({reason})' for name, reason in chosen.items()])}.")
 
 
-def pages(chosen: dict[str, str], size: int = 3) -> list[dict[str, str]]:
+def pages(chosen: dict[str, str], size: int = 2) -> list[dict[str, str]]:
     """The images in the order in which they were chosen, so many to a figure."""
     items = list(chosen.items())
     return [dict(items[start : start + size]) for start in range(0, len(items), size)]

@@ -31,7 +31,7 @@ from lib import ROOT
 from lib.files import write_atomically
 from lib.models import EXTRA
 
-NOT_SCIENCE = {"check.py", "report.py", "execute.py", "render.py", "markup.py", "media.py", "pdf.py"}  # a change of these changes no result
+NOT_SCIENCE = {"check.py", "report.py", "execute.py", "cluster.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
 OFFLINE = "SEGMENTATION_OFFLINE"
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",

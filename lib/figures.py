@@ -7,8 +7,9 @@ and alternative text to the report, and write the caption below for those who re
 """
 
 import io
+import logging
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,12 +19,15 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from lib import ROOT
+from lib.files import write_atomically
 from lib.models import TITLES
-from lib.runs import Run, write_atomically
+from lib.runs import Run
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))
@@ -32,8 +36,9 @@ MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P", "p")))
 LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED, DOTTED)))
 SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide",
                           "no finest skip")))
-INK, FAINT = "#333333", "#d9d9d9"
+INK, FAINT, LUMINANCE = "#333333", "#d9d9d9", np.array([0.2126, 0.7152, 0.0722])
 
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells notebooks what the fallback font lacks
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
     font_manager.fontManager.addfont(font)
 sns.set_theme(context="paper", style="ticks", rc={
@@ -50,20 +55,54 @@ sns.set_theme(context="paper", style="ticks", rc={
 
 def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = False,
          file: str | Path | None = None) -> None:
-    """Displays the figure under its label, as SVG or (with photographs in it) JPEG, and saves a PNG as `file`."""
+    """Displays the figure under its label, as SVG or (with photographs in it) WebP, and saves a PNG as `file`."""
     buffer = io.BytesIO()
     if photograph:
-        figure.savefig(buffer, format="jpeg", dpi=200, pil_kwargs={"quality": 84, "subsampling": 0, "optimize": True})
-        data = {"image/jpeg": buffer.getvalue()}
+        figure.savefig(buffer, format="webp", dpi=200, pil_kwargs={"quality": 86, "method": 5, "use_sharp_yuv": True})
+        data = {"image/webp": buffer.getvalue()}
     else:
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
         data = {"image/svg+xml": buffer.getvalue().decode()}
     if file:
         png = io.BytesIO()
         figure.savefig(png, format="png", metadata={"Software": None})
         write_atomically(ROOT / file, png.getvalue())
+    curves = [] if photograph else _curves(figure)
     plt.close(figure)
-    _display(data | {"text/plain": alt}, label, caption, alt=alt)
+    _display(data | {"text/plain": alt}, label, caption, alt=alt, **({"curves": curves} if curves else {}))
+
+
+def _curves(figure: Figure) -> list[dict]:
+    """What the page needs to read values off the lines that have a name: places in points from the upper left corner."""
+    panels, scale, (width, height) = [], 72 / figure.dpi, 72 * figure.get_size_inches()
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if not line.get_label().startswith("_") and line.get_linestyle() != "None"]
+        box, named = axes.get_window_extent(), {}
+        if isinstance(axes.xaxis.get_major_locator(), FixedLocator):
+            ticks = ((tick, label.get_text()) for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()))
+            named = {tick: f"{tick:g}" if "$" in text else text for tick, text in ticks}  # a number, set as a formula
+        if lines:
+            panels.append({"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "width": width,
+                           "box": [round(scale * x, 1) for x in (box.x0, box.x1)]
+                           + [round(height - scale * y, 1) for y in (box.y1, box.y0)],
+                           "lines": [{"name": line.get_label(), "color": line.get_color(),
+                                      "at": list(_places(line, axes, named, scale, height))} for line in lines]})
+    return panels
+
+
+def _places(line: Line2D, axes: Axes, named: dict, scale: float, height: float) -> Iterator[list]:
+    """Of every point of a line: x and y in words, and its place."""
+    points = np.column_stack(line.get_data()).astype(float)
+    for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
+        if np.isfinite(y):
+            near = min(named, key=lambda tick: abs(tick - x), default=None)
+            words = f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
+            yield [f"{x:g}" if near is None else named[near], words, round(scale * across, 1), round(height - scale * up, 1)]
+
+
+def show_drawing(svg: str, label: str, caption: str, alt: str, place: str | None = None) -> None:
+    """Displays an SVG of `lib.diagrams` under its label; `place="front"` puts it on the report's first page."""
+    _display({"image/svg+xml": svg, "text/plain": alt}, label, caption, alt=alt, **({"place": place} if place else {}))
 
 
 def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str, str] | None = None,
@@ -72,7 +111,10 @@ def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str,
 
     `place="front"` puts it on the report's first page.
     """
-    html = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_uuid(label).to_html()
+    sentences = [name for name in table if table[name].map(str).str.len().max() > 24]  # JupyterLab would set them flush right
+    left = {name: [{"selector": "th, td", "props": "text-align: left"}] for name in sentences}
+    styled = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_table_styles(left)
+    html = styled.set_uuid(label).to_html()
     _display({"text/html": html, "text/plain": table.to_string(index=False)}, label, caption,
              **({"place": place} if place else {}))
 
@@ -91,7 +133,7 @@ def _display(data: dict, label: str, caption: str, **more: object) -> None:
 
 
 def say(text: str, place: str | None = None) -> None:
-    """Displays computed prose, in Markdown; `place="front"` puts it on the report's first page."""
+    """Displays computed prose, in Markdown; `place="abstract"` puts it on top of the report's first page."""
     report = {"prose": True} | ({"place": place} if place else {})
     display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"report": report})
 
@@ -121,6 +163,20 @@ def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:
         axes.set_ylim(len(names) - 0.5, -0.6)
 
 
+def mark_classes(axes: Axes, names: Sequence[str]) -> None:
+    """An unseen band over the row of each class, which the page lights up in every chart at once."""
+    for row, name in enumerate(names):
+        axes.axhspan(row - 0.5, row + 0.5, fc="none", ec="none", zorder=9, gid=f"class.{name}")
+
+
+def legible(color: str) -> tuple[float, ...]:
+    """The colour as text: darker where its contrast with white is below 4.5, as WCAG 2 measures it."""
+    rgb = np.array(to_rgb(color))
+    while 1.05 / (np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ LUMINANCE + 0.05) < 4.5:
+        rgb *= 0.97
+    return tuple(rgb)
+
+
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     """Writes each line's name beside its end (x, y, colour), moved apart where names would overlap."""
     low, high = axes.get_ylim()
@@ -128,7 +184,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     place = -np.inf
     for name, (x, y, color) in sorted(ends.items(), key=lambda item: item[1][1]):
         place = max(y, place + gap)
-        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=color, va="center", fontsize=7.5,
+        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=legible(color), va="center", fontsize=7.5,
                       annotation_clip=False)
 
 
@@ -137,12 +193,12 @@ def training_curves(run: Run) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4))
     history, color = run.history.set_index("epoch"), COLORS[run.variant]
     validated = history.dropna()
-    left.plot(history.index, history.train_loss, color=color)
-    left.plot(validated.index, validated.val_loss, color=color, ls=(0, (4, 2)))
+    left.plot(history.index, history.train_loss, color=color, label="training")
+    left.plot(validated.index, validated.val_loss, color=color, ls=(0, (4, 2)), label="validation")
     label_ends(left, {"training": (history.index[-1], history.train_loss.iloc[-1], color),
                       "validation": (validated.index[-1], validated.val_loss.iloc[-1], color)})
     left.set(xlabel="epoch", ylabel="loss (nats per pixel)")
-    right.plot(validated.index, 100 * validated.val_miou, color=color, marker=MARKERS[run.variant], ms=3)
+    right.plot(validated.index, 100 * validated.val_miou, color=color, marker=MARKERS[run.variant], ms=3, label=run.title)
     best = run.record["best_epoch"]
     right.axvline(best, color=FAINT, zorder=0)
     right.annotate("tested", (best, right.get_ylim()[0]), (-3, 3), textcoords="offset points", ha="right",
@@ -159,7 +215,7 @@ def class_scores(runs: Sequence[Run]) -> Figure:
     pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
     order = np.argsort(-pixels)
     share = 100 * pixels / pixels.sum()
-    height = 0.6 + 0.24 * len(order)
+    height = 0.6 + (0.24 if len(groups) > 1 else 0.18) * len(order)
     figure, axes = plt.subplots(figsize=(PAGE, height))
     spread = np.linspace(-0.24, 0.24, len(groups)) if len(groups) > 1 else [0.0]
     for offset, (key, group) in zip(spread, groups.items()):
@@ -169,6 +225,7 @@ def class_scores(runs: Sequence[Run]) -> Figure:
         axes.plot(scores.mean(0), rows, MARKERS[key], color=COLORS[key], ms=4, mew=0, label=TITLES[key])
     names = [f"{runs[0].classes.names[k]}  ({_share(share[k])} %)" for k in order]
     plain_rows(axes, names)
+    mark_classes(axes, [runs[0].classes.names[k] for k in order])
     axes.set(xlabel="test IoU (%)", xlim=(-1, 100))
     axes.grid(axis="y")
     if len(groups) > 1:
@@ -189,6 +246,7 @@ def class_balance(pixels: dict[str, np.ndarray], names: Sequence[str]) -> Figure
         shown = share > 0
         axes.plot(share[shown], np.arange(len(order))[shown], marker, color=color, ms=5, label=split)
     plain_rows(axes, [names[k] for k in order])
+    mark_classes(axes, [names[k] for k in order])
     axes.set(xscale="log", xlabel="share of labelled pixels (%)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(axis="y")

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lib.classes import IGNORE
 from lib.data import as_image
-from lib.evaluation import loss_of
 from lib.machine import Machine
 from lib.models import UNet, attention_maps, pad_to_multiple
 from lib.structure import outline
@@ -77,7 +76,8 @@ def gradient_energy(model: UNet, images: Tensor, targets: Tensor, weights: Tenso
     target = targets.to(machine.device).long()
     with torch.enable_grad():
         logits = model(as_image(images.to(machine.device)))
-        losses = loss_of(logits, target, weights, "none").sum((1, 2)) / (target != IGNORE).sum((1, 2)).clamp(min=1)
+        losses = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum((1, 2))
+        losses = losses / (target != IGNORE).sum((1, 2)).clamp(min=1)
         losses.sum().backward()
     for handle in handles:
         handle.remove()

@@ -1,31 +1,77 @@
-"""What the machine at hand is, and the form in which a network runs on it."""
+"""What the machine at hand is, and the form in which a network runs on it.
 
+A form (precision, memory format, compiler, fused optimiser, where the data are kept) changes speed and rounding, never
+what is computed: it is no part of a run's settings, `Machine.here` chooses it, and `lib.cost` measures it piece by piece.
+bfloat16 is used where there are units for it (tensor cores; AMX), float32 elsewhere; the loss is always float32.
+"""
+
+import math
+import multiprocessing
+import os
 import platform
 import resource
+import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lib import ROOT
 
+DETERMINISTIC = "SEGMENTATION_DETERMINISTIC"  # "1": the same bits every time, on a GPU too
+PRECISION = "SEGMENTATION_PRECISION"  # "float32": that, where bfloat16 would be faster
+COMPILE_FROM = 1e16  # multiply-adds of a training above which the compiler's minute is well spent on a GPU
+
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a network runs and in which form."""
+    """Where a network runs and in which form.
+
+    `resident` keeps the training split on the device (None: where it takes at most a quarter of the free memory).
+    `deterministic` matters on a GPU only; a CPU repeats its bits anyway.
+    """
 
     device: torch.device
     bfloat16: bool
+    channels_last: bool = True
+    compiled: bool = False
+    fused: bool = True
+    resident: bool | None = None
+    deterministic: bool = False
 
     @classmethod
     def here(cls) -> "Machine":
+        """The GPU of this process where there is one, else the CPU, with as many threads as it may really use."""
+        short = os.environ.get(PRECISION) != "float32"
         if torch.cuda.is_available():
-            return cls(torch.device("cuda"), torch.cuda.is_bf16_supported(including_emulation=False))
-        return cls(torch.device("cpu"), torch.cpu._is_amx_tile_supported())
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+            return cls(torch.device("cuda"), short and torch.cuda.is_bf16_supported(including_emulation=False),
+                       compiled=True, deterministic=os.environ.get(DETERMINISTIC) == "1")
+        torch.set_num_threads(min(torch.get_num_threads(), processors()))
+        return cls(torch.device("cpu"), short and torch.cpu._is_amx_tile_supported())
+
+    def switch_on(self) -> None:
+        """Sets what PyTorch keeps for the whole process: whether fast or repeatable kernels are chosen."""
+        if self.device.type == "cuda":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+            torch.backends.cudnn.benchmark = not self.deterministic
+
+    def compiling(self, multiply_adds: float) -> "Machine":
+        """This machine, without its compiler for a training too short to win back the time that compiling takes."""
+        return replace(self, compiled=self.compiled and multiply_adds >= COMPILE_FROM)
+
+    def compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """The function as the compiler makes it, for one shape of its arguments; as it is where that is off or fails."""
+        return _Compiled(function, self.device.type) if self.compiled else function
 
     @property
     def name(self) -> str:
@@ -38,10 +84,31 @@ class Machine:
     def precision(self) -> str:
         return "bfloat16" if self.bfloat16 else "float32"
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
     def logits(self, model: nn.Module, image: Tensor) -> Tensor:
         """image (B, 3, H, W) -> float32 logits (B, K, H, W)"""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return model(image.contiguous(memory_format=torch.channels_last)).float()
+            return model(image.contiguous(memory_format=self.memory_format)).float()
+
+    def keeps(self, nbytes: int) -> bool:
+        """Whether that many bytes of training data stay on the device; on a CPU they are there already."""
+        if self.resident is None and self.device.type == "cuda":
+            return nbytes <= torch.cuda.mem_get_info()[0] / 4
+        return self.resident is not False
+
+    def synchronise(self) -> None:
+        """Waits until the device has done everything that it was asked for."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def memory(self) -> int:
+        """Bytes of the device's memory."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_properties(self.device).total_memory
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     def peak_memory_mib(self) -> float:
         """Of the device on a GPU, of the whole process on a CPU."""
@@ -60,6 +127,54 @@ def enough_memory(advice: str) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise MemoryError(advice) from error
+
+
+class _Compiled:
+    """A function that is compiled when it is first called, and stays as it was where the compiler cannot."""
+
+    def __init__(self, function: Callable[..., Tensor], device: str):
+        missing = [tool for tool, found in (("a C compiler", any(map(shutil.which, ("cc", "gcc", "clang")))),
+                                            ("Triton", device != "cuda" or find_spec("triton"))) if not found]
+        self.plain, self.call = function, function if missing else torch.compile(function, dynamic=False)
+        if missing:
+            print(f"not compiled, slower but equal: {' and '.join(missing)} not found")
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        try:
+            return self.call(*tensors)
+        except Exception as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            print(f"not compiled, slower but equal: {str(error).strip().splitlines()[0]}")
+            self.call = self.plain
+            return self.call(*tensors)
+
+
+def processors() -> int:
+    """Processors that this process may use, by its affinity and by its container's share of time."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in microseconds, or "max period"
+    quota, period = limit.read_text().split() if limit.exists() else ("max", "1")
+    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
+
+
+def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
+    """map(function, *arguments) on all processors, for work that holds the interpreter's lock; in order.
+
+    The processes are forks and find the function where they come from, so that it may be any; what it is given and
+    returns is sent.
+    """
+    global _inherited
+    count = min(processors(), len(arguments[0]))
+    if count < 2 or not sys.platform.startswith("linux"):  # elsewhere a forked process is not safe
+        return map(function, *arguments)
+    _inherited = function
+    with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
+        return list(pool.map(_call, *arguments, chunksize=math.ceil(len(arguments[0]) / count / 4)))
+
+
+def _call(*arguments: object) -> object:
+    return _inherited(*arguments)
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The notebooks' Markdown -> HTML, with numbers, cross-references, citations and maths.
 
 A reference may come before what it refers to and equations are numbered across the whole report, so the text is
-rendered with marks in these places, and the marks are filled once everything has been read.
+rendered with marks in these places, and the marks are filled once everything has been read. The id of a heading is
+an HTML comment in the line below it (`<!-- sec-NAME -->`), which no reader of the notebook sees.
 """
 
 import re
@@ -19,11 +20,13 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from pybtex.database import parse_file
 from pybtex.plugin import find_plugin
 
+from lib.media import unbroken
+
 KINDS = {"fig": "Figure", "tbl": "Table", "sec": "Section", "eq": "Equation"}
 MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
-NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
 CITATION = re.compile(r"\[(@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]")
 REFERENCE = re.compile(r"@((?:fig|tbl|sec|eq)-[\w-]*\w)")
+COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
 HEADING_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
 LABEL = re.compile(r"\\label\{([^}]*)\}")
 NUMBERED = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\d+)\)')
@@ -168,18 +171,19 @@ class Markup:
         parser.renderer.rules |= {
             "math_inline": self._math_inline, "math_block": self._math_block, "math_inline_double": self._math_block,
             "amsmath": self._math_block, "citation": self._citation, "reference": self._reference,
-            "image": self._image, "text": _text,
+            "image": self._image, "text": lambda tokens, index, *_: unbroken(tokens[index].content),
             "table_open": lambda *_: '<div class="scroll"><table>', "table_close": lambda *_: "</table></div>",
         }
         self.parser = parser
 
     def prose(self, text: str, place: Place, numbered: bool = True) -> str:
         """Block Markdown -> HTML with marks; its headings become sections of the report."""
-        environment = {"place": place}
-        tokens = self.parser.parse(text, environment)
+        tokens = self.parser.parse(COMMENT.sub(r"\1 {#\2}", text), environment := {"place": place})
         for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:]):
             if opening.type == "heading_open":
                 self._heading(opening, inline, closing, place, numbered)
+            elif opening.type == "th_open" and not inline.content:
+                opening.tag = closing.tag = "td"  # the corner of a table is no header
         return self.parser.renderer.render(tokens, self.parser.options, environment)
 
     def inline(self, text: str, place: Place) -> str:
@@ -195,11 +199,11 @@ class Markup:
         if label:
             inline.children[-1].content = HEADING_ID.sub("", inline.children[-1].content)
         html = self.parser.renderer.render(inline.children, self.parser.options, {"place": place})
-        plain = re.sub(r"\W+", "-", HEADING_ID.sub("", inline.content).lower()).strip("-")
-        number = self._count(level) if numbered else ""
+        number = self._count(level) if numbered and level < 3 else ""
         if label and number:
             identity, _ = self.anchors.add(label[1], f"Section {number}", place)
         else:
+            plain = re.sub(r"\W+", "-", HEADING_ID.sub("", inline.content).lower()).strip("-")
             identity = self.anchors.new_id(label[1] if label else plain or "section")
         opening.tag = closing.tag = f"h{min(level + 1, 6)}"
         opening.attrSet("id", identity)
@@ -209,8 +213,6 @@ class Markup:
             self.headings.append(Heading(level, identity, number, html))
 
     def _count(self, level: int) -> str:
-        if level > 2:
-            return ""
         self.sections = [self.sections[0] + 1, 0] if level == 1 else [self.sections[0], self.sections[1] + 1]
         return ".".join(map(str, self.sections[:level]))
 
@@ -220,7 +222,7 @@ class Markup:
     def _math_block(self, tokens, index, options, environment) -> str:
         return f'<div class="equation">{self.maths.mark(tokens[index].content, True, environment["place"])}</div>\n'
 
-    def _citation(self, tokens, index, options, environment) -> str:
+    def _citation(self, tokens, index, _, environment) -> str:
         return self.bibliography.cite(re.findall(r"@([\w:.-]+)", tokens[index].content), environment["place"])
 
     def _reference(self, tokens, index, options, environment) -> str:
@@ -231,16 +233,11 @@ class Markup:
                           "Markdown is not embedded; show it from a code cell")
 
 
-def _text(tokens: list[Token], index: int, *_) -> str:
-    return NAME.sub(r'<span class="nowrap">\g<0></span>', escape(tokens[index].content, quote=False))
-
-
 def _rule(name: str, pattern: re.Pattern):
     """An inline rule that turns each match into a token of that name; not within a word."""
 
     def rule(state: StateInline, silent: bool) -> bool:
-        match = pattern.match(state.src, state.pos)
-        if not match or (state.pos and state.src[state.pos - 1].isalnum()):
+        if not (match := pattern.match(state.src, state.pos)) or (state.pos and state.src[state.pos - 1].isalnum()):
             return False
         if not silent:
             state.push(name, "", 0).content = match[1]

@@ -1,11 +1,13 @@
-"""HTML -> A4 PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
+"""HTML -> PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
 
-The page is printed twice. CSS has no page number of a link's target that browsers support, so the first print tells
-on which page each heading landed and a script writes these numbers into the printed contents before the second.
-The same page gives the same bytes: the times that the browser stores are dropped.
+Figures are first moved within their chapter so that pages are full. Then the page is printed twice: CSS has no page
+number of a link's target that browsers support, so the first print tells on which page each heading landed, and a
+script writes these numbers into the printed contents before the second. The same page gives the same bytes: the times
+that the browser stores are dropped. The PDF is A4; whoever prints the HTML chooses the paper.
 """
 
 import base64
+import hashlib
 import io
 import json
 import logging
@@ -23,6 +25,7 @@ import websocket
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import BooleanObject, DictionaryObject, NameObject, TextStringObject
 
+from lib import ROOT
 from lib.execute import ReportError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -31,6 +34,10 @@ PLAYWRIGHT = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/C
 FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
          "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0",
          "--remote-allow-origins=*", "--font-render-hinting=none")
+FILL_PAGES = ROOT / "report" / "template" / "print.js"
+SOURCE = "/Source"  # where a PDF says what it was made from
+MARGINS = (64 / 25.4, 51 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
+PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
     link.dataset.page = PAGES[decodeURIComponent(link.hash.slice(1))] ?? "";"""
 HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(h => h.textContent.replace(/\\s+/g, ' ').trim())"
@@ -151,18 +158,41 @@ class Browser:
             raise ReportError(f"{self.path}: a script failed: {reply['exceptionDetails'].get('text')}")
         return reply["result"].get("value")
 
-    def pdf(self) -> bytes:
-        reply = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True,
-                          generateDocumentOutline=True, generateTaggedPDF=True)
+    def pdf(self, paper: str = "A4") -> bytes:
+        """The page on paper of that name."""
+        width, height = PAPERS[paper]
+        reply = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True, paperWidth=width,
+                          paperHeight=height, generateDocumentOutline=True, generateTaggedPDF=True)
         return base64.b64decode(reply["data"])
+
+
+def fill_pages(browser: Browser, paper: str = "A4") -> None:
+    """Moves figures of the open page so that the pages of that paper are full; what is too wide is made smaller."""
+    width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.call("Emulation.setDeviceMetricsOverride", width=int(width), height=int(height), deviceScaleFactor=1, mobile=True)
+    browser.run(f"({FILL_PAGES.read_text().strip()})({height})")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def print_pdf(page: Path) -> bytes:
     """The PDF of an HTML file, tagged, with an outline and with page numbers in its contents."""
     with Browser(find_browser() or install_browser()) as browser:
         browser.open(page)
+        fill_pages(browser)
         browser.run(NUMBER_CONTENTS.replace("PAGES", json.dumps(_pages(browser.pdf()))))
-        return _tidy(browser.pdf(), browser.run(HEADINGS))
+        return _tidy(browser.pdf(), browser.run(HEADINGS), _source(page))
+
+
+def up_to_date(page: Path, printed: Path) -> bool:
+    """Whether the PDF was made from the HTML file as it is, in the way that this module makes it."""
+    return printed.exists() and PdfReader(printed).metadata.get(SOURCE) == _source(page)
+
+
+def _source(page: Path) -> str:
+    """A checksum of the page and of how it is printed."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in (page, FILL_PAGES, Path(__file__)))).hexdigest()
 
 
 def _pages(pdf: bytes) -> dict[str, int]:
@@ -172,13 +202,13 @@ def _pages(pdf: bytes) -> dict[str, int]:
             for name, place in reader.named_destinations.items()}
 
 
-def _tidy(pdf: bytes, headings: list[str]) -> bytes:
+def _tidy(pdf: bytes, headings: list[str], source: str) -> bytes:
     """Without times, and set to show its title and outline; the browser repeats words of headings in the outline."""
     reader = PdfReader(io.BytesIO(pdf))
     writer = PdfWriter(clone_from=reader)
     title, writer.pdf_header = reader.metadata.title, reader.pdf_header
     writer.metadata = None
-    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium"})
+    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium", SOURCE: source})
     writer.root_object[NameObject("/ViewerPreferences")] = DictionaryObject(
         {NameObject("/DisplayDocTitle"): BooleanObject(True)})
     writer.page_mode = "/UseOutlines"

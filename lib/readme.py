@@ -1,11 +1,12 @@
-"""The README's table of results, from the published records: `python -m lib.readme` writes it anew."""
+"""The README's results, from the published records: `python -m lib.readme` writes the table and the two figures anew."""
 
 import re
 from pathlib import Path
 
-from lib import ROOT
+from lib import ROOT, diagrams
 from lib.analysis import PUBLISHED, cost_table, scores_table, setting
-from lib.runs import load_runs, write_atomically
+from lib.files import write_atomically
+from lib.runs import load_runs
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -23,6 +24,12 @@ def results(folder: str | Path = PUBLISHED) -> str:
     return "\n".join([setting(runs), "", *rows]) + "\n"
 
 
+def drawings(folder: str | Path = PUBLISHED) -> dict[Path, str]:
+    """The networks with their scores, on light and on dark paper: where each file belongs -> SVG."""
+    runs = load_runs(folder)
+    return {ROOT / folder / "figures" / f"summary-{theme}.svg": diagrams.summary(runs, theme) for theme in ("light", "dark")}
+
+
 def updated(text: str, table: str) -> str:
     """The README with its marked part replaced."""
     if not MARKED.search(text):
@@ -31,4 +38,6 @@ def updated(text: str, table: str) -> str:
 
 
 if __name__ == "__main__":
+    for path, drawing in drawings().items():
+        write_atomically(path, drawing.encode())
     write_atomically(README, updated(README.read_text(), results()).encode())

@@ -1,8 +1,8 @@
 """Executed notebooks and run records -> one self-contained HTML page.
 
 Every notebook is a chapter. Figures and tables carry label, caption and alternative text in their output's metadata
-(`lib.figures`); an output whose metadata says `"place": "front"` goes to the first page. The page asks for nothing
-from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
+(`lib.figures`); an output whose metadata says `"place": "front"` or `"abstract"` goes to the first page. The page asks
+for nothing from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
 """
 
 import base64
@@ -23,9 +23,10 @@ from lib import ROOT, media
 from lib.findings import title
 from lib.markup import Bibliography, Markup, MarkupError, Place
 
+FRONT = ("abstract", "front")  # places on the first page
 HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
 IMAGES = ("image/webp", "image/avif", "image/jpeg", "image/png")
-LONG = 700  # characters: such a table may break across pages
+LONG = 2000  # characters: such a table may break across pages
 FONTS = {  # family, weight, style, unicode-range of each file
     "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
     "source-serif-4-latin-400-italic": ("Source Serif", 400, "italic", None),
@@ -49,11 +50,11 @@ class Chapter:
         text = re.sub("[\ue000\ue001]", "", path.read_text())
         self.name, self.markup, self.cells = path.stem, markup, nbformat.reads(text, 4).cells
 
-    def front(self) -> str:
-        """The outputs that belong on the first page, taken out of their cells."""
+    def front(self, place: str) -> str:
+        """The outputs that belong to a place on the first page, taken out of their cells."""
         parts = []
         for index, cell in enumerate(self.cells, 1):
-            chosen = [o for o in cell.get("outputs", []) if _report(o).get("place") == "front"]
+            chosen = [o for o in cell.get("outputs", []) if _report(o).get("place") == place]
             if chosen:
                 cell.outputs = [output for output in cell.outputs if output not in chosen]
                 parts += [self._output(output, Place(self.name, index), numbered=False) for output in chosen]
@@ -108,7 +109,8 @@ class Chapter:
         caption = f'<figcaption id="{identity}-caption"><b>{name}.</b> {caption}</figcaption>'
         if name.startswith("Figure"):
             body, kind = self._visual(data, report, identity, place)
-            return f'<figure id="{identity}" class="fig{kind}">{body}{caption}</figure>'
+            probes = media.probes(report["curves"]) if report.get("curves") else ""
+            return f'<figure id="{identity}" class="fig{kind}">{body}{probes}{caption}</figure>'
         if "text/html" not in data:
             raise MarkupError(f"{place}: {report['label']}: a table needs text/html, got {', '.join(data)}")
         table = media.table(data["text/html"], identity, lambda text: self._inline(text, place))
@@ -179,17 +181,22 @@ def render(notebooks: list[Path], out: Path, profile: str, folder: Path = ROOT /
     """The whole page from the executed notebooks in the order of the chapters; MarkupError says what is wrong."""
     markup = Markup(Bibliography(folder / "references.bib"))
     chapters = [Chapter(path, markup) for path in notebooks]
-    front = "\n".join(part for chapter in chapters if (part := chapter.front()))
+    front = {place: Safe("\n".join(part for chapter in chapters if (part := chapter.front(place)))) for place in FRONT}
     bodies = [{"name": chapter.name, "html": Safe(chapter.html())} for chapter in chapters]
     references = [entry | {"html": Safe(entry["html"])} for entry in markup.bibliography.references()]
     contents = [asdict(heading) | {"html": Safe(heading.html)} for heading in markup.headings]
     template = Environment(loader=FileSystemLoader(folder / "template"), autoescape=True, undefined=StrictUndefined,
                            trim_blocks=True, lstrip_blocks=True).get_template("report.html")
     page = template.render(
-        front=Safe(front), chapters=bodies, contents=contents, references=references,
+        front=front, chapters=bodies, contents=contents, references=references,
         provenance=provenance(out, profile), fonts=Safe(_fonts(folder / "fonts")),
-        style=Safe((folder / "template" / "report.css").read_text()), script=Safe((folder / "template" / "report.js").read_text()))
+        style=Safe(_template(folder, "report.css", "paper.css")),
+        script=Safe(_template(folder, "report.js", "charts.js")))
     return markup.fill(page)
+
+
+def _template(folder: Path, *names: str) -> str:
+    return "\n".join((folder / "template" / name).read_text() for name in names)
 
 
 def _fonts(folder: Path) -> str:

@@ -10,10 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-from lib import ROOT, check, pdf
+from lib import ROOT, check, cluster
 from lib.execute import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
 from lib.files import held, write_atomically
-from lib.render import render
 
 SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
 
@@ -27,8 +26,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where everything goes")
     parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], dest="parameters",
                         help="another value for a parameter of the profile; may be repeated")
-    parser.add_argument("--only", choices=["render"], help="render: train nothing, rebuild the documents from the "
-                        "records in DIR, by default with the profile and parameters that DIR was made with")
+    parser.add_argument("--only", choices=["render", "execute"], help="render: train nothing, rebuild the documents from "
+                        "the records in DIR, by default with the profile and parameters that DIR was made with; execute: "
+                        "train and execute, and leave the documents to a machine that has a browser")
+    parser.add_argument("--executor", choices=["here", "ray"], default="here", help="ray: train on a Ray cluster")
     return parser
 
 
@@ -46,7 +47,13 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
             _require_records(jobs, f"python -m lib.report --profile {profile} --out {options.out}")
         with held(out, "builds a report"):
             write_atomically(out / SETTINGS, json.dumps({"profile": profile, "parameters": overrides}).encode())
-            _build(jobs, out, profile, only_render)
+            if options.executor == "ray" and not only_render:
+                cluster.run([job for job in jobs if job.record and not job.record.exists()], out)
+            for job in jobs:
+                _bring_up_to_date(job, only_render)
+            if options.only != "execute":
+                _write_documents(jobs, out, profile)
+            _check_contract(jobs, out)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,15 +66,16 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
     return 0
 
 
-def _build(jobs: list[Job], out: Path, profile: str, only_render: bool) -> None:
-    for job in jobs:
-        _bring_up_to_date(job, only_render)
+def _write_documents(jobs: list[Job], out: Path, profile: str) -> None:
+    from lib import pdf  # what only the documents need may be absent where notebooks are executed
+    from lib.render import render
+
     chapters = [job.target for job in jobs if job.target.name == job.source.name]
     write_atomically(out / "report.html", render(chapters, out, profile).encode())
     _tell_size(out / "report.html")
-    write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
+    if not pdf.up_to_date(out / "report.html", out / "report.pdf"):
+        write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
     _tell_size(out / "report.pdf")
-    _check_contract(jobs, out)
 
 
 def _settings(options: argparse.Namespace, out: Path) -> tuple[str, dict]:

@@ -24,9 +24,7 @@ import pandas as pd
 
 from lib import ROOT
 from lib.classes import ClassTable
-from lib.files import (  # noqa: F401  (what a run is written with is found here too)
-    read_arrays, read_pixels, write_arrays, write_atomically, write_image, write_json,
-)
+from lib.files import read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
 

@@ -23,15 +23,17 @@ import torch
 from torch import Tensor
 
 from lib import gates, interventions, landscape, probes
+from lib.config import TrainConfig
 from lib.data import Dataset, as_image
 from lib.depth import depth_study
 from lib.evaluation import BEST, load_model
+from lib.files import write_arrays
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.models import UNet
-from lib.runs import Run, write_arrays
+from lib.recipe import class_weights
+from lib.runs import Run
 from lib.structure import structure_counts
-from lib.training import TrainConfig, class_weights
 
 BATCH = 8
 SLICE_IMAGES = 8  # of the training split, without augmentation: the one batch of the loss slices

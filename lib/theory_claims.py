@@ -81,7 +81,7 @@ def _against_unet(variant: str, expect: str, margin: float, *measures: Measure, 
 
 
 def _claim(key: str, statement: str, *comparisons: tuple[Comparison, ...]) -> Claim:
-    return Claim(key, statement, sum(comparisons, ()), source="theory")
+    return Claim(key, statement, sum(comparisons, ()), source="the theory")
 
 
 CLAIMS = (

@@ -1,16 +1,19 @@
 """One training loop for all networks, from a configuration to a run record.
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019), cross-entropy without void, the
-epoch with the best validation mIoU tested once. Precision and memory format are chosen by what the machine has:
-bfloat16 where it has units for it (tensor cores; AMX), float32 elsewhere; the loss is always float32.
+epoch with the best validation mIoU tested once. `lib.machine` chooses the form in which that runs, and `lib.recipe` has
+what a configuration may add to it.
 
-Every epoch's order and augmentation are drawn from (seed, epoch) alone and are the same for all networks; together
-with the checkpoint after every epoch this makes an interrupted run continue as if nothing had happened.
+Every epoch's order and augmentation are drawn from (seed, epoch) alone (`lib.feed`) and are the same for all networks;
+together with a checkpoint now and then this makes an interrupted run continue as if nothing had happened. In the step
+nothing waits for the device; it is waited for once an epoch.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import torch
@@ -18,100 +21,65 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.checkpoint import remove, restore, save, write_state
-from lib.data import SPLITS, Augment, Dataset, as_size, load_dataset
-from lib.evaluation import BEST, evaluate, loss_of, write_record
-from lib.files import held
+from lib.config import TrainConfig
+from lib.data import SPLITS, Augment, Dataset
+from lib.distributed import World
+from lib.evaluation import BEST, evaluate, write_record
+from lib.feed import Feed
+from lib.files import held, write_arrays
 from lib.gradients import GradientLog
 from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
-from lib.models import build_model
-from lib.runs import RECORD, Run, run_folder, write_arrays
+from lib.models import UNet, build_model
+from lib.recipe import Average, class_weights, objective
+from lib.runs import RECORD, Run, run_folder
+from lib.theory import multiply_adds
 
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides the outcome of a run, and nothing else.
-
-    `image_size` and `crop_size` are (H, W): what images are brought to (None: the files' own size), and what a
-    training sample shows (None: all of it). `train_images`, ... limit the splits (None: all).
-    `class_balance` b weighs class k by 1 / ln(1 + b + p_k), p_k its share of the training pixels (Paszke et al.
-    2016 use b = 0.02), and 0 weighs all alike.
-    """
-
-    variant: str
-    seed: int
-    dataset: str
-    image_size: tuple[int, int] | None
-    crop_size: tuple[int, int] | None
-    train_images: int | None
-    val_images: int | None
-    test_images: int | None
-    base_channels: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    class_balance: float
-    validate_every: int
-
-    def __post_init__(self):
-        for name in ("base_channels", "epochs", "batch_size", "validate_every", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected a number above 0")
-        for name in ("weight_decay", "class_balance"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected 0 or more")
-        for name in ("image_size", "crop_size"):  # a list when it comes from YAML or JSON
-            object.__setattr__(self, name, as_size(getattr(self, name), name))
-
-    def load(self, split: str, data_root: str | Path | None = None) -> Dataset:
-        """That split of the configured data set."""
-        return load_dataset(self.dataset, data_root, split, self.image_size, getattr(self, f"{split}_images"))
-
-
-def class_weights(dataset: Dataset, balance: float) -> Tensor:
-    """float32 (K,): see `TrainConfig`; scaled so that a pixel of the split weighs 1 on average."""
-    share = torch.from_numpy(dataset.pixels_per_class() / dataset.pixels_per_class().sum())
-    weight = 1 / torch.log(1 + balance + share) if balance else torch.ones_like(share)
-    return (weight / (weight * share).sum()).float()
+SAVING = 0.05  # share of the time that may go into checkpoints: at least every epoch that takes 20 times as long
 
 
 def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = None) -> Run:
     """Trains, tests and records the configured network under `out`, or reads the record when it is there.
 
-    Continues from the last finished epoch after an interruption. Raises ValueError when `out` holds a run with
-    other settings or on other data, BlockingIOError when another process trains it, FloatingPointError when the loss
-    is no longer finite, MemoryError with the batch size to try.
+    Continues where it was after an interruption. Under `torchrun` its processes train together. Raises ValueError when
+    `out` holds a run with other settings or on other data, BlockingIOError when another process trains it,
+    FloatingPointError when the loss is no longer finite, MemoryError with the batch size to try.
     """
-    folder = run_folder(out, config.variant, config.seed)
+    folder, world = run_folder(out, config.variant, config.seed), World.here()
     if not (folder / RECORD).exists():
         splits = {split: config.load(split, data_root) for split in SPLITS}
-        with held(folder, f"trains {config.variant} with seed {config.seed}", PATIENCE):
-            if not (folder / RECORD).exists():  # which another process may just have written
-                return _train(config, folder, splits)
+        work = f"trains {config.variant} with seed {config.seed}"
+        with held(folder, work, PATIENCE) if world.first else nullcontext():
+            if not (world.alone and (folder / RECORD).exists()):  # which another process may just have written
+                return _train(config, folder, splits, world)
     run = Run.read(folder)
     _same_settings(run.config, config, folder)
     _same_data(run, config, data_root)
-    remove(folder)
-    print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
+    if world.first:
+        remove(folder)
+        print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {run.record['device']}")
     return run
 
 
-def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset]) -> Run:
+def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world: World) -> Run:
     machine = Machine.here()
-    trainer = Trainer(config, folder, machine, splits["train"], splits["val"])
+    trainer = Trainer(config, folder, machine, splits["train"], splits["val"], world)
     trainer.run()
-    write_state(folder / BEST, trainer.best)
-    write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
-    write_record(config, folder, machine, trainer.history, trainer.weights, splits)
-    remove(folder)
+    if world.first:
+        write_state(folder / BEST, trainer.best)
+        write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
+        write_record(config, folder, machine, trainer.history, trainer.weights, splits)
+        remove(folder)
+    world.wait()
     return Run.read(folder)
 
 
 def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
+    """ValueError unless equal; what a record does not name had its default, which means "as before"."""
     wanted = json.loads(json.dumps(asdict(config)))
+    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
+    found = json.loads(json.dumps(defaults)) | found
     if different := [f"{name} = {found.get(name)} there, {wanted[name]} now" for name in wanted
                      if found.get(name) != wanted[name]]:
         raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
@@ -132,69 +100,99 @@ def _same_data(run: Run, config: TrainConfig, data_root: str | Path | None) -> N
 class Trainer:
     """The state of one training run: network, optimiser, schedule, history, and the best epoch so far."""
 
-    def __init__(self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset):
-        self.config, self.folder, self.machine, self.train, self.val = config, folder, machine, train, val
+    def __init__(self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
+                 world: World = World()):
+        self.config, self.folder, self.machine, self.val, self.world = config, folder, machine, val, world
+        machine.switch_on()
         torch.manual_seed(config.seed)
         model = build_model(config.variant, num_classes=len(train.classes), base_channels=config.base_channels)
-        self.model = model.to(machine.device, memory_format=torch.channels_last)
-        self.optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay, fused=True)
-        self.steps = max(1, len(train) // config.batch_size)  # the last, partial batch is dropped
+        self.model = model.to(machine.device, memory_format=machine.memory_format)
+        self.average = Average(self.model, config.ema) if config.ema else None
+        self.network = world.join(self.model, machine.device)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=config.weight_decay,
+                                           fused=machine.fused)
+        self.feed = Feed(train, config.batch_size, machine, world)
+        self.steps, self.data = self.feed.steps, [train.checksum, val.checksum]
         total = config.epochs * self.steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.learning_rate, total_steps=total,
             pct_start=0.25 if total == 5 else 0.2,  # a fifth of five steps is one too few for it: it divides by zero
         )
         self.weights = class_weights(train, config.class_balance).to(machine.device)
-        self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]))
-        self.gradients = GradientLog(model, config.epochs * self.steps)
-        self.history: list[dict] = []
-        self.best: dict[str, Tensor] = {}  # the weights of the best epoch; on disk they are part of the checkpoint
+        self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]), config.scale)
+        self.loss = self._compiled()
+        self.gradients = GradientLog(self.model, total)
+        self.history, self.best = [], {}  # rows of epochs; the weights of the best of them
+        self.saved, self.saving = time.monotonic(), 0.0  # when the last checkpoint was finished, and how long it took
         self._resume()
+
+    def _compiled(self) -> Callable[..., Tensor]:
+        """`_loss`, compiled where this training is long enough; processes that train together do without."""
+        if not (self.machine.compiled and self.world.alone):
+            return self._loss
+        work = 3 * multiply_adds(self.model.eval(), self.augment.crop) * self.steps * self.feed.batch
+        return self.machine.compiling(work * self.config.epochs).compile(self._loss)
+
+    def _loss(self, images: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
+        """Of a batch of `Feed`: augmentation, forward pass and loss, ()."""
+        image, target = self.augment.apply(images, targets, drawn)
+        logits = self.machine.logits(self.network, image)
+        return objective(logits, target, self.weights, self.config.dice, self.world)
+
+    @property
+    def tested(self) -> UNet:
+        """The network as it is validated and tested."""
+        return self.average.model if self.average else self.model
 
     def run(self) -> None:
         """All epochs that are left."""
         config = self.config
+        advice = (f"try batch_size = {config.batch_size // 2}" if config.batch_size > 1 else
+                  "set a smaller crop_size, image_size or base_channels")
         for epoch in range(len(self.history) + 1, config.epochs + 1):
             start = time.perf_counter()
-            with enough_memory(f"{self.folder}: no memory left with batch_size = {config.batch_size}; " + (
-                    f"try batch_size = {config.batch_size // 2}" if config.batch_size > 1 else
-                    "set a smaller crop_size, image_size or base_channels")):
+            with enough_memory(f"{self.folder}: no memory left with batch_size = {config.batch_size}; {advice}"):
                 loss = self._epoch(epoch)
             row = {"epoch": epoch, "train_loss": loss, "val_loss": None, "val_miou": None,
                    "learning_rate": self.schedule.get_last_lr()[0]}
             row["seconds"] = time.perf_counter() - start
             if epoch % config.validate_every == 0 or epoch == config.epochs:
-                confusions, row["val_loss"], _ = evaluate(self.model, self.val, self.weights, self.machine)
-                row["val_miou"] = float(mean_iou(confusions.sum(0)))
+                row |= self._validate()
                 if row["val_miou"] >= self.best_miou:
-                    self.best = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
-                print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
-                      f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.0f} s", flush=True)
+                    self.best = {name: value.clone() for name, value in self.tested.state_dict().items()}
+                if self.world.first:
+                    print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
+                          f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.1f} s", flush=True)
             self.history.append(row)
-            save(self.folder, self._state())
+            if SAVING * (time.monotonic() - self.saved) >= self.saving or epoch == config.epochs:
+                self._save()
 
     @property
     def best_miou(self) -> float:
         return max((row["val_miou"] for row in self.history if row["val_miou"] is not None), default=-1.0)
 
+    def _validate(self) -> dict[str, float]:
+        share = slice(self.world.rank, None, self.world.size)
+        confusions, loss, _ = evaluate(self.tested, self.val, self.weights, self.machine, self.config.flip_test, share)
+        confusion = confusions.sum(0).to(self.machine.device)
+        weight = (confusion.sum(1) * self.weights.double()).sum()
+        nats, weight = self.world.total(torch.stack([torch.nan_to_num(loss * weight), weight]))
+        return {"val_loss": (nats / weight.clamp(min=1e-12)).item(), "val_miou": float(mean_iou(self.world.total(confusion)))}
+
     def _epoch(self, epoch: int) -> float:
         """One pass over the training split; the mean loss in nats per pixel."""
-        device, batch_size = self.machine.device, self.config.batch_size
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.train), generator=generator)
-        losses = torch.zeros(self.steps, device=device)  # read once an epoch: no step waits for the device
+        losses = torch.zeros(self.steps, device=self.machine.device)  # read once: no step waits for the device
         self.model.train()
-        for step in tqdm(range(self.steps), f"epoch {epoch}", leave=False, disable=None):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            image, target = self.augment(
-                self.train.images[chosen].to(device), self.train.targets[chosen].to(device), generator
-            )
-            loss = loss_of(self.machine.logits(self.model, image), target, self.weights)
+        batches = self.feed.epoch(self.config.seed, epoch)
+        for step, batch in enumerate(tqdm(batches, f"epoch {epoch}", self.steps, leave=False, disable=None)):
+            loss = self.loss(*batch)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             with self.gradients.step((epoch - 1) * self.steps + step):
                 self.optimiser.step()
             self.schedule.step()
+            if self.average:
+                self.average.update()
             losses[step] = loss.detach()
         losses = losses.cpu()
         for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
@@ -207,19 +205,29 @@ class Trainer:
         return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
                 "gradients": self.gradients.state_dict(), "best": self.best,
-                "data": [self.train.checksum, self.val.checksum]}
+                "data": self.data, "average": self.average.state_dict() if self.average else None}
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        if self.world.first:
+            save(self.folder, self._state())
+        self.saved = time.monotonic()
+        self.saving = self.saved - start
 
     def _resume(self) -> None:
         state = restore(self.folder, self.machine.device)
         if not state:
             return
         _same_settings(json.loads(state["config"]), self.config, self.folder)
-        if state.get("data") != [self.train.checksum, self.val.checksum]:
+        if state.get("data") != self.data:
             raise ValueError(f"{self.folder}: its training began on other images or labels; choose another `out`, or "
                              "delete that folder to train anew")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.gradients.load_state_dict(state["gradients"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.history, self.best = state["history"], state["best"]
-        print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
+        if self.world.first:
+            print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")

@@ -9,10 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from lib import training
 from lib.camvid import FOLDERS
 from lib.data import SPLITS
 from lib.machine import Machine
-from lib.training import TrainConfig
+from lib.pdf import find_browser
+from lib.report import main
+from lib.training import TrainConfig, fit
 
 torch.set_num_threads(1)  # the same sums in the same order, whatever else the machine does
 
@@ -29,6 +32,14 @@ CPU = Machine(torch.device("cpu"), bfloat16=False)  # where the same training gi
 @pytest.fixture
 def cpu(monkeypatch):
     monkeypatch.setattr(Machine, "here", classmethod(lambda cls: CPU))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def saved_after_every_epoch():
+    """However short an epoch is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SAVING", float("inf"))
+        yield
 
 
 @pytest.fixture
@@ -94,3 +105,20 @@ def write_classes(root: Path, content: object) -> None:
 def own(tmp_path) -> Path:
     """`make_own` in a folder of its own."""
     return make_own(tmp_path / "own")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Two networks that know nothing, on nine test images."""
+    out = tmp_path_factory.mktemp("trained")
+    for variant in ("unet", "unet-noskip"):
+        fit(replace(TINY, variant=variant, epochs=1, test_images=9), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory) -> Path:
+    """The whole report under `smoke`, once."""
+    out = tmp_path_factory.mktemp("smoke")
+    assert main(["--profile", "smoke", "--out", str(out)]) == (0 if find_browser() else 1)
+    return out

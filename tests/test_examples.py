@@ -1,22 +1,16 @@
-"""The choice of test images, what is stored for them, the figures of them, and the slider in a browser."""
+"""The choice of test images, what is stored for them, and the figures of them."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from nbformat import write as write_notebook
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lib import examples, pictures
 from lib.classes import CAMVID, IGNORE
-from lib.compare import slider
-from lib.figures import first_seeds
+from lib.files import write_arrays
 from lib.metrics import confusion_matrix
-from lib.pdf import Browser, find_browser
-from lib.render import render
-from lib.runs import Run, load_runs, write_arrays
-from lib.training import TrainConfig, fit
-from tests.conftest import TINY
+from lib.runs import Run, load_runs
+from lib.training import TrainConfig
 
 SIGN = CAMVID.names.index("SignSymbol")
 
@@ -40,7 +34,7 @@ def test_the_rule(tmp_path):
         "i0": "the networks differ most, worst for no skips", "i2": "the median image", "i4": "most pixels of signs",
         "i5": "worst for U-Net"}
     assert examples.choose([unet]) == {"i3": "the median image", "i4": "most pixels of signs", "i5": "worst for every network"}
-    assert list(map(len, examples.pages(examples.choose([unet, noskip])))) == [3, 1]
+    assert list(map(len, examples.pages(examples.choose([unet, noskip])))) == [2, 2]
 
 
 def test_an_image_of_nothing_but_void_is_never_chosen(tmp_path):
@@ -48,15 +42,6 @@ def test_an_image_of_nothing_but_void_is_never_chosen(tmp_path):
     assert run.per_image[1].any()  # read once, and now without the pixels of the second image
     run._confusions["per_image"][1] = 0
     assert examples.choose([run]) == {"i0": "the median image, worst for every network"}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Two networks that know nothing, on nine test images."""
-    out = tmp_path_factory.mktemp("trained")
-    for variant in ("unet", "unet-noskip"):
-        fit(replace(TINY, variant=variant, epochs=1, test_images=9), out)
-    return out
 
 
 def test_what_is_shown_is_written_once_from_predictions_and_data(trained, tmp_path):
@@ -132,70 +117,3 @@ def test_figures_fit_a_page(trained):
         width, height = figure.get_size_inches()
         assert width <= 7.001 and height <= 8.501
         pictures.plt.close(figure)
-
-
-def page(runs, out):
-    """A report of the slider alone."""
-    reasons = dict(zip(runs[0].examples, ("</script> & first", "second")))
-    report = {"label": "fig-slider", "caption": "Move the divider.", "alt": "Two maps.", "interactive": True}
-    output = new_output("display_data", {"text/html": slider(runs, reasons)}, metadata={"report": report})
-    cells = [new_markdown_cell("# T"), new_code_cell("", outputs=[output], metadata={"tags": ["hide-input"]})]
-    write_notebook(new_notebook(cells=cells), out / "5_analysis.ipynb")
-    (out / "report.html").write_text(render([out / "5_analysis.ipynb"], out, "quick"))
-    return out / "report.html"
-
-
-def test_every_picture_is_embedded_once(trained):
-    runs = load_runs(trained)
-    html = slider(runs, dict.fromkeys(runs[0].examples[:2], "a reason"))
-    assert html.count("data:image/png") == 2 * (1 + len(first_seeds(runs))) and html.count("data:image/webp") == 2
-    assert 'class="compare" hidden' in html and len(html) < 60_000
-
-
-@pytest.mark.skipif(not find_browser(), reason="no Chromium or Chrome")
-def test_the_slider_in_a_browser(trained, tmp_path):
-    runs = load_runs(trained)
-    with Browser(find_browser()) as browser:
-        browser.open(page(runs, tmp_path))
-        browser.run("var [below, above] = document.querySelectorAll('.compare img'), range = document.querySelector('.compare input');"
-                    "var [picture, left, right] = document.querySelectorAll('.compare select');"
-                    "var choose = (select, value) => { select.value = value; select.dispatchEvent(new Event('change')) }")
-        assert browser.run("[picture, left, right].map(s => s.selectedOptions[0].text)") == [
-            f"</script> & first ({runs[0].examples[0]})", "U-Net", "U-Net without skip connections"]
-        assert browser.run("above.style.clipPath") == "inset(0px 0px 0px 50%)"
-        browser.run("range.focus()")
-        for kind in ("keyDown", "keyUp"):
-            browser.call("Input.dispatchKeyEvent", type=kind, key="End", code="End", windowsVirtualKeyCode=35)
-        assert browser.run("above.style.clipPath") == "inset(0px 0px 0px 100%)"
-        assert browser.run("range.getAttribute('aria-valuetext')") == "100 % U-Net, 0 % U-Net without skip connections"
-        width, left, top = browser.run("range.scrollIntoView({behavior: 'instant', block: 'center'});"
-                                       "var box = range.getBoundingClientRect(); [box.width, box.left, box.top]")
-        for kind in ("mousePressed", "mouseReleased"):
-            browser.call("Input.dispatchMouseEvent", type=kind, x=left + width / 4, y=top + 9, button="left", clickCount=1)
-        assert abs(browser.run("+range.value") - 25) < 1
-        before = browser.run("[below.src, above.src]")
-        browser.run("choose(left, 'truth')")
-        after = browser.run("[below.src, above.src]")
-        assert after[0] != before[0] and after[1] == before[1] and all(uri.startswith("data:image/png") for uri in after)
-        browser.run("choose(picture, 1); choose(right, 'image')")
-        assert browser.run("above.src").startswith("data:image/webp") and browser.run("below.src") != after[0]
-        assert browser.run("below.alt") == f"Second ({runs[0].examples[1]}): Ground truth"
-        assert browser.run("below.decode().then(() => [below.naturalHeight, below.naturalWidth])") == [32, 48]
-        shown = "getComputedStyle(document.querySelector('.interactive')).display"
-        assert browser.run(shown) == "block"
-        browser.call("Emulation.setEmulatedMedia", media="print")
-        assert browser.run(shown) == "none"
-        browser.call("Emulation.setEmulatedMedia", media="")
-        browser.call("Emulation.setScriptExecutionDisabled", value=True)
-        browser.load("Page.reload")
-        assert hidden(browser)
-
-
-def hidden(browser) -> bool:
-    """Whether the page without scripts gives the figure no box."""
-    root = browser.call("DOM.getDocument")["root"]["nodeId"]
-    node = browser.call("DOM.querySelector", nodeId=root, selector=".interactive")["nodeId"]
-    browser.call("DOM.enable")
-    browser.call("CSS.enable")
-    style = browser.call("CSS.getComputedStyleForNode", nodeId=node)["computedStyle"]
-    return {"name": "display", "value": "none"} in style

@@ -19,7 +19,7 @@ from faults import FORK, epochs_on_disk, own_config, result
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from lib import files, report
+from lib import files, pdf, training
 from lib.files import held, write_atomically
 from lib.machine import Machine
 from lib.report import main
@@ -65,7 +65,7 @@ def _train(config, out, data_root, point=None):
     """In a process of its own."""
     torch.set_num_threads(1)
     tqdm.set_lock(RLock())  # its own would outlive this process
-    Machine.here = classmethod(lambda cls: CPU)
+    Machine.here, training.SAVING = classmethod(lambda cls: CPU), float("inf")
     if point and point[0] == "write":
         opened = iter(range(1, 10**6))
         files.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
@@ -213,7 +213,7 @@ def build(tmp_path):
 
 def _build(notebooks: Path, out: Path, epochs: int, errors: Path) -> None:
     sys.stderr = open(errors, "a", buffering=1)
-    report.pdf.print_pdf = lambda page: b"%PDF"
+    pdf.print_pdf = lambda page: b"%PDF"
     sys.exit(main(["--out", str(out), "-p", "epochs", str(epochs)], notebooks))
 
 
@@ -263,6 +263,7 @@ def test_a_build_is_stopped_and_goes_on(build, tmp_path, capfd):
     capfd.readouterr()
     last = build(3)
     last.join()
-    assert last.exitcode == 0 and "up to date" not in capfd.readouterr().out
+    assert last.exitcode == 0, errors.read_text()
+    assert "up to date" not in capfd.readouterr().out
     assert data.read_bytes() == before and (out / "report.html").read_text().rstrip().endswith("</html>")
     assert not list(out.rglob("*.partial*"))

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from lib.classes import IGNORE, ClassTable
+from lib.files import write_arrays, write_image, write_json
 from lib.findings import cell, literal
 from lib.folder import decoder, read_classes
 from lib.markup import Bibliography, Markup, Place
@@ -23,7 +24,7 @@ from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.pairs import Wrong, matched, open_image, read_pair
 from lib.render import ROOT
-from lib.runs import RECORD, Run, write_arrays, write_image, write_json
+from lib.runs import RECORD, Run
 
 FEW = settings(max_examples=60, deadline=None)
 TABLE = ClassTable(OWN, OWN_COLORS[:3])

@@ -5,13 +5,19 @@ import re
 import pytest
 
 from lib import ROOT
-from lib.readme import README, results, updated
+from lib.readme import README, drawings, results, updated
 
 TEXT = README.read_text()
 
 
 def test_results_are_those_of_the_published_records():
     assert updated(TEXT, results()) == TEXT, "the results differ from the records: run python -m lib.readme"
+
+
+def test_drawings_are_those_of_the_published_records():
+    for path, drawing in drawings().items():
+        assert path.read_text() == drawing, "the figure differs from the records: run python -m lib.readme"
+        assert str(path.relative_to(ROOT)) in TEXT
 
 
 def test_other_results_would_be_noticed():
@@ -22,7 +28,7 @@ def test_other_results_would_be_noticed():
 
 def test_is_short_and_its_links_lead_somewhere():
     assert len(TEXT.splitlines()) <= 120
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+    for target in re.findall(r"""(?:\]\(|src(?:set)?=")(?!http)([^)#"]+)[)"]""", TEXT):
         assert (ROOT / target).exists(), target
 
 

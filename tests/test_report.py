@@ -1,188 +1,24 @@
-"""The report, from small notebooks of its own: arguments, execution, numbering, safety of the page, and its bytes."""
+"""The page and the PDF, from small notebooks: numbering, references, safety, tables, charts, tags."""
 
 import json
 import re
-import sys
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_markdown_cell, new_output
 from pypdf import PdfReader
 
 from lib import media
-from lib.execute import Job, UsageError, execute, parse_value, plan
 from lib.markup import MarkupError
-from lib.pdf import find_browser, print_pdf
+from lib.pdf import find_browser, print_pdf, up_to_date
 from lib.render import render
-from lib.report import main
-
-SVG = ('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="504pt" height="180pt" '
-       'viewBox="0 0 504 180"><defs><path id="a" d="M0 0h1"/><style>*{stroke-linejoin:round}</style></defs>'
-       '<g id="text_1"><use xlink:href="#a" style="fill: #000000"/></g><script>alert(1)</script>'
-       '<g id="patch_1"><path d="M0 0h9v9z" style="fill: #464646; stroke: #ffffff" onclick="alert(1)"/></g></svg>')
-VARIANT = """import json, pathlib
-folder = pathlib.Path(out)
-for file in (folder / "runs" / variant / f"seed-{seed}" / "record.json", folder / "figures" / "predictions" / f"{variant}.png",
-             folder / "figures" / "loss_curves.png", folder / "figures" / "test_metric.png"):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"variant": variant, "seed": seed, "config": {"epochs": epochs}}))
-if epochs > 90: raise RuntimeError("the loss is not finite")"""
-
-
-def code(source, *outputs, tags=()):
-    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
-
-
-def shown(data, **report):
-    return new_output("display_data", data, metadata={"report": report})
-
-
-def figure(label, caption="What to see.", alt="A chart.", **report):
-    return code("draw()", shown({"image/svg+xml": SVG}, label=label, caption=caption, alt=alt, **report))
-
-
-def write(path, *cells):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for index, cell in enumerate(cells):
-        cell.id = f"c{index}"
-    nbformat.write(new_notebook(cells=list(cells)), path)
-    return path
-
-
-@pytest.fixture
-def notebooks(tmp_path):
-    """A set that executes in seconds: data, one network, analysis; the parameters cell is papermill's."""
-    folder = tmp_path / "notebooks"
-    write(folder / "0_data.ipynb", new_markdown_cell("# Data {#sec-data}"))
-    write(folder / "1_unet.ipynb", new_markdown_cell("# U-Net\n\nSee @sec-data [@ronneberger2015unet]."),
-          code('variant: str = "unet"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]), code(VARIANT))
-    (folder / "profiles").mkdir()
-    (folder / "profiles" / "quick.yaml").write_text("# A test.\nepochs: 3\nseeds: [4]\n")
-    return folder
-
-
-def page(tmp_path, *cells):
-    """The rendered page of one notebook with these cells."""
-    return render([write(tmp_path / "5_analysis.ipynb", *cells)], tmp_path, "quick")
-
-
-def run(notebooks, out, *arguments):
-    return main(["--out", str(out), *arguments], notebooks)
-
-
-def jobs(notebooks, out, values=None, **overrides):
-    return plan(notebooks, out, "quick", values or {"epochs": 3, "seeds": [0, 2]}, overrides)
-
-
-@pytest.mark.parametrize("arguments, words", [
-    (["--profile", "quik"], ["quik", "quick"]),
-    (["-p", "epoch", "3"], ["epoch", "did you mean epochs"]),
-    (["-p", "epochs", "many"], ["epochs = 'many'", "expected int"]),
-    (["-p", "seed", "1"], ["seed", "seeds"]),
-    (["-p", "seeds", "1"], ["seeds = 1", "[0, 1, 2]"]),
-    (["-p", "extra", "[unet-wide]"], ["extra = ['unet-wide']", "unet-noskip-wide"]),
-    (["-p", "extra", "unet-noskip-wide"], ["extra = 'unet-noskip-wide'", "a list"]),
-    (["-p", "extra", "[unet]"], ["extra = ['unet']", "unet-residual-noskip"]),
-])
-def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, arguments, words):
-    assert run(notebooks, tmp_path / "out", *arguments) == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1 and all(word in message for word in words)
-    assert not (tmp_path / "out").exists()
-
-
-def test_values_are_read_as_python_writes_them():
-    values = ["3", "1e-3", "[3, 4]", "true", "null", "camvid", "[]", "[unet-noskip-wide, 2]"]
-    assert [parse_value(value) for value in values] == [3, 1e-3, [3, 4], True, None, "camvid", [], ["unet-noskip-wide", 2]]
-
-
-def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_path):
-    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"), code("seeds: list = [0]", tags=["parameters"]))
-    data, first, second, analysis = jobs(notebooks, tmp_path)
-    assert [job.target.name for job in (first, second)] == ["1_unet.ipynb", "1_unet-seed-2.ipynb"]
-    assert (second.parameters["seed"], second.parameters["epochs"]) == (2, 3)
-    assert second.record == tmp_path / "runs" / "unet" / "seed-2" / "record.json"
-    assert data.reads == () and analysis.reads == (first.record, second.record)
-    assert analysis.parameters == {"seeds": [0, 2]}
-
-
-def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_chapter(notebooks, tmp_path):
-    write(notebooks / "2_unet_noskip.ipynb", new_markdown_cell("# No skips"),
-          code('variant: str = "unet-noskip"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]))
-    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"))
-    plain = jobs(notebooks, tmp_path)
-    found = jobs(notebooks, tmp_path, extra=["unet-noskip-wide"])
-    *four, first, second, analysis = found
-    assert four == plain[:-1] and [job.target.name for job in (first, second)] == [
-        "extra-unet-noskip-wide-seed-0.ipynb", "extra-unet-noskip-wide-seed-2.ipynb"]
-    assert first.source.name == "1_unet.ipynb" and second.parameters == plain[1].parameters | {
-        "variant": "unet-noskip-wide", "seed": 2}
-    assert second.record == tmp_path / "runs" / "unet-noskip-wide" / "seed-2" / "record.json"
-    assert analysis.reads == (*plain[-1].reads, first.record, second.record)
-    assert [job.target.name for job in found if job.target.name == job.source.name] == [
-        "0_data.ipynb", "1_unet.ipynb", "2_unet_noskip.ipynb", "5_analysis.ipynb"]
-    assert jobs(notebooks, tmp_path, {"epochs": 3, "seeds": [0], "extra": ["unet-residual-noskip"]}, extra=[]) == jobs(
-        notebooks, tmp_path, {"epochs": 3, "seeds": [0]})
-
-
-def test_the_fingerprint_follows_source_parameters_and_records(notebooks, tmp_path):
-    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"))
-    _, network, _, analysis = jobs(notebooks, tmp_path)
-    before = network.fingerprint(), analysis.fingerprint()
-    assert jobs(notebooks, tmp_path, epochs=4)[1].fingerprint() != before[0]
-    moved = jobs(notebooks, tmp_path / "elsewhere")[1]
-    assert moved.parameters["out"] != network.parameters["out"] and moved.fingerprint() == before[0]
-    analysis.reads[0].parent.mkdir(parents=True)
-    analysis.reads[0].write_text("{}")
-    assert network.fingerprint() == before[0] and analysis.fingerprint() != before[1]
-
-
-def test_execution_failure_and_rendering_from_the_records(notebooks, tmp_path, capsys):
-    """One story, since every execution starts a kernel: refuse, build, skip, fail, render again."""
-    out = tmp_path / "out"
-    assert run(notebooks, out, "--only", "render") == 1
-    assert "record" in (message := capsys.readouterr().err) and "python -m lib.report --profile quick" in message
-    if not find_browser():
-        pytest.skip("no Chromium or Chrome")
-    assert run(notebooks, out) == 0
-    record = json.loads((out / "runs" / "unet" / "seed-4" / "record.json").read_text())
-    assert record == {"variant": "unet", "seed": 4, "config": {"epochs": 3}}
-    assert "start_time" not in (out / "notebooks" / "1_unet.ipynb").read_text()
-    made = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-    capsys.readouterr()
-
-    assert run(notebooks, out, "--only", "render") == 0
-    assert capsys.readouterr().out.count("up to date") == 2
-    assert {path: path.read_bytes() for path in made} == made, "the same inputs give the same bytes"
-
-    assert run(notebooks, out, "-p", "epochs", "91") == 1
-    message = capsys.readouterr().err
-    assert "1_unet.ipynb" in message and "RuntimeError: the loss is not finite" in message
-    assert "1_unet.partial.ipynb" in message and (out / "notebooks" / "1_unet.partial.ipynb").exists()
-    for name in ("report.html", "report.pdf", "notebooks/1_unet.ipynb"):
-        assert (out / name).read_bytes() == made[out / name]
-
-    (out / "figures" / "predictions" / "unet.png").unlink()
-    assert run(notebooks, out, "--profile", "quick", "--only", "render") == 1
-    assert "predictions/unet.png" in capsys.readouterr().err
-
-
-def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monkeypatch):
-    """A kernelspec of the user's that shadows python3 and would start nothing."""
-    spec = tmp_path / "share" / "kernels" / "python3"
-    spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text('{"argv": ["false"], "display_name": "shadow", "language": "python"}')
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
-    source = write(tmp_path / "6_theory.ipynb", code("import sys, lib; print(sys.prefix)"))
-    execute(Job(source, tmp_path / "done.ipynb", {}))
-    assert nbformat.read(tmp_path / "done.ipynb", 4).cells[0].outputs[0].text.strip() == sys.prefix
+from tests.pages import SVG, code, figure, page, shown, write
 
 
 def test_numbers_and_references(tmp_path):
     soup = BeautifulSoup(page(
         tmp_path,
-        new_markdown_cell("# First {#sec-a}\n\n## Part {#sec-b}\n\n@fig-two comes before @fig-one, @sec-b, @eq-x, "
+        new_markdown_cell("# First\n<!-- sec-a -->\n\n## Part\n<!-- sec-b -->\n\n@fig-two comes before @fig-one, @sec-b, @eq-x, "
                           "`@fig-not`, a@fig-b [@holm1979; @long2015fcn] [@holm1979]."),
         figure("fig-one", "Refers to @tbl-t and $x$."), figure("fig-two"),
         new_markdown_cell("$$y = x \\label{eq-x}$$"),
@@ -270,6 +106,41 @@ def test_tables_are_set_with_scopes_and_numbers_at_the_right():
     assert [cell["scope"] for cell in soup.select("tbody th")] == ["row", "row"]
 
 
+def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
+    long = "The networks were compared on all of the images of the test set."
+    html = (f"<table><thead><tr><th>Claim</th><th>Statement</th><th>Verdict</th></tr></thead><tbody><tr><td>Q1</td><td>{long}"
+            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>inconclusive (one seed)</td></tr></tbody></table>")
+    soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
+    assert soup.table["class"] == ["sentences"] and soup.table["role"] == "table"
+    assert {cell["role"] for cell in soup.find_all("td")} == {"cell"} and soup.tbody["role"] == "rowgroup"
+    assert [cell["data-label"] for cell in soup.select("tbody tr")[0].find_all("td")] == ["Claim", "Statement", "Verdict"]
+    assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "inconclusive"]]
+    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("inconclusive", "2")):
+        plain = BeautifulSoup(media.table(other, "tbl-x", str), "html.parser")
+        assert not plain.table.get("class") and not plain.select("[data-label], [role]")
+    assert [cell.get_text() for cell in plain.select(".nowrap")] == ["1 × 2"]
+
+
+def test_an_empty_corner_of_a_table_is_no_header(tmp_path):
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T\n\n|  | a |\n|---|---|\n| b | c |")), "html.parser")
+    assert [cell.name for cell in soup.select("thead tr > *")] == ["td", "th"]
+
+
+def test_a_chart_s_values_come_with_a_slider_for_each_panel(tmp_path):
+    panel = {"x": "epoch", "title": "loss", "width": 504, "box": [40, 240, 10, 160], "lines": [
+        {"name": "</script>", "color": "#000", "at": [["1", "2.0", 50, 20], ["2", "1.0", 230, 150]]}]}
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T"), figure("fig-c", curves=[panel])), "html.parser")
+    probe = soup.select_one("#fig-c .probe input")
+    assert (probe["max"], probe["aria-label"], probe["type"]) == ("1", "loss: epoch", "range")
+    assert soup.select_one(".probes")["style"] == "grid-template-columns:45.0fr 190.0fr 269.0fr"
+    assert json.loads(soup.select_one(".probes script").string) == [panel]
+
+
+def test_rows_of_classes_are_marked_for_the_whole_page():
+    html, _ = media.chart(SVG.replace('id="patch_1"', 'id="class.Road"'), "fig-x", "A chart.")
+    assert BeautifulSoup(html, "html.parser").select_one("[data-class]")["data-class"] == "Road"
+
+
 def test_charts_follow_the_theme_and_keep_the_colours_of_areas():
     html, paper = media.chart(SVG, "fig-x", "A chart.")
     assert not paper and "script" not in html and "onclick" not in html
@@ -293,9 +164,6 @@ def test_the_pdf_is_tagged_and_has_outline_title_and_page_numbers(tmp_path):
     last = reader.get_destination_page_number(reader.named_destinations["/last-part"]) + 1
     assert last > 1 and re.search(rf"0\.1\s+Last part\s*{last}", reader.pages[0].extract_text())
     assert abs(float(reader.pages[0].mediabox.width) - 595) < 1
-    assert print_pdf(html) == first
-
-
-def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
-    with pytest.raises(UsageError, match="profile quick: epoch"):
-        jobs(notebooks, tmp_path, values={"epoch": 3})
+    assert print_pdf(html) == first and up_to_date(html, tmp_path / "a.pdf")
+    html.write_text(html.read_text().replace("Last part", "Another part"))
+    assert not up_to_date(html, tmp_path / "a.pdf") and not up_to_date(html, tmp_path / "none.pdf")

@@ -8,9 +8,10 @@ import torch
 
 from lib.checkpoint import BEFORE, LAST
 from lib.evaluation import load_model
+from lib.files import write_atomically
 from lib.machine import Machine
 from lib.metrics import mean_iou
-from lib.runs import RECORD, load_runs, write_atomically
+from lib.runs import RECORD, load_runs
 from lib.training import Trainer, class_weights, fit
 
 
@@ -70,13 +71,13 @@ def test_all_networks_see_the_same_samples(tiny, tmp_path, float32):
 
 
 class Recorder:
-    """Remembers what a function returned."""
+    """Remembers the samples that an augmentation made."""
 
-    def __init__(self, function):
-        self.function, self.samples = function, []
+    def __init__(self, augment):
+        self.augment, self.samples = augment, []
 
-    def __call__(self, *args):
-        self.samples.append(self.function(*args))
+    def apply(self, *args):
+        self.samples.append(self.augment.apply(*args))
         return self.samples[-1]
 
 
@@ -84,8 +85,9 @@ def _trainer(config, out):
     return Trainer(config, out, Machine.here(), config.load("train"), config.load("val"))
 
 
-def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch):
-    whole = fit(tiny(), tmp_path / "whole")
+def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, capsys):
+    changes = {"ema": 0.5}
+    whole = fit(tiny(**changes), tmp_path / "whole")
     epoch = Trainer._epoch
 
     def stopped(self, number):
@@ -95,9 +97,10 @@ def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_epoch", stopped)
-        fit(tiny(), tmp_path / "cut")
+        fit(tiny(**changes), tmp_path / "cut")
     assert load_runs(tmp_path / "cut") == []
-    cut = fit(tiny(), tmp_path / "cut")
+    cut = fit(tiny(**changes), tmp_path / "cut")
+    assert "continuing after epoch 2 of 3" in capsys.readouterr().out
     assert cut.history.train_loss.tolist() == whole.history.train_loss.tolist()
     assert all(np.array_equal(whole.gradients[name], cut.gradients[name]) for name in whole.gradients)
     states = [torch.load(run.folder / "best.pt", weights_only=True) for run in (whole, cut)]

@@ -1,0 +1,45 @@
+"""The ablation of the recipe: one change at a time, on validation images alone, taken up where it stopped."""
+
+import json
+
+import pytest
+
+from lib import ablation
+from lib.ablation import BASE, TABLE, changed, main, table
+from lib.data import load_dataset
+
+TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_images": "2", "epochs": "2", "seeds": "[0, 1]"}
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(ablation, "CHANGES", {BASE: {}, "averaged weights": {"ema": 0.9}})
+
+
+def _run(out, **more):
+    return main(["--profile", "smoke", "--out", str(out), *(x for item in (TINY | more).items() for x in ("-p", *item))])
+
+
+def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, capsys, monkeypatch):
+    read = []
+    monkeypatch.setattr("lib.config.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
+    assert _run(tmp_path) == 0 and "test" not in read and {"train", "val"} == set(read)
+    record = json.loads((tmp_path / TABLE).read_text())
+    assert [row["change"] for row in record["rows"]] == [BASE, "averaged weights"]
+    run = ablation.load_runs(tmp_path / "ablation" / "01")[1]
+    assert run.config["ema"] == 0.9 and record["rows"][1]["miou"][1] == run.history.val_miou.max()
+    assert run.record["dataset"]["checksums"]["test"] == run.record["dataset"]["checksums"]["val"]
+    assert _run(tmp_path) == 0 and capsys.readouterr().out.count("recorded") == 4
+    assert _run(tmp_path, epochs="3") == 1 and "other settings (epochs = 2 there, 3 now)" in capsys.readouterr().err
+
+
+def test_changes_of_schedule_and_crop_follow_the_settings():
+    settings = {"epochs": 9, "batch_size": 4}
+    assert changed(settings, {"epochs": 0.5}, (96, 128)) == {"epochs": 4, "batch_size": 4}
+    assert changed(settings, {"crop": 0.5}, (96, 128)) == {"epochs": 9, "batch_size": 8, "crop_size": [48, 64]}
+
+
+def test_gains_are_taken_seed_by_seed():
+    rows = [{"change": BASE, "miou": [0.4, 0.5], "seconds": [10, 10]}, {"change": "x", "miou": [0.42, 0.51], "seconds": [15, 25]}]
+    second = table({"rows": rows}).iloc[1]
+    assert second["Validation mIoU (%)"] == "46.5" and second["Gain (points)"] == "+1.5 (+1.0 to +2.0)" and second["Time"] == "2.00"

@@ -1,0 +1,80 @@
+"""Batches: drawn from seed and epoch alone, whole, and the same wherever the split is kept."""
+
+import pytest
+import torch
+
+from lib.data import Augment
+from lib.distributed import World
+from lib.feed import Feed
+from lib.machine import Machine, in_processes, processors
+
+CPU = Machine(torch.device("cpu"), bfloat16=False)
+
+
+def test_an_epoch_shows_what_seed_and_epoch_draw(tiny):
+    data = tiny(train_images=7).load("train")
+    feed = Feed(data, 3, CPU)
+    batches = list(feed.epoch(5, 2))
+    generator = torch.Generator().manual_seed(5 * 1_000_003 + 2)
+    order = torch.randperm(7, generator=generator)
+    assert feed.steps == 2 and len(batches) == 2  # the seventh image is left out
+    for number, (images, targets, drawn) in enumerate(batches):
+        chosen = order[3 * number : 3 * number + 3]
+        assert torch.equal(images, data.images[chosen]) and torch.equal(targets, data.targets[chosen])
+        assert torch.equal(drawn, torch.rand(3, 8, generator=generator))  # as if drawn batch by batch
+    assert not torch.equal(batches[0][0], next(feed.epoch(5, 3))[0])
+
+
+def test_a_split_beside_the_device_gives_the_same_batches(tiny):
+    data = tiny().load("train")
+    near, far = (Feed(data, 4, Machine(CPU.device, False, resident=kept)) for kept in (True, False))
+    assert near.resident and not far.resident
+    for one, other in zip(near.epoch(0, 1), far.epoch(0, 1), strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+def test_processes_share_every_batch(tiny):
+    data = tiny().load("train")
+    whole, parts = Feed(data, 4, CPU), [Feed(data, 4, CPU, World(rank, 2)) for rank in range(2)]
+    for batch, first, second in zip(whole.epoch(1, 1), *(part.epoch(1, 1) for part in parts), strict=True):
+        for together, a, b in zip(batch, first, second):
+            assert torch.equal(together[0::2], a) and torch.equal(together[1::2], b)
+    with pytest.raises(ValueError, match="batch of 4 images on 3 processes: expected equal parts"):
+        Feed(data, 4, CPU, World(0, 3))
+
+
+def test_more_images_in_a_batch_than_there_are(tiny):
+    (images, _, drawn), = Feed(tiny().load("train"), 100, CPU).epoch(0, 1)
+    assert len(images) == len(drawn) == 8
+
+
+def test_a_compiled_function_computes_the_same_and_falls_back_with_a_word(capsys, monkeypatch, tiny):
+    monkeypatch.setattr("shutil.which", lambda tool: None)
+    machine = Machine(CPU.device, False, compiled=True)
+    augment, data = Augment((16, 24)), tiny().load("train")
+    drawn = Augment.draw(8, torch.Generator().manual_seed(0))
+    image, _ = machine.compile(augment.apply)(data.images, data.targets, drawn)
+    assert torch.equal(image, augment.apply(data.images, data.targets, drawn)[0])
+    assert capsys.readouterr().out == "not compiled, slower but equal: a C compiler not found\n"
+    assert machine.compiling(1e9) == CPU and machine.compiling(1e18) == machine
+
+
+def test_an_error_of_the_compiler_is_told_from_one_of_the_function(capsys, monkeypatch):
+    from torch._dynamo.exc import Unsupported
+
+    def compiled(function, dynamic):
+        def call(tensor):
+            raise Unsupported("a form it does not know") if tensor.sum() else ZeroDivisionError("of the function")
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    function = Machine(CPU.device, False, compiled=True).compile(lambda tensor: 2 * tensor)
+    with pytest.raises(ZeroDivisionError, match="of the function"):
+        function(torch.zeros(2))
+    assert function(torch.ones(2)).tolist() == function(torch.ones(2)).tolist() == [2, 2]
+    assert capsys.readouterr().out.count("not compiled, slower but equal: a form it does not know") == 1
+
+
+def test_work_is_shared_out_in_order():
+    assert list(in_processes(lambda a, b: a * b, range(50), [7] * 50)) == [7 * n for n in range(50)]
+    assert processors() >= 1
