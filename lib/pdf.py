@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-
          "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0",
          "--remote-allow-origins=*", "--font-render-hinting=none")
 FILL_PAGES = ROOT / "report" / "template" / "print.js"
+NODE = re.compile(rb"\(node\d{8}\)")
 SOURCE = "/Source"  # where a PDF says what it was made from
 MARGINS = (64 / 25.4, 51 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
 PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
@@ -217,7 +219,13 @@ def _tidy(pdf: bytes, headings: list[str], source: str) -> bytes:
         entry[NameObject("/Title")] = TextStringObject(heading)
     buffer = io.BytesIO()
     writer.write(buffer)
-    return buffer.getvalue()
+    return _renumbered(buffer.getvalue())
+
+
+def _renumbered(pdf: bytes) -> bytes:
+    """The names that cells of tables have for each other, in order: the browser counts on from what else it has made."""
+    names = {name: b"(node%08d)" % place for place, name in enumerate(sorted(set(NODE.findall(pdf))))}
+    return NODE.sub(lambda match: names[match[0]], pdf)
 
 
 def _entries(parent: DictionaryObject) -> Iterator[DictionaryObject]:

@@ -10,9 +10,14 @@ from pypdf import PdfReader
 
 from lib import media
 from lib.markup import MarkupError
-from lib.pdf import find_browser, print_pdf, up_to_date
+from lib.pdf import _renumbered, find_browser, print_pdf, up_to_date
 from lib.render import render
 from tests.pages import SVG, code, figure, page, shown, write
+
+
+def test_cells_of_a_pdf_s_tables_are_numbered_anew():
+    assert _renumbered(b"/ID (node00000570) /Headers [(node00000570) (node00000123)]") == (
+        b"/ID (node00000001) /Headers [(node00000001) (node00000000)]")
 
 
 def test_numbers_and_references(tmp_path):
