@@ -1,5 +1,15 @@
-"""Semantic segmentation using U-Net: networks, data, training, metrics and the report made from them."""
+"""The project's code: data -> models -> training -> records -> claims and figures -> notebooks -> report.
+
+    data and networks      classes  data  sources  folder  pairs  camvid  scenes, scene_*  check  models
+    training               config  training  recipe  feed  machine  evaluation  checkpoint  files  gradients  runs
+    on many machines       train  ablation  distributed  cluster
+    what it costs          cases  cost  textbook  cost_report  theory
+    measures and verdicts  metrics  structure  statistics  verdicts  claims  design  findings  analysis  examples
+    a network questioned   interventions  probes  gates  landscape  depth  studies  theory_measures  theory_claims
+    what is seen           figures  pictures  compare  *_figures  theory_results  architecture  diagrams  flow  svg  front
+    the documents          report  execute  render  markup  media  pdf  readme
+"""
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent  # relative data and output folders are taken from here
+ROOT = Path(__file__).resolve().parent.parent

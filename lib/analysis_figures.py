@@ -11,7 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.claims import MIOU
 from lib.design import BLOCKS, CELLS, SKIPS
-from lib.figures import COLORS, COLUMN, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, mark_classes, plain_rows
+from lib.figures import (
+    COLORS, COLUMN, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, legible, mark_classes, plain_rows,
+)
 from lib.metrics import nan_mean
 from lib.models import TITLES
 from lib.runs import Run
@@ -66,7 +68,7 @@ def test_metric(runs: Sequence[Run]) -> Figure:
         left.plot(scores, np.full(len(scores), row), MARKERS[key], color=COLORS[key], ms=4.5, alpha=0.55, mew=0)
         left.plot(scores.mean(), row, "|", color=COLORS[key], ms=15, mew=1.8)
         left.annotate(f"{scores.mean():.1f}", (scores.mean(), row), (0, 9), textcoords="offset points", ha="center",
-                      color=COLORS[key])
+                      color=legible(COLORS[key]))
         if key != "unet" and "unet" in groups:
             _difference(right, row, MIOU.compare(group, groups["unet"])[0], COLORS[key])
     right.axvline(0, color=INK, lw=0.8, zorder=0)

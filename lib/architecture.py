@@ -6,6 +6,7 @@ and leaves every part; torch.fx traces what happens inside a block or a skip.
 
 import operator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,7 @@ class Architecture:
     skip: tuple[Operation, ...]
 
 
+@lru_cache
 def read(variant: str, base_channels: int, num_classes: int, size: tuple[int, int]) -> Architecture:
     """The network of that name as `build_model` builds it, for images of that height and width."""
     with torch.device("meta"):

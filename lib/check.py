@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from lib.classes import IGNORE
 from lib.data import SPLITS
 from lib.pairs import PAIRING, SIZES, Source, Wrong
-from lib.sources import SOURCES
+from lib.sources import SOURCES, own
 
-EMPTY, TWICE = "classes without pixels", "images in two splits"
+TABLE, EMPTY, TWICE = "wrong class table", "classes without pixels", "images in two splits"
 LINES = 10  # of each kind of problem
 
 
@@ -41,42 +42,54 @@ class Findings:
 
 @dataclass(frozen=True)
 class Look:
-    """What is kept of one pair."""
+    """What is kept of one pair, as far as it can be read."""
 
     name: str
-    size: tuple[int, int] = (0, 0)
-    pixels: np.ndarray | None = None
-    digest: bytes = b""
-    wrong: tuple[Wrong, ...] = ()
+    size: tuple[int, ...]  # H, W, of a pair with which nothing is wrong
+    pixels: np.ndarray  # int64 (256,) by label value
+    digest: bytes  # of the image
+    wrong: tuple[Wrong, ...]
 
 
 def examine(name: str, root: str | Path | None = None, one_size: bool = True) -> Findings:
     """Reads every pair of every split of the data set; `one_size` asks for images of one size in each split."""
     found, seen = Findings(), defaultdict(list)
     for split in SPLITS:
-        try:
-            source = SOURCES[name](root, split, None)
-        except (ValueError, OSError) as error:
-            found.add(PAIRING, str(error))
+        if not (source := _source(found, name, root, split)):
             continue
         for line in source.unpaired:
             found.add(PAIRING, line)
-        found.names, looks = source.classes.names, []
-        for look in _looks(source, f"{name}/{split}"):
+        looks = list(_looks(source, f"{name}/{split}"))
+        for look in looks:
             for wrong in look.wrong:
                 found.add(wrong.kind, str(wrong))
-            if not look.wrong:
-                looks.append(look)
-                seen[look.digest].append((split, f"{split}/{look.name}"))
-        found.sizes[split] = Counter(look.size for look in looks)
+            seen[look.digest].append((split, f"{split}/{look.name}"))
         found.pixels[split] = sum((look.pixels for look in looks), np.zeros(256, np.int64))
+        whole = [look for look in looks if not look.wrong]
+        found.sizes[split] = Counter(look.size for look in whole)
         if one_size:
-            _odd_sizes(found, split, looks)
+            _odd_sizes(found, split, whole)
+    seen.pop(b"", None)
     for places in seen.values():
         if len({split for split, _ in places}) > 1:
             found.add(TWICE, f"{' and '.join(place for _, place in places)}: the same image; keep it in one split")
     _empty_classes(found)
     return found
+
+
+def _source(found: Findings, name: str, root: str | Path | None, split: str) -> Source | None:
+    """The split, of a user's own images even where their classes are of no use."""
+    try:
+        source = SOURCES[name](root, split, None)
+        found.names = source.classes.names
+        return source
+    except (ValueError, OSError) as error:
+        found.add(TABLE if isinstance(error, ValueError) else PAIRING, str(error))
+    try:
+        return own(root, split, None, understood=False) if name == "folder" else None
+    except OSError as error:
+        found.add(PAIRING, str(error))
+        return None
 
 
 def _looks(source: Source, title: str) -> Iterator[Look]:
@@ -90,12 +103,14 @@ def _looks(source: Source, title: str) -> Iterator[Look]:
 
 
 def _look(source: Source, index: int) -> Look:
+    problems: tuple[Wrong, ...] = ()
     try:
         image, target = source.read(index)
     except Wrong as wrong:
-        return Look(source.items[index], wrong=(wrong, *wrong.others))
-    digest = hashlib.sha256(str(image.shape).encode() + image.tobytes()).digest()
-    return Look(source.items[index], target.shape, np.bincount(target.ravel(), minlength=256), digest)
+        (image, target), problems = wrong.readable, (wrong, *wrong.others)
+    digest = b"" if image is None else hashlib.sha256(str(image.shape).encode() + image.tobytes()).digest()
+    pixels = np.zeros(256, np.int64) if target is None else np.bincount(target.ravel(), minlength=256)
+    return Look(source.items[index], () if problems else target.shape, pixels, digest, problems)
 
 
 def _odd_sizes(found: Findings, split: str, looks: list[Look]) -> None:
@@ -130,7 +145,7 @@ def text(found: Findings, title: str) -> str:
     for split, sizes in found.sizes.items():
         listed = [_by(size) + (f" ({count})" if len(sizes) > 1 else "") for size, count in sizes.most_common(3)]
         listed += ["..."] if len(sizes) > 3 else []
-        void = 100 * found.pixels[split][len(found.names):].sum() / max(1, found.pixels[split].sum())
+        void = 100 * found.pixels[split][IGNORE] / max(1, found.pixels[split].sum())
         lines.append(f"  {split:6}{sizes.total():6} pairs   {', '.join(listed) or 'none'}   void {void:.1f} %")
     for kind, problems in [*found.wrong.items(), ("worth knowing", found.notes)]:
         if problems:

@@ -116,6 +116,8 @@ def load_dataset(
         more = f", and {len(source.unpaired) - 1} files more" if len(source.unpaired) > 1 else ""
         raise Wrong(PAIRING, f"{source.unpaired[0]}{more}; expected one image and one label for every name; "
                     f"`python -m lib.report check --dataset {name}` lists all that is wrong")
+    if not source.items:
+        raise Wrong(PAIRING, f"{name}/{split}: no pairs are left for this split; expected more images")
     kept = range(len(source.items))
     if limit is not None and limit < len(kept):
         kept = np.linspace(0, len(kept) - 1, limit).round().astype(int).tolist()

@@ -18,7 +18,7 @@ from lib.runs import Run
 from lib.statistics import Estimate, points
 from lib.svg import arrow, line, tag, text
 
-PAGE, CARD, GAP = 672, 296, 16  # width of a figure, height of a card, space between cards, in CSS pixels
+PAGE, CARD, GAP = 672, 300, 16  # width of a figure, height of a card, space between cards, in CSS pixels
 
 
 def network(run: Run) -> str:
@@ -88,9 +88,10 @@ def _card(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, fl
     against = _difference(MIOU.compare(group, reference)[0]) if compared else "the reference" if reference else ""
     cost = (f"{run.record['parameters'] / 1e6:.2f} million parameters",
             f"{run.record['multiply_adds'] / 1e9:.2f} billion multiply-adds")
-    body = "".join(text(part, 0, 13 + 16 * index, "own bold", 13) for index, part in enumerate(wrap(TITLES[run.variant], 17)))
-    body += tag("g", shape, transform="translate(0 46)")
-    y = 46 + height + 32
+    body = tag("rect", x=0, y=0, width=28, height=3, class_="own")
+    body += "".join(text(part, 0, 20 + 16 * index, "bold", 13) for index, part in enumerate(wrap(TITLES[run.variant], 17)))
+    body += tag("g", shape, transform="translate(0 50)")
+    y = 50 + height + 32
     body += text(f"{scores.mean():.1f} %", 0, y, "bold", 22, tag("tspan", f" mIoU, {spread}", class_="small"))
     body += _strip(scores, [100 * each.miou for each in reference], scale, width, y + 17)
     body += "".join(text(part, 0, y + 42 + 15 * index, "muted" if index else "", 10.5)

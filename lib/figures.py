@@ -7,8 +7,9 @@ and alternative text to the report, and write the caption below for those who re
 """
 
 import io
+import logging
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,8 +19,10 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from lib import ROOT
 from lib.files import write_atomically
@@ -33,8 +36,9 @@ MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P", "p")))
 LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED, DOTTED)))
 SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide",
                           "no finest skip")))
-INK, FAINT = "#333333", "#d9d9d9"
+INK, FAINT, LUMINANCE = "#333333", "#d9d9d9", np.array([0.2126, 0.7152, 0.0722])
 
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells notebooks what the fallback font lacks
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
     font_manager.fontManager.addfont(font)
 sns.set_theme(context="paper", style="ticks", rc={
@@ -51,11 +55,11 @@ sns.set_theme(context="paper", style="ticks", rc={
 
 def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = False,
          file: str | Path | None = None) -> None:
-    """Displays the figure under its label, as SVG or (with photographs in it) JPEG, and saves a PNG as `file`."""
+    """Displays the figure under its label, as SVG or (with photographs in it) WebP, and saves a PNG as `file`."""
     buffer = io.BytesIO()
     if photograph:
-        figure.savefig(buffer, format="jpeg", dpi=200, pil_kwargs={"quality": 84, "subsampling": 0, "optimize": True})
-        data = {"image/jpeg": buffer.getvalue()}
+        figure.savefig(buffer, format="webp", dpi=200, pil_kwargs={"quality": 86, "method": 5, "use_sharp_yuv": True})
+        data = {"image/webp": buffer.getvalue()}
     else:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
         data = {"image/svg+xml": buffer.getvalue().decode()}
@@ -70,25 +74,30 @@ def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = 
 
 def _curves(figure: Figure) -> list[dict]:
     """What the page needs to read values off the lines that have a name: places in points from the upper left corner."""
-    panels = []
+    panels, scale, (width, height) = [], 72 / figure.dpi, 72 * figure.get_size_inches()
     for axes in figure.axes:
         lines = [line for line in axes.lines if not line.get_label().startswith("_") and line.get_linestyle() != "None"]
-        if not lines:
-            continue
-        scale, height = 72 / figure.dpi, 72 * figure.get_figheight()
-        box, ticks = axes.get_window_extent(), axes.xaxis.get_major_formatter()
-        named = dict(zip(axes.get_xticks(), ticks.seq)) if isinstance(ticks, FixedFormatter) else {}
-        panel = {"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "lines": [],
-                 "box": [round(scale * value, 1) for value in (box.x0, box.x1)]
-                 + [round(height - scale * value, 1) for value in (box.y1, box.y0)]}
-        for line in lines:
-            points = np.column_stack(line.get_data()).astype(float)
-            points, values = axes.transData.transform(points), points
-            panel["lines"].append({"name": line.get_label(), "color": line.get_color(), "at": [
-                [named.get(x, f"{x:g}"), f"{y:.3g}", round(scale * px, 1), round(height - scale * py, 1)]
-                for (x, y), (px, py) in zip(values, points) if np.isfinite(y)]})
-        panels.append(panel)
+        box, named = axes.get_window_extent(), {}
+        if isinstance(axes.xaxis.get_major_locator(), FixedLocator):
+            ticks = ((tick, label.get_text()) for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()))
+            named = {tick: f"{tick:g}" if "$" in text else text for tick, text in ticks}  # a number, set as a formula
+        if lines:
+            panels.append({"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "width": width,
+                           "box": [round(scale * x, 1) for x in (box.x0, box.x1)]
+                           + [round(height - scale * y, 1) for y in (box.y1, box.y0)],
+                           "lines": [{"name": line.get_label(), "color": line.get_color(),
+                                      "at": list(_places(line, axes, named, scale, height))} for line in lines]})
     return panels
+
+
+def _places(line: Line2D, axes: Axes, named: dict, scale: float, height: float) -> Iterator[list]:
+    """Of every point of a line: x and y in words, and its place."""
+    points = np.column_stack(line.get_data()).astype(float)
+    for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
+        if np.isfinite(y):
+            near = min(named, key=lambda tick: abs(tick - x), default=None)
+            words = f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
+            yield [f"{x:g}" if near is None else named[near], words, round(scale * across, 1), round(height - scale * up, 1)]
 
 
 def show_drawing(svg: str, label: str, caption: str, alt: str, place: str | None = None) -> None:
@@ -102,7 +111,10 @@ def show_table(table: pd.DataFrame, label: str, caption: str, formats: dict[str,
 
     `place="front"` puts it on the report's first page.
     """
-    html = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_uuid(label).to_html()
+    sentences = [name for name in table if table[name].map(str).str.len().max() > 24]  # JupyterLab would set them flush right
+    left = {name: [{"selector": "th, td", "props": "text-align: left"}] for name in sentences}
+    styled = table.style.hide().format(formats or {}, escape="html", na_rep="–").set_table_styles(left)
+    html = styled.set_uuid(label).to_html()
     _display({"text/html": html, "text/plain": table.to_string(index=False)}, label, caption,
              **({"place": place} if place else {}))
 
@@ -157,6 +169,14 @@ def mark_classes(axes: Axes, names: Sequence[str]) -> None:
         axes.axhspan(row - 0.5, row + 0.5, fc="none", ec="none", zorder=9, gid=f"class.{name}")
 
 
+def legible(color: str) -> tuple[float, ...]:
+    """The colour as text: darker where its contrast with white is below 4.5, as WCAG 2 measures it."""
+    rgb = np.array(to_rgb(color))
+    while 1.05 / (np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ LUMINANCE + 0.05) < 4.5:
+        rgb *= 0.97
+    return tuple(rgb)
+
+
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     """Writes each line's name beside its end (x, y, colour), moved apart where names would overlap."""
     low, high = axes.get_ylim()
@@ -164,7 +184,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     place = -np.inf
     for name, (x, y, color) in sorted(ends.items(), key=lambda item: item[1][1]):
         place = max(y, place + gap)
-        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=color, va="center", fontsize=7.5,
+        axes.annotate(name, (x, y), (x + 0.02 * axes.get_xlim()[1], place), color=legible(color), va="center", fontsize=7.5,
                       annotation_clip=False)
 
 

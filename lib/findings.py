@@ -15,6 +15,7 @@ from lib.models import NETWORKS
 from lib.runs import Run
 from lib.statistics import nats, percent, points, versus
 
+WORDS = re.compile(r"[^\W_]+(?:[ _-][^\W_]+)*")  # which mean the same in Markdown
 RARE = 0.01  # a class with less than this share of the training pixels
 ABOUT = {
     "scenes": (
@@ -79,7 +80,7 @@ def by_frequency(run: Run) -> pd.DataFrame:
 
 def literal(name: str) -> str:
     """A name of the user's, of a class or a file, as Markdown that shows it as it is."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
+    return name if WORDS.fullmatch(name) else re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
 
 
 def cell(name: str) -> str:

@@ -18,12 +18,17 @@ CLASSES = "classes.json"
 EXAMPLE = '[{"name": "Road", "color": [128, 64, 128]}, {"name": "Car", "color": [0, 0, 142]}]'
 COLORED = ("RGB", "RGBA")
 BLACK = 0
+UNKNOWN = ClassTable(("one", "another"), ((0, 0, 0), (255, 255, 255)))
 
 
-def folder(root: Path, split: str, size: Size | None) -> Source:
-    """That split. Raises FileNotFoundError for an absent folder or classes.json, ValueError for a wrong one."""
-    classes = read_classes(root / CLASSES)
-    return from_files(classes, matched(root / split / "images", root / split / "labels"), size, decoder(classes))
+def folder(root: Path, split: str, size: Size | None, understood: bool = True) -> Source:
+    """That split, or its files alone where classes.json is of no use: labels are then opened and not `understood`.
+
+    Raises FileNotFoundError for an absent folder or classes.json, ValueError for a wrong one.
+    """
+    classes = read_classes(root / CLASSES) if understood else UNKNOWN
+    decode = decoder(classes) if understood else lambda label, path: np.zeros(label.size[::-1], np.uint8)
+    return from_files(classes, matched(root / split / "images", root / split / "labels"), size, decode)
 
 
 def read_classes(path: Path) -> ClassTable:

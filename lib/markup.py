@@ -20,9 +20,10 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from pybtex.database import parse_file
 from pybtex.plugin import find_plugin
 
+from lib.media import unbroken
+
 KINDS = {"fig": "Figure", "tbl": "Table", "sec": "Section", "eq": "Equation"}
 MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
-NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
 CITATION = re.compile(r"\[(@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]")
 REFERENCE = re.compile(r"@((?:fig|tbl|sec|eq)-[\w-]*\w)")
 COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
@@ -170,7 +171,7 @@ class Markup:
         parser.renderer.rules |= {
             "math_inline": self._math_inline, "math_block": self._math_block, "math_inline_double": self._math_block,
             "amsmath": self._math_block, "citation": self._citation, "reference": self._reference,
-            "image": self._image, "text": _text,
+            "image": self._image, "text": lambda tokens, index, *_: unbroken(tokens[index].content),
             "table_open": lambda *_: '<div class="scroll"><table>', "table_close": lambda *_: "</table></div>",
         }
         self.parser = parser
@@ -230,10 +231,6 @@ class Markup:
     def _image(self, tokens, index, options, environment) -> str:
         raise MarkupError(f"{environment['place']}: image {escape(str(tokens[index].attrs['src']))}: a picture in "
                           "Markdown is not embedded; show it from a code cell")
-
-
-def _text(tokens: list[Token], index: int, *_) -> str:
-    return NAME.sub(r'<span class="nowrap">\g<0></span>', escape(tokens[index].content, quote=False))
 
 
 def _rule(name: str, pattern: re.Pattern):

@@ -26,7 +26,10 @@ TAGS = {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption", "colgro
 ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "title"}
 NUMBER = re.compile(r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
                     re.IGNORECASE)
+NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
+SIZE = re.compile(r"\d+( × \d+)+")  # as of a tensor
 SENTENCE = 48  # characters
+THUMB = 5  # points: half of a slider's thumb
 VERDICTS = ("supported", "contradicted", "inconclusive")
 MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
 
@@ -46,10 +49,11 @@ def chart(svg: str, identity: str, alt: str) -> tuple[str, bool]:
             name = key.split("}")[-1]
             if name.startswith("on") or name == "href" and not value.startswith(("#", "data:image/")):
                 del element.attrib[key]
+            elif name == "id" and value.startswith("class."):  # a row that `figures.mark_classes` marked
+                del element.attrib[key]
+                element.set("data-class", value.removeprefix("class."))
             elif name == "id":
                 element.set(key, f"{identity}.{value}")
-                if value.startswith("class."):  # a row that `figures.mark_classes` marked
-                    element.set("data-class", value.removeprefix("class."))
             else:
                 value = re.sub(r"url\(#", f"url(#{identity}.", value)
                 element.set(key, f"#{identity}.{value[1:]}" if name == "href" and value[0] == "#" else value)
@@ -115,16 +119,22 @@ def _color(code: str, ink: bool) -> str:
     return {0: "var(--paper)", 100: "var(--ink)"}.get(share, f"color-mix(in srgb,var(--ink) {share}%,var(--paper))")
 
 
-def probes(curves: list[dict], identity: str) -> str:
+def probes(curves: list[dict]) -> str:
     """Under a chart, for each panel a slider along its x axis and what the lines are worth there; works by script alone."""
-    parts = []
+    parts, columns, end = [], [], 0.0
     for panel in curves:
-        steps = max(len(line["at"]) for line in panel["lines"]) - 1
+        line = max((line["at"] for line in panel["lines"]), key=len)
+        start, stop = line[0][2] - THUMB, line[-1][2] + THUMB  # so that the slider stands where the crosshair does
+        columns += [f"{start - end:.1f}fr", f"{stop - start:.1f}fr"]
+        end = stop
+        rows = 2 if len(panel["lines"]) > 2 else 1
         label = escape(f"{panel['title']}: {panel['x']}")
-        parts.append(f'<div class="probe"><input type="range" min="0" max="{steps}" value="{steps}" step="1" autocomplete="off" '
-                     f'aria-label="{label}"><output></output></div>')
+        parts.append(f'<div class="probe"><input type="range" min="0" max="{len(line) - 1}" value="{len(line) - 1}" '
+                     f'autocomplete="off" aria-label="{label}"><output style="--rows:{rows}"></output></div>')
+    columns = " ".join([*columns, f"{max(0, curves[0]['width'] - end):.1f}fr"])
     data = json.dumps(curves, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return f'<div class="probes">{"".join(parts)}<script type="application/json">{data}</script></div>'
+    parts.append(f'<script type="application/json">{data}</script>')
+    return f'<div class="probes" style="grid-template-columns:{columns}">{"".join(parts)}</div>'
 
 
 def picture(data: str, kind: str, alt: str) -> str:
@@ -134,12 +144,18 @@ def picture(data: str, kind: str, alt: str) -> str:
     return f'<img src="data:{kind};base64,{data}" alt="{escape(alt)}" width="{width}" height="{height}" decoding="async">'
 
 
+def unbroken(text: str) -> str:
+    """Text as HTML, in which the networks' name stays on one line."""
+    return NAME.sub(r'<span class="nowrap">\g<0></span>', escape(text, quote=False))
+
+
 def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
     """Tables of pandas, cleaned: numbers to the right, headers with their scope, Markdown in cells rendered."""
     if own := re.search(r'id="(T_[^"]*?)"', html):  # two notebooks may show tables of one name
         html = re.sub(rf"\b{re.escape(own[1])}(?=[_\"\s,{{])", f"{identity}-table", html)
     soup = BeautifulSoup(html, "html.parser")
     styles = "".join(each.text for each in soup.find_all("style") if not re.search(r"[<@\\]|url", each.text.lower()))
+    styles = re.sub(r"[^{}]*\{\s*text-align:[^}]*\}", "", styles)  # how columns align is decided below
     for tag in soup.find_all(["style", "script", "iframe", "object", "template"]):
         tag.decompose()
     for tag in soup.find_all(True):
@@ -148,6 +164,8 @@ def table(html: str, identity: str, inline: Callable[[str], str]) -> str:
         tag.attrs = {key: value for key, value in tag.attrs.items() if key in ATTRIBUTES and _harmless(key, value)}
     for each in soup.find_all("table"):
         _set(each)
+    for text in soup.find_all(string=NAME):
+        text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
     for text in soup.find_all(string=MARKUP):
         text.replace_with(BeautifulSoup(inline(str(text)), "html.parser"))
     return (f"<style>{styles}</style>" if styles.strip() else "") + str(soup)
@@ -157,7 +175,7 @@ def _harmless(key: str, value: str | list) -> bool:
     text = str(value).lower()
     if key == "href":
         return text.startswith(("#", "https://"))
-    return key != "style" or not ("url" in text or "text-align" in text)  # how columns align is decided below
+    return key != "style" or not ("url" in text or "text-align" in text)
 
 
 def _set(table: Tag) -> None:
@@ -178,8 +196,10 @@ def _set(table: Tag) -> None:
         below, above = ([cells[-column] for row in part if len(cells := _cells(row)) >= column]  # from the right, since
                         for part in (rows, heads[-1:]))  # a header of several rows stands at the left of the first only
         for cell in below:
-            if (verdict := cell.get_text(strip=True).split(" (")[0]) in VERDICTS:
+            if verdict := _verdict(cell):
                 cell["class"] = [*cell.get("class", []), "verdict", verdict]
+            elif SIZE.fullmatch(cell.get_text()):
+                cell["class"] = [*cell.get("class", []), "nowrap"]
         texts = [text for cell in below if cell.name == "td" and (text := cell.get_text(strip=True))]
         if texts and sum(bool(NUMBER.fullmatch(text)) for text in texts) > len(texts) / 2:
             for cell in above + below:
@@ -189,8 +209,9 @@ def _set(table: Tag) -> None:
 
 
 def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
-    """A table of sentences: on a narrow screen its cells stand below each other, so they say what they are."""
-    if len(heads) != 1 or not any(len(cell.get_text(strip=True)) > SENTENCE for row in rows for cell in _cells(row)):
+    """A table of sentences that ends in verdicts: its cells stand below each other on a narrow screen, and say what they are."""
+    sentences = any(len(cell.get_text(strip=True)) > SENTENCE for row in rows for cell in _cells(row))
+    if len(heads) != 1 or not sentences or not any(_verdict(_cells(row)[-1]) for row in rows):
         return
     names = [cell.get_text(strip=True) for cell in _cells(heads[0])]
     table["class"] = [*table.get("class", []), "sentences"]
@@ -200,6 +221,11 @@ def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
             each["role"] = role  # a cell that is no table cell on the screen stays one for those who listen
     for cell, name in ((cell, name) for row in rows for cell, name in zip(_cells(row), names)):
         cell["data-label"] = name
+
+
+def _verdict(cell: Tag) -> str:
+    word = cell.get_text(strip=True).split(" (")[0]
+    return word if word in VERDICTS else ""
 
 
 def _cells(row: Tag) -> list[Tag]:

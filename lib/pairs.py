@@ -25,11 +25,14 @@ Decode = Callable[[Image.Image, Path], np.ndarray]  # a label's file -> uint8 (H
 
 
 class Wrong(ValueError):
-    """Something is wrong with a file of the data set; `kind` says what, `others` is what else is with its pair."""
+    """Something is wrong with a file of the data set; `kind` says what.
+
+    `others` is what else is wrong with its pair, `readable` its image and its target, None for what cannot be read.
+    """
 
     def __init__(self, kind: str, text: str):
         super().__init__(text)
-        self.kind, self.others = kind, []
+        self.kind, self.others, self.readable = kind, [], (None, None)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def read_pair(image_path: Path, label_path: Path, size: Size | None, decode: Dec
         problems.append(Wrong(SIZES, f"{image_path}: the image has {_pixels(image)}, its label {label_path.name} "
                               f"{_pixels(label)}; they must be equal"))
     if problems:
-        problems[0].others = problems[1:]
+        problems[0].others, problems[0].readable = problems[1:], (image and np.array(image), target)
         raise problems[0]
     if size:
         image = image.resize(size[::-1], Image.Resampling.BILINEAR)  # Pillow's averages over what it shrinks

@@ -1,15 +1,18 @@
 """HTML -> PDF: an installed Chromium or Chrome prints the page, spoken to through its DevTools protocol.
 
-Figures are first moved within their chapter so that pages are full. The page is printed twice. CSS has no page number of a link's target that browsers support, so the first print tells
-on which page each heading landed and a script writes these numbers into the printed contents before the second.
-The same page gives the same bytes: the times that the browser stores are dropped.
+Figures are first moved within their chapter so that pages are full. Then the page is printed twice: CSS has no page
+number of a link's target that browsers support, so the first print tells on which page each heading landed, and a
+script writes these numbers into the printed contents before the second. The same page gives the same bytes: the times
+that the browser stores are dropped. The PDF is A4; whoever prints the HTML chooses the paper.
 """
 
 import base64
+import hashlib
 import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +36,8 @@ FLAGS = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-
          "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-port=0",
          "--remote-allow-origins=*", "--font-render-hinting=none")
 FILL_PAGES = ROOT / "report" / "template" / "print.js"
+NODE = re.compile(rb"\(node\d{8}\)")
+SOURCE = "/Source"  # where a PDF says what it was made from
 MARGINS = (64 / 25.4, 51 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
 PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
 NUMBER_CONTENTS = """for (const link of document.querySelectorAll(".print-contents a"))
@@ -155,15 +160,6 @@ class Browser:
             raise ReportError(f"{self.path}: a script failed: {reply['exceptionDetails'].get('text')}")
         return reply["result"].get("value")
 
-    def fill_pages(self, paper: str = "A4") -> None:
-        """Moves figures so that the pages of that paper are full."""
-        width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
-        self.call("Emulation.setEmulatedMedia", media="print")
-        self.call("Emulation.setDeviceMetricsOverride", width=round(width), height=round(height), deviceScaleFactor=1, mobile=True)
-        self.run(f"({FILL_PAGES.read_text().strip()})({height})")
-        self.call("Emulation.clearDeviceMetricsOverride")
-        self.call("Emulation.setEmulatedMedia", media="")
-
     def pdf(self, paper: str = "A4") -> bytes:
         """The page on paper of that name."""
         width, height = PAPERS[paper]
@@ -172,13 +168,33 @@ class Browser:
         return base64.b64decode(reply["data"])
 
 
+def fill_pages(browser: Browser, paper: str = "A4") -> None:
+    """Moves figures of the open page so that the pages of that paper are full; what is too wide is made smaller."""
+    width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.call("Emulation.setDeviceMetricsOverride", width=int(width), height=int(height), deviceScaleFactor=1, mobile=True)
+    browser.run(f"({FILL_PAGES.read_text().strip()})({height})")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    browser.call("Emulation.setEmulatedMedia", media="")
+
+
 def print_pdf(page: Path) -> bytes:
     """The PDF of an HTML file, tagged, with an outline and with page numbers in its contents."""
     with Browser(find_browser() or install_browser()) as browser:
         browser.open(page)
-        browser.fill_pages()
+        fill_pages(browser)
         browser.run(NUMBER_CONTENTS.replace("PAGES", json.dumps(_pages(browser.pdf()))))
-        return _tidy(browser.pdf(), browser.run(HEADINGS))
+        return _tidy(browser.pdf(), browser.run(HEADINGS), _source(page))
+
+
+def up_to_date(page: Path, printed: Path) -> bool:
+    """Whether the PDF was made from the HTML file as it is, in the way that this module makes it."""
+    return printed.exists() and PdfReader(printed).metadata.get(SOURCE) == _source(page)
+
+
+def _source(page: Path) -> str:
+    """A checksum of the page and of how it is printed."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in (page, FILL_PAGES, Path(__file__)))).hexdigest()
 
 
 def _pages(pdf: bytes) -> dict[str, int]:
@@ -188,13 +204,13 @@ def _pages(pdf: bytes) -> dict[str, int]:
             for name, place in reader.named_destinations.items()}
 
 
-def _tidy(pdf: bytes, headings: list[str]) -> bytes:
+def _tidy(pdf: bytes, headings: list[str], source: str) -> bytes:
     """Without times, and set to show its title and outline; the browser repeats words of headings in the outline."""
     reader = PdfReader(io.BytesIO(pdf))
     writer = PdfWriter(clone_from=reader)
     title, writer.pdf_header = reader.metadata.title, reader.pdf_header
     writer.metadata = None
-    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium"})
+    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium", SOURCE: source})
     writer.root_object[NameObject("/ViewerPreferences")] = DictionaryObject(
         {NameObject("/DisplayDocTitle"): BooleanObject(True)})
     writer.page_mode = "/UseOutlines"
@@ -203,7 +219,13 @@ def _tidy(pdf: bytes, headings: list[str]) -> bytes:
         entry[NameObject("/Title")] = TextStringObject(heading)
     buffer = io.BytesIO()
     writer.write(buffer)
-    return buffer.getvalue()
+    return _renumbered(buffer.getvalue())
+
+
+def _renumbered(pdf: bytes) -> bytes:
+    """The names that cells of tables have for each other, in order: the browser counts on from what else it has made."""
+    names = {name: b"(node%08d)" % place for place, name in enumerate(sorted(set(NODE.findall(pdf))))}
+    return NODE.sub(lambda match: names[match[0]], pdf)
 
 
 def _entries(parent: DictionaryObject) -> Iterator[DictionaryObject]:

@@ -1,8 +1,8 @@
 """Executed notebooks and run records -> one self-contained HTML page.
 
 Every notebook is a chapter. Figures and tables carry label, caption and alternative text in their output's metadata
-(`lib.figures`); an output whose metadata says `"place": "front"` (or "abstract") goes to the first page. The page asks for nothing
-from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
+(`lib.figures`); an output whose metadata says `"place": "front"` or `"abstract"` goes to the first page. The page asks
+for nothing from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
 """
 
 import base64
@@ -26,7 +26,7 @@ from lib.markup import Bibliography, Markup, MarkupError, Place
 FRONT = ("abstract", "front")  # places on the first page
 HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
 IMAGES = ("image/webp", "image/avif", "image/jpeg", "image/png")
-LONG = 700  # characters: such a table may break across pages
+LONG = 2000  # characters: such a table may break across pages
 FONTS = {  # family, weight, style, unicode-range of each file
     "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
     "source-serif-4-latin-400-italic": ("Source Serif", 400, "italic", None),
@@ -109,7 +109,7 @@ class Chapter:
         caption = f'<figcaption id="{identity}-caption"><b>{name}.</b> {caption}</figcaption>'
         if name.startswith("Figure"):
             body, kind = self._visual(data, report, identity, place)
-            probes = media.probes(report["curves"], identity) if report.get("curves") else ""
+            probes = media.probes(report["curves"]) if report.get("curves") else ""
             return f'<figure id="{identity}" class="fig{kind}">{body}{probes}{caption}</figure>'
         if "text/html" not in data:
             raise MarkupError(f"{place}: {report['label']}: a table needs text/html, got {', '.join(data)}")

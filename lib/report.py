@@ -73,7 +73,8 @@ def _write_documents(jobs: list[Job], out: Path, profile: str) -> None:
     chapters = [job.target for job in jobs if job.target.name == job.source.name]
     write_atomically(out / "report.html", render(chapters, out, profile).encode())
     _tell_size(out / "report.html")
-    write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
+    if not pdf.up_to_date(out / "report.html", out / "report.pdf"):
+        write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
     _tell_size(out / "report.pdf")
 
 

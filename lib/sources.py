@@ -40,8 +40,8 @@ def camvid(root: Root, split: str, size: Size | None) -> Source:
 def carla(root: Root, split: str, size: Size | None) -> Source:
     """Either of the layouts in which pictures of the CARLA simulator circulate; the class is the red channel's value.
 
-    dataA to dataE (the Lyft and Udacity challenge): split by set. train and test with images and labels: a tenth of
-    train, drawn once and for all, is the validation split.
+    dataA to dataE (the Lyft and Udacity challenge): split by set. train and test with images and labels: without a
+    val beside them, a tenth of train, drawn once and for all, is the validation split.
     """
     base, drawn = _base(root), None
     sets = {name: _camera(base, name) for names in LYFT_SETS.values() for name in names}
@@ -49,9 +49,10 @@ def carla(root: Root, split: str, size: Size | None) -> Source:
     if any(sets.values()):
         found = _together({name: _set(base, name, sets[name]) for name in LYFT_SETS[split]})
     elif whole:
-        part = whole / ("test" if split == "test" else "train")
+        draws = split != "test" and not (whole / "val" / "images").is_dir()
+        part = whole / ("train" if draws else split)
         pairs, unpaired = matched(part / "images", part / "labels")
-        if split != "test":
+        if draws:
             drawn = _draw(len(pairs))
             chosen = set(drawn["indices"])
             pairs = [pair for index, pair in enumerate(pairs) if (index in chosen) == (split == "val")]
@@ -114,11 +115,11 @@ def cityscapes(root: Root, split: str, size: Size | None) -> Source:
     return from_files(CITYSCAPES, (pairs, unpaired), size, indexed(CITYSCAPES, meaning))
 
 
-def own(root: Root, split: str, size: Size | None) -> Source:
+def own(root: Root, split: str, size: Size | None, understood: bool = True) -> Source:
     """`lib.folder`"""
     if not (base := _base(root)).is_dir():
         raise _absent(base, "folder", f"it to hold {CLASSES}, and train, val and test with images and labels in each")
-    return folder(base, split, size)
+    return folder(base, split, size, understood)
 
 
 def _base(root: Root) -> Path:

@@ -12,14 +12,12 @@ from matplotlib.figure import Figure
 
 from lib.depth import DEPTHS, NORMALISED
 from lib.figures import COLORS, FAINT, LINES, MARKERS, PAGE, SHORT, plain
-from lib.findings import listed
 from lib.gates import DISTANCE_NAMES
 from lib.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.landscape import GRID
 from lib.metrics import mean_iou, nan_mean
-from lib.models import DEPTH, TITLES
+from lib.models import DEPTH
 from lib.runs import Run
-from lib.statistics import NotMeasured
 from lib.structure import SIZE_NAMES, ratio
 from lib.theory_measures import condition, explained, fading, probed, studied
 
@@ -101,8 +99,6 @@ def _relative(gradients: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 def training_gradients(groups: Groups) -> Figure:
     """Relative gradient and relative update of every block, means over the training; first against last by its course."""
-    if missing := [TITLES[key] for key, group in groups.items() if not all(run.gradients for run in group)]:
-        raise NotMeasured(f"no norms of gradients for {listed(missing)}")
     figure, panels = plt.subplots(1, 3, figsize=(PAGE, 2.6))
     for key, group in groups.items():
         for axes, name in zip(panels, ("gradient", "update")):

@@ -19,7 +19,7 @@ def own(color: str) -> str:
 
 
 def tag(name: str, *children: str, **attributes: object) -> str:
-    """One element; `class_` and `stroke_width` stand for class and stroke-width, numbers are rounded to a tenth."""
+    """One element; `class_` and `stroke_width` stand for class and stroke-width, numbers have four digits."""
     pairs = ((key.rstrip("_").replace("_", "-"), f"{value:.4g}" if isinstance(value, float) else str(value))
              for key, value in attributes.items())
     opened = name + "".join(f' {key}="{escape(value)}"' for key, value in pairs)
@@ -27,10 +27,12 @@ def tag(name: str, *children: str, **attributes: object) -> str:
 
 
 def text(content: str, x: float, y: float, kind: str = "", size: float = 11, *more: str) -> str:
+    """One line of text that starts at (x, y), or ends or is centred there if its kind says so."""
     return tag("text", escape(content), *more, x=x, y=y, font_size=size, **({"class_": kind} if kind else {}))
 
 
 def line(start: Point, end: Point, kind: str = "line", **more: object) -> str:
+    """A straight line of a kind that `STYLE` knows."""
     return tag("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_=kind, **more)
 
 

@@ -81,13 +81,15 @@ SHOWN = {
 
 
 def show(runs: Sequence[Run], *names: str) -> None:
-    """Displays these figures, or says what is missing."""
+    """Displays these figures, each of the runs that hold what it needs, or says what is missing."""
     for name in names:
         shown = SHOWN[name]
-        groups = {key: group for key, group in by_variant(runs).items() if key in shown.networks}
+        useful = [run for run in runs if run.gradients] if name == "training" else runs
+        groups = {key: group for key, group in by_variant(useful).items() if key in shown.networks}
         try:
             if not groups:
-                raise NotMeasured(f"no run of {listed([TITLES[key] for key in shown.networks])}")
+                lacking = "with norms of gradients " if name == "training" else ""
+                raise NotMeasured(f"no run {lacking}of {listed([TITLES[key] for key in shown.networks])}")
             drawn = shown.draw(groups)
         except NotMeasured as missing:
             figures.say(f"*Not measured: {missing}.*")

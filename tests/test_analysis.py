@@ -99,7 +99,7 @@ def test_error_map_and_show(runs, monkeypatch, tmp_path):
                  file=tmp_path / "a.png")
     (data, report), (_, note) = shown
     assert report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."} and note["caption_of"] == "fig-a"
-    assert Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).width == 1400
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/webp"]))).width == 1400
     assert Image.open(tmp_path / "a.png").format == "PNG"
 
 

@@ -7,7 +7,7 @@ import pytest
 from pypdf import PdfReader
 
 from lib import ROOT
-from lib.pdf import Browser, find_browser
+from lib.pdf import Browser, fill_pages, find_browser
 
 MEGABYTE = 1_000_000
 PUBLISHED = ROOT / "report" / "published"
@@ -19,7 +19,8 @@ new PerformanceObserver(list => list.getEntries().forEach(e => {
 new PerformanceObserver(list => list.getEntries().forEach(e => {
   if (e.name === "first-contentful-paint") seen.paint = e.startTime })).observe({type: "paint", buffered: true});"""
 SCROLL = """(async () => { for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight) {
-  scrollTo({top: y, behavior: "instant"}); await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame) } })()"""
+  scrollTo({top: y, behavior: "instant"});
+  for (const frame of [1, 2]) await new Promise(requestAnimationFrame) } })()"""
 
 pytestmark = pytest.mark.skipif(not find_browser(), reason="no Chromium or Chrome")
 
@@ -100,23 +101,25 @@ def test_values_are_read_off_a_curve_by_keys_and_pointer(report, browser):
     resize(browser, 1440)
     browser.open(report / "report.html")
     browser.run("var figure = document.querySelector('#fig-loss'), [first] = figure.querySelectorAll('.probe'),"
-                "[range, output] = first.children; range.focus()")
+                "[range, output] = first.children; range.focus({preventScroll: true})")
     last = browser.run("output.textContent")
     assert last.startswith("epoch ") and "U-Net" in last and "residual" in last
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key="Home", code="Home", windowsVirtualKeyCode=36)
-    assert browser.run("output.textContent").startswith("epoch 1 ") and browser.run("range.getAttribute('aria-valuetext')") == "epoch 1"
+    assert browser.run("output.textContent").startswith("epoch 1 ")
+    assert browser.run("range.getAttribute('aria-valuetext')") == "epoch 1"
     x, y = browser.run("var chart = figure.querySelector('svg'); chart.scrollIntoView({behavior: 'instant', block: 'center'});"
                        "var [, end, above] = JSON.parse(figure.querySelector('.probes script').text)[0].box;"
                        "var corner = new DOMPoint(end, above).matrixTransform(chart.getScreenCTM()); [corner.x, corner.y]")
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x - 2, y=y + 9)
+    browser.run("new Promise(requestAnimationFrame)")
     assert browser.run("output.textContent") == last
     assert browser.run("figure.querySelectorAll('svg g[visibility=visible] circle').length") >= 4
 
 
 def test_a_class_is_lit_in_every_chart_at_once(report, browser):
     browser.open(report / "report.html")
-    browser.run("var button = document.querySelector('tr[data-class] button'), name = button.textContent; button.focus()")
+    browser.run("var button = document.querySelector('tr[data-class] button'), name = button.textContent; button.focus({preventScroll: true})")
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
     lit = browser.run("[...document.querySelectorAll('.lit')].map(mark => [mark.tagName, mark.dataset.class === name])")
@@ -129,10 +132,22 @@ def test_a_class_is_lit_in_every_chart_at_once(report, browser):
 @pytest.mark.parametrize("paper, size", [("A4", (595, 842)), ("Letter", (612, 792))])
 def test_both_papers_hold_the_whole_page(report, browser, tmp_path, paper, size):
     browser.open(report / "report.html")
+    fill_pages(browser, paper)
     (tmp_path / "report.pdf").write_bytes(browser.pdf(paper))
     for page in PdfReader(tmp_path / "report.pdf").pages:
         assert [float(side) for side in page.mediabox[2:]] == pytest.approx(size, abs=1)
-        places = []
-        page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and places.append(
-            inner[4] * outer[0] + inner[5] * outer[2] + outer[4]))
-        assert places and min(places) > 80 and max(places) < size[0] - 70
+        places, scales = [], set()
+        page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and (
+            scales.add(round(outer[0], 2)), places.append(inner[4] * outer[0] + inner[5] * outer[2] + outer[4])))
+        assert min(places) > 80 and max(places) < size[0] - 70
+        assert max(scales) == 0.75, "something too wide has shrunk the page"  # points in a pixel
+
+
+def test_no_page_of_the_pdf_is_half_empty(report):
+    *pages, _ = PdfReader(report / "report.pdf").pages
+    for number, page in enumerate(pages, 1):
+        lowest = []
+        page.extract_text(visitor_text=lambda text, outer, inner, *_: text.strip() and lowest.append(
+            inner[4] * outer[1] + inner[5] * outer[3] + outer[5]))
+        height, footer = float(page.mediabox.height), 60
+        assert min(y for y in lowest if y > footer) < 0.5 * height, f"page {number}"

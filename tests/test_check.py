@@ -151,6 +151,24 @@ def test_everything_is_said_in_one_pass(own, capsys):
     assert re.search(r"train +3 pairs", printed) and re.search(r"test +2 pairs", printed)
 
 
+def test_files_are_looked_at_even_without_their_classes(own, capsys):
+    (own / "classes.json").write_text("{")
+    (own / "val/labels/val 1.png").unlink()
+    BAD["half an image"][0](own)
+    shutil.copy(own / "train/images/train 1.jpg", own / "test/images/test 1.webp")
+    (own / "test/labels/test 1.png").write_bytes(b"")  # its image is compared all the same
+    status, printed = checked(own, capsys)
+    assert status == 1 and "wrong: 1 wrong class table, 2 unreadable files, 1 files missing, 1 images in two splits" in printed
+    assert printed.count("classes.json: not JSON in UTF-8") == 1
+
+
+def test_a_label_counts_where_its_image_cannot_be_read(own, capsys):
+    for path in sorted((own / "train/labels").iterdir())[1:]:
+        save_label(path, np.zeros((32, 48), np.uint8))
+    BAD["half an image"][0](own)
+    assert "no pixel in train" not in checked(own, capsys)[1]
+
+
 def test_lines_of_a_kind_are_limited(tmp_path, capsys):
     root = make_own(tmp_path / "own", counts=(14, 2, 2))
     for path in (root / "train/labels").iterdir():

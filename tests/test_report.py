@@ -10,9 +10,14 @@ from pypdf import PdfReader
 
 from lib import media
 from lib.markup import MarkupError
-from lib.pdf import find_browser, print_pdf
+from lib.pdf import _renumbered, find_browser, print_pdf, up_to_date
 from lib.render import render
 from tests.pages import SVG, code, figure, page, shown, write
+
+
+def test_cells_of_a_pdf_s_tables_are_numbered_anew():
+    assert _renumbered(b"/ID (node00000570) /Headers [(node00000570) (node00000123)]") == (
+        b"/ID (node00000001) /Headers [(node00000001) (node00000000)]")
 
 
 def test_numbers_and_references(tmp_path):
@@ -106,6 +111,41 @@ def test_tables_are_set_with_scopes_and_numbers_at_the_right():
     assert [cell["scope"] for cell in soup.select("tbody th")] == ["row", "row"]
 
 
+def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
+    long = "The networks were compared on all of the images of the test set."
+    html = (f"<table><thead><tr><th>Claim</th><th>Statement</th><th>Verdict</th></tr></thead><tbody><tr><td>Q1</td><td>{long}"
+            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>inconclusive (one seed)</td></tr></tbody></table>")
+    soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
+    assert soup.table["class"] == ["sentences"] and soup.table["role"] == "table"
+    assert {cell["role"] for cell in soup.find_all("td")} == {"cell"} and soup.tbody["role"] == "rowgroup"
+    assert [cell["data-label"] for cell in soup.select("tbody tr")[0].find_all("td")] == ["Claim", "Statement", "Verdict"]
+    assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "inconclusive"]]
+    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("inconclusive", "2")):
+        plain = BeautifulSoup(media.table(other, "tbl-x", str), "html.parser")
+        assert not plain.table.get("class") and not plain.select("[data-label], [role]")
+    assert [cell.get_text() for cell in plain.select(".nowrap")] == ["1 × 2"]
+
+
+def test_an_empty_corner_of_a_table_is_no_header(tmp_path):
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T\n\n|  | a |\n|---|---|\n| b | c |")), "html.parser")
+    assert [cell.name for cell in soup.select("thead tr > *")] == ["td", "th"]
+
+
+def test_a_chart_s_values_come_with_a_slider_for_each_panel(tmp_path):
+    panel = {"x": "epoch", "title": "loss", "width": 504, "box": [40, 240, 10, 160], "lines": [
+        {"name": "</script>", "color": "#000", "at": [["1", "2.0", 50, 20], ["2", "1.0", 230, 150]]}]}
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T"), figure("fig-c", curves=[panel])), "html.parser")
+    probe = soup.select_one("#fig-c .probe input")
+    assert (probe["max"], probe["aria-label"], probe["type"]) == ("1", "loss: epoch", "range")
+    assert soup.select_one(".probes")["style"] == "grid-template-columns:45.0fr 190.0fr 269.0fr"
+    assert json.loads(soup.select_one(".probes script").string) == [panel]
+
+
+def test_rows_of_classes_are_marked_for_the_whole_page():
+    html, _ = media.chart(SVG.replace('id="patch_1"', 'id="class.Road"'), "fig-x", "A chart.")
+    assert BeautifulSoup(html, "html.parser").select_one("[data-class]")["data-class"] == "Road"
+
+
 def test_charts_follow_the_theme_and_keep_the_colours_of_areas():
     html, paper = media.chart(SVG, "fig-x", "A chart.")
     assert not paper and "script" not in html and "onclick" not in html
@@ -129,4 +169,6 @@ def test_the_pdf_is_tagged_and_has_outline_title_and_page_numbers(tmp_path):
     last = reader.get_destination_page_number(reader.named_destinations["/last-part"]) + 1
     assert last > 1 and re.search(rf"0\.1\s+Last part\s*{last}", reader.pages[0].extract_text())
     assert abs(float(reader.pages[0].mediabox.width) - 595) < 1
-    assert print_pdf(html) == first
+    assert print_pdf(html) == first and up_to_date(html, tmp_path / "a.pdf")
+    html.write_text(html.read_text().replace("Last part", "Another part"))
+    assert not up_to_date(html, tmp_path / "a.pdf") and not up_to_date(html, tmp_path / "none.pdf")

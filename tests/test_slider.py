@@ -31,7 +31,8 @@ def test_the_slider_in_a_browser(trained, tmp_path):
     runs = load_runs(trained)
     with Browser(find_browser()) as browser:
         browser.open(slider_page(runs, tmp_path))
-        browser.run("var [photo, below, above] = document.querySelectorAll('.compare img'), range = document.querySelector('.compare input');"
+        browser.run("var [photo, below, above] = document.querySelectorAll('.compare img'),"
+                    "range = document.querySelector('.compare input');"
                     "var [picture, left, right] = document.querySelectorAll('.compare select');"
                     "var choose = (select, value) => { select.value = value; select.dispatchEvent(new Event('change')) }")
         assert browser.run("[picture, left, right].map(s => s.selectedOptions[0].text)") == [

@@ -51,6 +51,10 @@ def test_carla_in_the_course_s_layout_draws_its_validation_split(tmp_path, folde
     assert val.drawn == {"seed": 0, "of": 20, "indices": [1, 18]} and val.items == ("01", "18")  # the same everywhere
     assert train.drawn is None and len(train) == 18 and not {*train.items} & {*val.items} and len(test) == 3
     assert [int(target.unique()) for target in val.targets] == [1, 5]
+    photo(tmp_path / folder / "val/images/a.png")
+    photo(tmp_path / folder / "val/labels/a.png")
+    train, val = (load_dataset("carla", tmp_path, split) for split in ("train", "val"))
+    assert val.items == ("a",) and val.drawn is None and len(train) == 20  # nothing is drawn where nothing is missing
     photo(tmp_path / folder / "test/labels/02.png", 13)
     with pytest.raises(ValueError, match=r"test/labels/02\.png: label value 13 in 512 pixels; expected 0 to 12"):
         load_dataset("carla", tmp_path, "test").images  # noqa: B018
@@ -124,6 +128,14 @@ def test_a_photograph_is_turned_as_its_exif_says(own):
     tag[0x0112] = 6  # a quarter turn
     Image.new("RGB", (32, 48), (200, 0, 0)).save(path, exif=tag)  # 48 high, 32 wide: lies on its side
     assert load_dataset("folder", own, "train").images.shape == (4, 3, 32, 48)
+
+
+def test_nothing_is_left_of_a_single_image(tmp_path):
+    photo(tmp_path / "train/images/a.png")
+    photo(tmp_path / "train/labels/a.png")
+    assert len(load_dataset("carla", tmp_path, "val")) == 1
+    with pytest.raises(ValueError, match="carla/train: no pairs are left for this split; expected more images"):
+        load_dataset("carla", tmp_path, "train")
 
 
 def test_a_split_that_was_drawn_is_on_record(tmp_path, tiny):

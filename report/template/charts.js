@@ -9,6 +9,7 @@ for (const probes of document.querySelectorAll(".probes")) {
   panels.forEach((panel, index) => {
     const [range, output] = probes.querySelectorAll(".probe")[index].children, [left, right, top, bottom] = panel.box;
     const longest = panel.lines.reduce((a, b) => b.at.length > a.at.length ? b : a);
+    const reach = (longest.at.at(-1)[2] - longest.at[0][2]) / Math.max(1, longest.at.length - 1) / 2;
     const group = make("g", {"pointer-events": "none", visibility: "hidden"});
     const rule = make("line", {y1: top, y2: bottom, stroke: "currentColor", "stroke-width": .6, "stroke-dasharray": "2 2"});
     group.append(rule);
@@ -25,7 +26,7 @@ for (const probes of document.querySelectorAll(".probes")) {
       output.replaceChildren(head, " ");
       for (const line of panel.lines) {
         const [at, value, px, py] = nearest(line, x), item = document.createElement("span"), dot = document.createElement("i");
-        if (Math.abs(px - x) > 1) continue;  // this line has no value here
+        if (Math.abs(px - x) > reach) continue;  // this line has no value here
         group.append(make("circle", {cx: px, cy: py, r: 2.6, fill: line.color, stroke: "var(--paper)", "stroke-width": .8}));
         dot.style.background = line.color;
         item.append(dot, `${line.name} ${value}`);

@@ -1,6 +1,7 @@
 /* Fills pages before printing: where a figure does not fit on the rest of a page, the text after it goes before it.
-   Figures keep their order and their chapter. Runs in a window as wide as the text, in print media; height in pixels. */
-height => {
+   Figures keep their order and their chapter. Runs in a window as wide as the text, in print media; height in pixels.
+   Pictures become JPEG, the only lossy kind that a PDF takes as it is. */
+async height => {
   const figure = block => block.matches("figure:not(.long)"), heading = block => block.matches("h1, h2, h3, h4, h5, h6");
   const whole = block => !block.matches("p, ul, ol, blockquote, figure.long, .scroll, pre");
   const worth = 0.1 * height;  // smaller gaps stay
@@ -66,6 +67,15 @@ height => {
     return true;
   };
 
+  for (const image of document.querySelectorAll("main img[src^='data:image/webp']")) {
+    await image.decode();
+    const canvas = document.createElement("canvas"), box = image.getBoundingClientRect();
+    if (!box.height) continue;
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    image.src = canvas.toDataURL("image/jpeg", 0.88);
+    await image.decode();
+  }
   for (const link of document.querySelectorAll(".print-contents a")) link.dataset.page = "00";  // room for its number
   for (const box of document.querySelectorAll("main :is(.equation, .scroll)")) {  // or the browser shrinks every page
     if (box.scrollWidth > box.clientWidth) box.style.zoom = box.clientWidth / box.scrollWidth;
