@@ -5,12 +5,14 @@ what is computed: it is no part of a run's settings, `Machine.here` chooses it, 
 bfloat16 is used where there are units for it (tensor cores; AMX), float32 elsewhere; the loss is always float32.
 """
 
+import ctypes
 import math
 import multiprocessing
 import os
 import platform
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -169,8 +171,16 @@ def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
     if count < 2 or not sys.platform.startswith("linux"):  # elsewhere a forked process is not safe
         return map(function, *arguments)
     _inherited = function
-    with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(count, fork, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         return list(pool.map(_call, *arguments, chunksize=math.ceil(len(arguments[0]) / count / 4)))
+
+
+def _end_with(parent: int) -> None:
+    """A fork shares its parent's locks: were it left behind by one that is killed, nobody could go on from there."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _call(*arguments: object) -> object:

@@ -1,5 +1,10 @@
 """Batches: drawn from seed and epoch alone, whole, and the same wherever the split is kept."""
 
+import fcntl
+import multiprocessing
+import os
+import time
+
 import pytest
 import torch
 
@@ -78,3 +83,29 @@ def test_an_error_of_the_compiler_is_told_from_one_of_the_function(capsys, monke
 def test_work_is_shared_out_in_order():
     assert list(in_processes(lambda a, b: a * b, range(50), [7] * 50)) == [7 * n for n in range(50)]
     assert processors() >= 1
+
+
+def _hang(pids, lock):
+    """A process that shares work out which never ends, under a lock."""
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        list(in_processes(lambda n: (pids.put(os.getpid()), time.sleep(100)), range(8)))
+
+
+@pytest.mark.skipif(processors() < 2, reason="nothing is shared out on one processor")
+def test_a_killed_process_leaves_no_worker_and_no_lock_behind(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    pids = fork.Queue()
+    process = fork.Process(target=_hang, args=(pids, tmp_path / "lock"))
+    process.start()
+    pids.get(timeout=30)
+    process.kill()
+    process.join()
+    deadline = time.monotonic() + 5
+    with open(tmp_path / "lock") as lock:
+        while time.monotonic() < deadline:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.05)
+    raise AssertionError("the lock is still held")
