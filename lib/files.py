@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_native_id
+from typing import IO
 
 import numpy as np
 from PIL import Image
 
 from lib.classes import ClassTable
+
+_LOCKS: set[IO] = set()  # of the folders that this process holds; a process forked from it must not keep them held
+os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _LOCKS])
 
 
 @contextmanager
@@ -36,7 +40,11 @@ def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
             time.sleep(0.1)
         for left in folder.glob(".*.partial"):  # by a process that was killed
             left.unlink()
-        yield
+        _LOCKS.add(lock)
+        try:
+            yield
+        finally:
+            _LOCKS.discard(lock)
 
 
 def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
