@@ -177,7 +177,7 @@ def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
 
 
 def _end_with(parent: int) -> None:
-    """Were its parent killed, a worker would wait for work for ever."""
+    """A fork that is left behind by a process that was killed would wait for ever, and hold what that one held."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
