@@ -50,8 +50,9 @@ SCALES = tuple(
 SERVED = Change(f"recall lost under {SIZES[1]} px beyond that lost from {SIZES[2]} px, lesion of a finer less that of a "
                 "coarser skip", by_size, score=favour, against="no preference")
 TRAINED = Measure("gradient of the first block relative to the last", trained, level=FACTOR)
-*DEEPER, DEEPEST = (Measure(f"the same in a small network of {depth} levels with {kind}", partial(deep, depth=depth, kind=kind),
-                            level=FACTOR) for depth in (4, 6) for kind in NORMALISED.values())  # DEEPEST: 6, without
+*DEEPER, DEEPEST = (  # the last: six levels without normalisation
+    Measure(f"gradient of the first block relative to the last in a small network of {depth} levels with {kind}",
+            partial(deep, depth=depth, kind=kind), level=FACTOR) for depth in (4, 6) for kind in NORMALISED.values())
 DISTURBED = (
     _disturbed(f"noise of {SKIP_NOISE[MIDDLE]:g} standard deviations on the skips", f"skip noise {SKIP_NOISE[MIDDLE]}"),
     _disturbed(f"{100 * CLUTTER[MIDDLE]:.0f} % of another image's features in the skips", f"clutter {CLUTTER[MIDDLE]}"),
