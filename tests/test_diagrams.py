@@ -28,7 +28,7 @@ def test_levels_are_those_of_the_built_network(variant):
     assert [level.encoder for level in read.levels] == widths and read.num_classes == 11
     assert [level.size for level in read.levels] == [(96 >> level, 128 >> level) for level in range(5)]
     *upper, bottom = read.levels
-    crossing = [0] * 4 if "noskip" in variant else widths[:4]
+    crossing = [0 if skip is NoSkip else width for skip, width in zip(entry.skips(), widths)]
     assert [level.crossing for level in upper] == crossing and [level.up for level in upper] == widths[:4]
     assert {level.gated for level in upper} == {"gated" in variant} and not bottom.gated
     assert {level.shortcuts for level in upper} == {("residual" in variant,) * 2} and bottom.decoder == 0

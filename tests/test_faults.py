@@ -216,6 +216,7 @@ def build(tmp_path):
 
 def _build(notebooks: Path, out: Path, epochs: int, errors: Path) -> None:
     sys.stderr = open(errors, "a", buffering=1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
     pdf.print_pdf = lambda page: b"%PDF"
     sys.exit(main(["--out", str(out), "-p", "epochs", str(epochs)], notebooks))
 
