@@ -6,7 +6,7 @@
     what it costs          cases  cost  textbook  cost_report  theory
     measures and verdicts  metrics  structure  statistics  verdicts  claims  design  findings  analysis  examples
     a network questioned   interventions  probes  gates  landscape  depth  studies  theory_measures  theory_claims
-    what is seen           figures  pictures  compare  *_figures  theory_results  architecture  diagrams  flow  svg  front
+    what is seen           figures  curves  pictures  compare  *_figures  theory_results  architecture  diagrams  flow  svg  front
     the documents          report  execute  render  markup  media  pdf  readme
 """
 

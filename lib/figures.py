@@ -9,7 +9,7 @@ and alternative text to the report, and write the caption below for those who re
 import io
 import logging
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,10 +21,10 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from lib import ROOT
+from lib.curves import readings
 from lib.files import write_atomically
 from lib.models import TITLES
 from lib.runs import Run
@@ -67,37 +67,9 @@ def show(figure: Figure, label: str, caption: str, alt: str, photograph: bool = 
         png = io.BytesIO()
         figure.savefig(png, format="png", metadata={"Software": None})
         write_atomically(ROOT / file, png.getvalue())
-    curves = [] if photograph else _curves(figure)
+    curves = [] if photograph else readings(figure)
     plt.close(figure)
     _display(data | {"text/plain": alt}, label, caption, alt=alt, **({"curves": curves} if curves else {}))
-
-
-def _curves(figure: Figure) -> list[dict]:
-    """What the page needs to read values off the lines that have a name: places in points from the upper left corner."""
-    panels, scale, (width, height) = [], 72 / figure.dpi, 72 * figure.get_size_inches()
-    for axes in figure.axes:
-        lines = [line for line in axes.lines if not line.get_label().startswith("_") and line.get_linestyle() != "None"]
-        box, named = axes.get_window_extent(), {}
-        if isinstance(axes.xaxis.get_major_locator(), FixedLocator):
-            ticks = ((tick, label.get_text()) for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()))
-            named = {tick: f"{tick:g}" if "$" in text else text for tick, text in ticks}  # a number, set as a formula
-        if lines:
-            panels.append({"x": axes.get_xlabel(), "title": axes.get_title("left") or axes.get_ylabel(), "width": width,
-                           "box": [round(scale * x, 1) for x in (box.x0, box.x1)]
-                           + [round(height - scale * y, 1) for y in (box.y1, box.y0)],
-                           "lines": [{"name": line.get_label(), "color": line.get_color(),
-                                      "at": list(_places(line, axes, named, scale, height))} for line in lines]})
-    return panels
-
-
-def _places(line: Line2D, axes: Axes, named: dict, scale: float, height: float) -> Iterator[list]:
-    """Of every point of a line: x and y in words, and its place."""
-    points = np.column_stack(line.get_data()).astype(float)
-    for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
-        if np.isfinite(y):
-            near = min(named, key=lambda tick: abs(tick - x), default=None)
-            words = f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
-            yield [f"{x:g}" if near is None else named[near], words, round(scale * across, 1), round(height - scale * up, 1)]
 
 
 def show_drawing(svg: str, label: str, caption: str, alt: str, place: str | None = None) -> None:

@@ -83,15 +83,9 @@ def gradient_energy(model: UNet, images: Tensor, targets: Tensor, weights: Tenso
         handle.remove()
     model.zero_grad(set_to_none=True)
     cells = F.one_hot(torch.where(target == IGNORE, len(weights), target), len(weights) + 1)[..., :-1]  # void: nowhere
-    cells = F.pad(cells.permute(0, 3, 1, 2).float(), _margins(target.shape[-2:], 2**model.depth))
+    cells, _ = pad_to_multiple(cells.permute(0, 3, 1, 2).float(), 2**model.depth)
     energy = [[_energy(part.get(level), cells, level) for part in (branch, whole)] for level in range(model.depth)]
     return np.moveaxis(np.array(energy), (0, 1, 2), (1, 3, 0))
-
-
-def _margins(size: tuple[int, int], multiple: int) -> tuple[int, ...]:
-    """Those of `pad_to_multiple`, left, right, top, bottom."""
-    down, right = -size[0] % multiple, -size[1] % multiple
-    return right // 2, right - right // 2, down // 2, down - down // 2
 
 
 def _energy(features: Tensor, cells: Tensor, level: int) -> np.ndarray:

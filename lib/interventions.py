@@ -9,7 +9,7 @@ Another image means the next one of the same batch; a batch has at least two ima
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -22,7 +22,7 @@ SKIP_NOISE = (1.0, 2.0, 4.0)  # standard deviation, in units of that of each cha
 CLUTTER = (0.25, 0.5, 0.75)  # share of another image's features in the mixture
 
 Change = Callable[[Tensor], Tensor]
-Condition = Callable[[UNet], "contextmanager"]
+Condition = Callable[[UNet], AbstractContextManager]
 
 
 def other(x: Tensor) -> Tensor:

@@ -13,9 +13,7 @@ Counts on each image where images vary, so that the chapter's intervals can resa
 """
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +26,7 @@ from lib.data import Dataset, as_image
 from lib.depth import depth_study
 from lib.evaluation import BEST, load_model
 from lib.files import write_arrays
-from lib.machine import Machine
+from lib.machine import Machine, in_processes
 from lib.metrics import confusion_matrix
 from lib.models import UNet
 from lib.recipe import class_weights
@@ -106,18 +104,13 @@ def _conditions(model: UNet, batches: Batches, machine: Machine, number: int) ->
                                 for image, _ in batches])
         confusions.append([confusion_matrix(p, t, number).numpy() for p, t in zip(labels, targets)])
         if name in lesions:
-            counts = _structure(labels.numpy(), targets.numpy(), number)
+            count = partial(structure_counts, num_classes=number, names=("boundary", "components"))
+            counts = list(in_processes(count, labels.numpy(), targets.numpy()))
             structure["boundary"].append([c["boundary"] for c in counts])
             structure["components"].append([c["components"].sum(0) for c in counts])
     names = [*lesions, *interventions.disturbances(model)]
     return {"conditions.names": np.array(names), "conditions.confusions": np.array(confusions, np.int32),
             **{f"structure.{name}": np.array(counts, np.int32) for name, counts in structure.items()}}
-
-
-def _structure(predictions: np.ndarray, targets: np.ndarray, number: int) -> Sequence[dict[str, np.ndarray]]:
-    with ThreadPoolExecutor(cpu_count()) as pool:  # most of it happens outside the interpreter's lock
-        return list(pool.map(lambda pair: structure_counts(*pair, number, ("boundary", "components")),
-                             zip(predictions, targets)))
 
 
 def _gates(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> dict[str, np.ndarray]:

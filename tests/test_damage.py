@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU, make_own, save_label
-from faults import Evil, cut, epochs_on_disk, flip, own_config, result
+from faults import FORK, Evil, cut, epochs_on_disk, flip, own_config, result
 from nbformat.v4 import new_notebook
 
 from lib.checkpoint import BEFORE, LAST
 from lib.evaluation import load_model
 from lib.execute import Job
+from lib.files import write_atomically
 from lib.machine import Machine
 from lib.runs import Run, run_folder
 from lib.training import Trainer, fit
@@ -164,3 +166,37 @@ def test_a_full_disk_stops_the_training_and_loses_nothing(half_way, monkeypatch,
     assert str(folder.parents[1]) in str(error.value)
     assert not list(folder.parents[1].rglob("*.partial")) and epochs_on_disk(folder) >= 3
     assert finish() == expected
+
+
+def test_two_processes_write_one_file_and_it_is_whole(tmp_path):
+    """As two seeds do that are trained side by side and share their test images."""
+    content = [bytes([number]) * 200_000 for number in range(3)]
+    writers = [FORK.Process(target=_write_often, args=(tmp_path / "shared", part)) for part in content]
+    for writer in writers:
+        writer.start()
+    seen = set()
+    while any(writer.is_alive() for writer in writers):
+        if (tmp_path / "shared").exists():
+            seen.add((tmp_path / "shared").read_bytes())
+    assert seen <= set(content) and [path.name for path in tmp_path.iterdir()] == ["shared"]
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+
+
+def _write_often(path: Path, content: bytes) -> None:
+    for _ in range(20):
+        write_atomically(path, content)
+
+
+def _write_beyond_the_limit(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    with pytest.raises(OSError, match="File too large; nothing that was finished is lost"):
+        write_atomically(path, b"b" * 20_000)
+
+
+def test_a_file_that_may_not_grow(tmp_path):
+    write_atomically(tmp_path / "a", b"a")
+    process = FORK.Process(target=_write_beyond_the_limit, args=(tmp_path / "a",))
+    process.start()
+    process.join()
+    assert process.exitcode == 0 and [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"a"

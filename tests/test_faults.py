@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -126,21 +125,6 @@ def test_a_file_system_that_is_really_full(tmp_path):
         subprocess.run(["umount", place], check=True)
 
 
-def _write_beyond_the_limit(path: Path) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-    with pytest.raises(OSError, match="File too large; nothing that was finished is lost"):
-        write_atomically(path, b"b" * 20_000)
-
-
-def test_a_file_that_may_not_grow(tmp_path):
-    write_atomically(tmp_path / "a", b"a")
-    process = FORK.Process(target=_write_beyond_the_limit, args=(tmp_path / "a",))
-    process.start()
-    process.join()
-    assert process.exitcode == 0 and [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a").read_bytes() == b"a"
-
-
 def _hold(folder: Path, ready) -> None:
     with held(folder, "trains"):
         if not os.fork():  # as the processes of a pool are, which outlive the one that is killed
@@ -162,25 +146,6 @@ def test_a_folder_is_held_by_one_process_and_let_go_by_its_death(tmp_path, own, 
     process.kill()
     process.join()
     assert fit(own_config(epochs=1), tmp_path, str(own)).seed == 0 and not list(folder.glob(".*.partial"))
-
-
-def test_two_processes_write_one_file_and_it_is_whole(tmp_path):
-    """As two seeds do that are trained side by side and share their test images."""
-    content = [bytes([number]) * 200_000 for number in range(3)]
-    writers = [FORK.Process(target=_write_often, args=(tmp_path / "shared", part)) for part in content]
-    for writer in writers:
-        writer.start()
-    seen = set()
-    while any(writer.is_alive() for writer in writers):
-        if (tmp_path / "shared").exists():
-            seen.add((tmp_path / "shared").read_bytes())
-    assert seen <= set(content) and [path.name for path in tmp_path.iterdir()] == ["shared"]
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
-
-
-def _write_often(path: Path, content: bytes) -> None:
-    for _ in range(20):
-        write_atomically(path, content)
 
 
 REPORT = """import json, os, pathlib, time

@@ -5,10 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models import (
-    EXTRA, NETWORKS, TITLES, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, attention_maps,
-    build_model,
-)
+from lib.models import EXTRA, NETWORKS, TITLES, VARIANTS, attention_maps, build_model
+from lib.models import AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock
 
 EVERY = pytest.mark.parametrize("variant", NETWORKS)
 
@@ -26,8 +24,7 @@ def picture(*size: int, batch: int = 2, channels: int = 3) -> Tensor:
 def test_the_table_of_variants():
     assert {key: TITLES[key] for key in VARIANTS} == {
         "unet": "U-Net", "unet-noskip": "U-Net without skip connections", "unet-residual": "Residual U-Net",
-        "unet-gated-attention": "Gated Attention U-Net",
-    }
+        "unet-gated-attention": "Gated Attention U-Net"}
     assert list(TITLES) == list(NETWORKS) == [*VARIANTS, *EXTRA] and len(set(TITLES.values())) == 8
 
 
