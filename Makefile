@@ -10,7 +10,7 @@ report: .venv/ready
 	$(BIN)/python -m lib.report --profile $(PROFILE) --out $(OUT)
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 # Of the executed notebooks 0 alone goes along: the others can be executed again from the records, without the data set.
 PUBLISHED := report/published

@@ -1,6 +1,7 @@
 """Small data and runs that several test files share."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from PIL import Image
 from lib import training
 from lib.camvid import FOLDERS
 from lib.data import SPLITS
+from lib.files import held
 from lib.machine import Machine
 from lib.pdf import find_browser
 from lib.report import main
 from lib.training import TrainConfig, fit
 
-torch.set_num_threads(1)  # the same sums in the same order, whatever else the machine does
+# The same sums in the same order, whatever else the machine does; in the processes that tests start as well.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 TINY = TrainConfig(
     variant="unet", seed=0, dataset="scenes", image_size=(32, 48), crop_size=None, train_images=8, val_images=3,
@@ -118,7 +122,15 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory) -> Path:
-    """The whole report under `smoke`, once."""
-    out = tmp_path_factory.mktemp("smoke")
-    assert main(["--profile", "smoke", "--out", str(out)]) == (0 if find_browser() else 1)
-    return out
+    """The whole report under `smoke`, once for all workers of pytest-xdist."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with held(shared, "builds the report of the tests", patience=600):
+        if not (shared / "smoke" / "report.html").exists():
+            assert main(["--profile", "smoke", "--out", str(shared / "smoke")]) == (0 if find_browser() else 1)
+    return shared / "smoke"
+
+
+def pytest_collection_modifyitems(items):
+    """What reads that report comes first: one worker builds it while the others do the rest."""
+    items.sort(key=lambda item: "report" not in item.fixturenames)
