@@ -16,16 +16,19 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
+from lib.claims import MIOU
 from lib.config import TrainConfig
 from lib.files import write_json
-from lib.findings import listed
+from lib.findings import listed, pixels, title
 from lib.models import TITLES
 from lib.runs import load_runs
+from lib.statistics import holm, points
 from lib.train import command, parser
 from lib.training import fit
+from lib.verdicts import ALPHA
 
 TABLE = Path("recipe") / "recipe.json"
-BASE = "the profile's recipe"
+BASE = "the base recipe"
 CHANGES: dict[str, dict] = {
     BASE: {},
     "half as many epochs": {"epochs": 0.5},
@@ -54,20 +57,29 @@ def changed(settings: dict, change: dict, size: tuple[int, int]) -> dict:
 
 
 def run(settings: dict, out: Path) -> dict:
-    """All trainings that are missing, and the record: for each change its settings and each seed's validation mIoU."""
+    """All trainings that are missing, and the record.
+
+    For each change: its settings, each seed's validation mIoU, the seconds of its training, and with all seeds the gain
+    over the base recipe with its 95 % interval and p. Other work on the machine may slow an epoch; it is the median
+    epoch that is counted.
+    """
     seeds, data_root = settings.pop("seeds"), settings.pop("data_root")
-    variant, rows = settings.pop("variant", "unet"), []
+    variant, rows, base = settings.pop("variant", "unet"), [], None
     del settings["extra"]
     for number, (name, change) in enumerate(CHANGES.items()):
         folder = out / "ablation" / f"{number:02d}"
         for seed in seeds:
-            base = TrainConfig(variant=variant, seed=seed, **settings)
-            size = base.image_size or base.load("val", data_root).targets.shape[1:]
+            config = TrainConfig(variant=variant, seed=seed, **settings)
+            size = config.image_size or config.load("val", data_root).targets.shape[1:]
             fit(_Validated(variant=variant, seed=seed, **changed(settings, change, size)), folder, data_root)
         runs = [found for found in load_runs(folder) if found.seed in seeds]
-        rows.append({"change": name, "settings": change, "miou": [found.history.val_miou.max() for found in runs],
-                     "seconds": [found.record["seconds"] for found in runs]})
-        record = {"variant": variant, "settings": settings, "seeds": seeds, "device": runs[0].record["device"], "rows": rows}
+        base = base or runs
+        gain = MIOU.compare(runs, base)[0]
+        rows.append({"change": name, "settings": change, "miou": [found.miou for found in runs],
+                     "seconds": [found.history.seconds.median() * len(found.history) for found in runs],
+                     "gain": [gain.value, gain.low, gain.high], "p": gain.p})
+        record = {"variant": variant, "settings": settings | {"image_size": list(size)}, "seeds": seeds,
+                  "images": gain.images, "device": runs[0].record["device"], "rows": rows}
         write_json(out / TABLE, record)
         print(f"{name}: {', '.join(f'{100 * score:.1f} %' for score in rows[-1]['miou'])}", flush=True)
     return record
@@ -81,15 +93,13 @@ class _Validated(TrainConfig):
 
 
 def table(record: dict) -> pd.DataFrame:
-    """One row a change: validation mIoU, and the difference to the profile's recipe seed by seed, in points."""
-    base = np.array(record["rows"][0]["miou"])
-    rows = []
+    """One row a change: validation mIoU, and the gain over the base recipe with its 95 % interval, in points."""
+    usual, rows = np.mean(record["rows"][0]["seconds"]), []
     for row in record["rows"]:
-        scores = 100 * np.array(row["miou"])
-        gain = scores - 100 * base
-        rows.append({"Change": row["change"], "Validation mIoU (%)": f"{scores.mean():.1f}",
-                     "Gain (points)": f"{gain.mean():+.1f} ({gain.min():+.1f} to {gain.max():+.1f})",
-                     "Time": f"{np.mean(row['seconds']) / np.mean(record['rows'][0]['seconds']):.2f}"})
+        value, low, high = (points.number(x) for x in row["gain"])
+        rows.append({"Change": row["change"], "Validation mIoU (%)": points.number(np.mean(row["miou"])),
+                     "Gain (points)": "–" if row is record["rows"][0] else f"{value} ({low} to {high})",
+                     "Time": f"{np.mean(row['seconds']) / usual:.2f}"})
     return pd.DataFrame(rows)
 
 
@@ -101,21 +111,27 @@ def read(out: str | Path) -> dict | None:
 
 def caption(record: dict) -> str:
     """Of `table`."""
-    return (f"{TITLES[record['variant']]}, one change at a time, {len(record['seeds'])} seed{'s' * (len(record['seeds']) > 1)}, on "
-            f"{record['device']}: the best validation mIoU, the gain over {BASE}, seed by seed (lowest to highest), and training "
-            "time in units of that recipe's.")
+    settings, seeds = record["settings"], len(record["seeds"])
+    return (f"{TITLES[record['variant']]}, one change at a time from a base recipe of {settings['epochs']} epochs: "
+            f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, {settings['base_channels']} base channels, "
+            f"{seeds} seed{'s' * (seeds > 1)} a change, {record['images']} validation images, on {record['device']}. The gain has its "
+            "95 % interval over seeds and images; the time of training is in units of the base recipe's.")
 
 
 def text(record: dict | None) -> str:
-    """Which change brought most, or that none was measured here."""
+    """Which changes help and which harm, or that none was measured here."""
     if record is None:
         return "No such runs belong to this report; its networks were trained with the settings of its profile."
-    base = np.array(record["rows"][0]["miou"])
-    gains = {row["change"]: 100 * (np.array(row["miou"]) - base) for row in record["rows"][1:]}
-    sure = [f"{name} ({gain.mean():+.1f})" for name, gain in gains.items() if gain.min() > 0]
-    return (f"With every seed better than {BASE}, in points: {listed(sure)}." if sure
-            else f"No change was better than {BASE} with every seed.") + (
-        " One seed decides nothing." if len(base) == 1 else "")
+    changes = record["rows"][1:]
+    if len(record["seeds"]) < 2:
+        return "One seed tells nothing of how a training varies; no change is judged."
+    sure = [row for row, p in zip(changes, holm([row["p"] for row in changes])) if p < ALPHA]
+    said = []
+    for word, sign in (("better", 1), ("worse", -1)):
+        if found := [f"{row['change']} ({points(row['gain'][0])})" for row in sure if sign * row["gain"][0] > 0]:
+            said.append(f"{word} than {BASE}: {listed(found)}")
+    few = f"none is known to differ from {BASE} with so few seeds"
+    return f"{len(changes)} changes were judged together (Holm): {'; '.join(said) or few}."
 
 
 def main(arguments: list[str] | None = None) -> int:
