@@ -1,6 +1,6 @@
 """What is trained, on what and how: the settings of a run."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from lib.data import Augment, Dataset, as_size, load_dataset
@@ -56,3 +56,8 @@ class TrainConfig:
     def load(self, split: str, data_root: str | Path | None = None) -> Dataset:
         """That split of the configured data set."""
         return load_dataset(self.dataset, data_root, split, self.image_size, getattr(self, f"{split}_images"))
+
+
+def complete(settings: dict) -> dict:
+    """A record's settings, with its default for every one that is younger than the record: that means "as before"."""
+    return {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING} | settings

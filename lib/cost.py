@@ -24,7 +24,7 @@ from lib.cases import Case, Settings, noise
 from lib.files import write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS
-from lib.recipe import objective
+from lib.recipe import cross_entropy
 from lib.textbook import Textbook, installed, peer
 from lib.theory import multiply_adds
 from lib.training import Trainer
@@ -43,7 +43,7 @@ def bare_step(trainer: Trainer) -> Callable[[], None]:
     image = image.contiguous(memory_format=trainer.machine.memory_format)
     trainer.model.train()
     loss = trainer.machine.compile(
-        lambda image, target: objective(trainer.machine.logits(trainer.model, image), target, trainer.weights))
+        lambda image, target: cross_entropy(trainer.machine.logits(trainer.model, image), target, trainer.weights))
 
     def step() -> None:
         trainer.optimiser.zero_grad(set_to_none=True)

@@ -71,6 +71,20 @@ def conditions(run: Run) -> str:
             f"{config['epochs']} epochs, seed {run.seed}, {run.record['device']} in {run.record['precision']}")
 
 
+def recipe_sentence(run: Run) -> str:
+    """The settings of the training, and which of the ingredients it has."""
+    config = run.config
+    balance, crop = config["class_balance"], config["crop_size"]
+    settings = [f"batches of {config['batch_size']}", f"learning rates up to {config['learning_rate']:g}",
+                f"a weight decay of {config['weight_decay']:g}", f"$b = {balance:g}$" if balance else "all classes weighed alike",
+                f"crops of {pixels(crop)}" if crop else "crops of the size of the image",
+                "a zoom from {:g} to {:g}".format(*config["scale"])]
+    ingredients = [f"`{name}` = {config[name]:g}" for name in ("dice", "ema") if config[name]]
+    ingredients += ["`flip_test`"] * config["flip_test"]
+    return (f"This training has {listed(settings)}; of `dice`, `ema` and `flip_test` it has "
+            f"{listed(ingredients) if ingredients else 'none'}.")
+
+
 def by_frequency(run: Run) -> pd.DataFrame:
     """Name, share of the training pixels and test IoU of every class, from frequent to rare; fractions."""
     counts = np.array(run.record["dataset"]["pixels"]["train"])

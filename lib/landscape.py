@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lib.data import as_image
 from lib.machine import Machine
 from lib.models import UNet
-from lib.recipe import objective
+from lib.recipe import cross_entropy
 
 GRID = np.linspace(-1, 1, 9)  # of both directions; 0 is the network itself
 ITERATIONS = 10
@@ -50,7 +50,7 @@ def loss_slice(model: UNet, images: Tensor, targets: Tensor, weights: Tensor, ma
         for y in GRID:
             for (weight, _), w, a, b in zip(filters(model), own, first, second):
                 weight.copy_(w + x * a + y * b)
-            losses.append(objective(machine.logits(model, image), target, weights))
+            losses.append(cross_entropy(machine.logits(model, image), target, weights))
     for (weight, _), w in zip(filters(model), own):
         weight.copy_(w)
     return torch.stack(losses).view(len(GRID), len(GRID)).cpu().numpy()
@@ -65,7 +65,7 @@ def top_curvature(model: UNet, images: Tensor, targets: Tensor, weights: Tensor,
     parameters = [weight for weight, _ in filters(model)]
     scale = [_norms(weight, dims) if normalised else torch.ones_like(weight) for weight, dims in filters(model)]
     with torch.enable_grad():
-        loss = objective(model(as_image(images.to(machine.device))), targets.to(machine.device).long(), weights)
+        loss = cross_entropy(model(as_image(images.to(machine.device))), targets.to(machine.device).long(), weights)
         gradient = torch.autograd.grad(loss, parameters, create_graph=True)
     generator = torch.Generator().manual_seed(seed)
     vector = _unit([torch.randn(p.shape, generator=generator).to(p.device) for p in parameters])

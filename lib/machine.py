@@ -71,7 +71,7 @@ class Machine:
         """This machine, without its compiler for a training too short to win back the time that compiling takes."""
         return replace(self, compiled=self.compiled and multiply_adds >= COMPILE_FROM)
 
-    def compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def compile(self, function: Callable) -> Callable:
         """The function as the compiler makes it, for one shape of its arguments; as it is where that is off or fails."""
         return _Compiled(function, self.device.type) if self.compiled else function
 
@@ -134,14 +134,14 @@ def enough_memory(advice: str) -> Iterator[None]:
 class _Compiled:
     """A function that is compiled when it is first called, and stays as it was where the compiler cannot."""
 
-    def __init__(self, function: Callable[..., Tensor], device: str):
+    def __init__(self, function: Callable, device: str):
         missing = [tool for tool, found in (("a C compiler", any(map(shutil.which, ("cc", "gcc", "clang")))),
                                             ("Triton", device != "cuda" or find_spec("triton"))) if not found]
         self.plain, self.call = function, function if missing else torch.compile(function, dynamic=False)
         if missing:
             print(f"not compiled, slower but equal: {' and '.join(missing)} not found")
 
-    def __call__(self, *tensors: Tensor) -> Tensor:
+    def __call__(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
         try:
             return self.call(*tensors)
         except Exception as error:

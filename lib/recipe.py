@@ -1,4 +1,4 @@
-"""The loss, and what a training may add to the plain recipe: an overlap loss, averaged weights, a mirrored second look.
+"""The losses, and what a training may add to the plain recipe: an overlap loss, averaged weights, a mirrored second look.
 
 Soft Dice follows Milletari et al. (2016) as a mean over the classes in the batch; the average of the weights is
 exponential over the steps (Polyak and Juditsky 1992), and faster at the beginning, where there is little to remember.
@@ -23,8 +23,8 @@ def class_weights(dataset: Dataset, balance: float) -> Tensor:
     return (weight / (weight * share).sum()).float()
 
 
-def objective(logits: Tensor, target: Tensor, weights: Tensor, dice: float = 0.0, world: World = World()) -> Tensor:
-    """Weighted cross-entropy in nats per pixel plus `dice` times 1 - soft Dice, over the batch of all processes.
+def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, world: World = World()) -> Tensor:
+    """Weighted cross-entropy in nats per pixel, over the batch of all processes.
 
     logits float32 (B, K, H, W), target int64 (B, H, W), weights (K,) -> (); void counts nowhere, and a batch of void alone
     has nothing to be wrong about: 0.
@@ -32,8 +32,7 @@ def objective(logits: Tensor, target: Tensor, weights: Tensor, dice: float = 0.0
     nats = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
     weight = F.pad(weights, (0, IGNORE + 1 - len(weights)))[target].sum()
     nats, weight = world.total(torch.stack([nats, weight]))
-    loss = nats / weight.clamp(min=torch.finfo(weight.dtype).tiny)
-    return loss + dice * (1 - soft_dice(logits, target, world)) if dice else loss
+    return nats / weight.clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 def soft_dice(logits: Tensor, target: Tensor, world: World = World()) -> Tensor:

@@ -24,6 +24,7 @@ import pandas as pd
 
 from lib import ROOT
 from lib.classes import ClassTable
+from lib.config import complete
 from lib.files import read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
@@ -65,7 +66,7 @@ class Run:
 
     @property
     def config(self) -> dict:
-        return self.record["config"]
+        return complete(self.record["config"])
 
     @cached_property
     def classes(self) -> ClassTable:

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.checkpoint import remove, restore, save, write_state
-from lib.config import TrainConfig
+from lib.config import TrainConfig, complete
 from lib.data import SPLITS, Augment, Dataset
 from lib.distributed import World
 from lib.evaluation import BEST, evaluate, write_record
@@ -31,7 +31,7 @@ from lib.gradients import GradientLog
 from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
 from lib.models import UNet, build_model
-from lib.recipe import Average, class_weights, objective
+from lib.recipe import Average, class_weights, cross_entropy, soft_dice
 from lib.runs import RECORD, Run, run_folder
 from lib.theory import multiply_adds
 
@@ -78,10 +78,8 @@ def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world:
 
 
 def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
-    """ValueError unless equal; what a record does not name had its default, which means "as before"."""
-    wanted = json.loads(json.dumps(asdict(config)))
-    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
-    found = json.loads(json.dumps(defaults)) | found
+    """ValueError unless equal."""
+    wanted, found = (json.loads(json.dumps(settings)) for settings in (asdict(config), complete(found)))
     if different := [f"{name} = {found.get(name)} there, {wanted[name]} now" for name in wanted
                      if found.get(name) != wanted[name]]:
         raise ValueError(f"{folder}: holds a run with other settings ({'; '.join(different)}); "
@@ -128,18 +126,19 @@ class Trainer:
         self.saved, self.saving = time.monotonic(), 0.0  # when the last checkpoint was finished, and how long it took
         self._resume()
 
-    def _compiled(self) -> Callable[..., Tensor]:
+    def _compiled(self) -> Callable[..., tuple[Tensor, Tensor]]:
         """`_loss`, compiled where this training is long enough; processes that train together do without."""
         if not (self.machine.compiled and self.world.alone):
             return self._loss
         work = 3 * multiply_adds(self.model.eval(), self.augment.crop) * self.steps * self.feed.batch
         return self.machine.compiling(work * self.config.epochs).compile(self._loss)
 
-    def _loss(self, images: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
-        """Of a batch of `Feed`: augmentation, forward pass and loss, ()."""
+    def _loss(self, images: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a batch of `Feed`: the loss to descend, and its cross-entropy in nats per pixel to record, () both."""
         image, target = self.augment.apply(images, targets, drawn)
         logits = self.machine.logits(self.network, image)
-        return objective(logits, target, self.weights, self.config.dice, self.world)
+        nats, dice = cross_entropy(logits, target, self.weights, self.world), self.config.dice
+        return nats + dice * (1 - soft_dice(logits, target, self.world)) if dice else nats, nats.detach()
 
     @property
     def tested(self) -> UNet:
@@ -182,12 +181,12 @@ class Trainer:
         return {"val_loss": (nats / weight.clamp(min=1e-12)).item(), "val_miou": float(mean_iou(self.world.total(confusion)))}
 
     def _epoch(self, epoch: int) -> float:
-        """One pass over the training split; the mean loss in nats per pixel."""
+        """One pass over the training split; the mean cross-entropy in nats per pixel."""
         losses = torch.zeros(self.steps, device=self.machine.device)  # read once: no step waits for the device
         self.model.train()
         batches = self.feed.epoch(self.config.seed, epoch)
         for step, batch in enumerate(tqdm(batches, f"epoch {epoch}", self.steps, leave=False, disable=None)):
-            loss = self.loss(*batch)
+            loss, losses[step] = self.loss(*batch)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             with self.gradients.step((epoch - 1) * self.steps + step):
@@ -195,7 +194,6 @@ class Trainer:
             self.schedule.step()
             if self.average:
                 self.average.update()
-            losses[step] = loss.detach()
         losses = losses.cpu()
         for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
             raise FloatingPointError(

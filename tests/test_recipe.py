@@ -1,6 +1,8 @@
 """The loss and the ingredients of the recipe, each against a calculation by hand."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from lib.classes import IGNORE
 from lib.data import Dataset
 from lib.evaluation import evaluate
 from lib.files import write_json
+from lib.findings import recipe_sentence
 from lib.machine import Machine
-from lib.recipe import Average, look_twice, objective, soft_dice
+from lib.recipe import Average, cross_entropy, look_twice, soft_dice
 from lib.runs import RECORD
-from lib.training import fit
+from lib.training import Trainer, fit
 
 
 @pytest.fixture
@@ -27,12 +30,22 @@ def batch():
     return torch.randn(2, 4, 5, 6, generator=generator), target, torch.tensor([1.0, 0.5, 2.0, 3.0])
 
 
-def test_the_objective_is_the_weighted_mean_over_labelled_pixels(batch):
+def test_cross_entropy_is_the_weighted_mean_over_labelled_pixels(batch):
     logits, target, weights = batch
-    assert objective(*batch).item() == pytest.approx(
+    assert cross_entropy(*batch).item() == pytest.approx(
         F.cross_entropy(logits, target, weights, ignore_index=IGNORE).item(), rel=1e-6)
-    assert objective(*batch, dice=0.3).item() == pytest.approx(
-        objective(*batch).item() + 0.3 * (1 - soft_dice(logits, target).item()), rel=1e-6)
+
+
+def test_dice_is_added_to_what_is_descended_and_not_to_what_is_recorded(tiny):
+    config, machine = tiny(epochs=1, dice=0.3), Machine(torch.device("cpu"), bfloat16=False)
+    data = config.load("train")
+    trainer, plain = (Trainer(c, Path("/nowhere"), machine, data, data) for c in (config, replace(config, dice=0.0)))
+    batch = next(trainer.feed.epoch(0, 1))
+    (loss, nats), (same, _) = trainer.loss(*batch), plain.loss(*batch)
+    image, target = trainer.augment.apply(*batch)
+    overlap = soft_dice(machine.logits(trainer.model, image), target)
+    assert nats.item() == same.item() and not nats.requires_grad
+    assert loss.item() == pytest.approx(nats.item() + 0.3 * (1 - overlap.item()), rel=1e-6)
 
 
 def test_soft_dice_by_hand(batch):
@@ -103,8 +116,11 @@ def test_a_record_from_before_an_ingredient_had_its_default(tiny, tmp_path, caps
 
 def test_ingredients_change_what_is_learnt_and_are_recorded(tiny, tmp_path):
     plain = fit(tiny(), tmp_path / "plain")
+    assert recipe_sentence(plain).endswith("a zoom from 0.8 to 1.5; of `dice`, `ema` and `flip_test` it has none.")
+    told = {"scale": "zoom from 1 to 1;", "dice": "has `dice` = 1.", "ema": "has `ema` = 0.9.", "flip_test": "has `flip_test`."}
     for name, value in {"scale": (1.0, 1.0), "dice": 1.0, "ema": 0.9, "flip_test": True}.items():
         run = fit(tiny(**{name: value}), tmp_path / name)
+        assert told[name] in recipe_sentence(run)
         assert run.config[name] in (value, list(value) if isinstance(value, tuple) else value)
         assert run.history.val_loss.dropna().tolist() != plain.history.val_loss.dropna().tolist(), name
 

@@ -10,7 +10,7 @@ from lib import depth, gates, landscape, probes, studies
 from lib.data import as_image
 from lib.machine import Machine
 from lib.models import build_model
-from lib.recipe import objective
+from lib.recipe import cross_entropy
 from lib.training import fit
 
 MACHINE = Machine(torch.device("cpu"), bfloat16=False)
@@ -130,7 +130,7 @@ def test_top_curvature_is_the_largest_eigenvalue(batch, monkeypatch):
     def loss(vector):
         first, second = (v.view(s) for v, s in zip(vector.split(sizes), shapes))
         hidden = torch.tanh(F.conv2d(as_image(images), first, model[0].bias))
-        return objective(F.conv2d(hidden, second, model[2].bias), targets.long(), weights)
+        return cross_entropy(F.conv2d(hidden, second, model[2].bias), targets.long(), weights)
 
     hessian = torch.autograd.functional.hessian(loss, torch.cat([p.detach().flatten() for p in parts])).double()
     lengths = torch.cat([p.detach().square().sum((1, 2, 3), keepdim=True).sqrt().expand_as(p).flatten() for p in parts]).double()
@@ -145,7 +145,7 @@ def test_slice_of_the_loss(batch):
     model, weights = build_model("unet-residual", num_classes=3, base_channels=2).eval(), torch.ones(3)
     before = [p.clone() for p in model.parameters()]
     losses = landscape.loss_slice(model, *batch, weights, MACHINE, 0)
-    own = objective(model(as_image(batch[0])), batch[1].long(), weights).item()
+    own = cross_entropy(model(as_image(batch[0])), batch[1].long(), weights).item()
     assert losses.shape == (9, 9) and losses[4, 4] == pytest.approx(own, rel=1e-6) and losses.std() > 0
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
     for d, (weight, dims) in zip(landscape._direction(model, torch.Generator().manual_seed(0)), landscape.filters(model)):
