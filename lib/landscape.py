@@ -6,7 +6,8 @@ largest eigenvalue of the Hessian stands beside it, found by power iteration on 
 1994): in the network's own coordinates, which rescaled filters would change without changing the network, and in
 filter-normalised ones, in which a step of 1 along a filter's direction is as long as the filter (the slice's own).
 
-The network is evaluated as at test time, with the running statistics of its normalisations.
+The loss is the weighted cross-entropy, whatever else a training adds to it, and the network is evaluated as at test
+time, with the running statistics of its normalisations.
 """
 
 import numpy as np
