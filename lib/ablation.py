@@ -34,14 +34,16 @@ CHANGES: dict[str, dict] = {
     "half as many epochs": {"epochs": 0.5},
     "twice as many epochs": {"epochs": 2},
     "zoom from 0.5 to 2": {"scale": [0.5, 2.0]},
+    "zoom from 0.9 to 1.2": {"scale": [0.9, 1.2]},
     "no zoom": {"scale": [1.0, 1.0]},
+    "no zoom, twice as many epochs": {"scale": [1.0, 1.0], "epochs": 2},
     "crops of half the sides, twice the batch": {"crop": 0.5},
     "all classes alike": {"class_balance": 0.0},
     "rare classes weigh more": {"class_balance": 0.02},
     "cross-entropy and Dice": {"dice": 1.0},
     "averaged weights": {"ema": 0.995},
     "mirrored images too": {"flip_test": True},
-    "Dice, averaged weights, mirrored images": {"dice": 1.0, "ema": 0.995, "flip_test": True},
+    "no zoom, rare classes weigh more, Dice": {"scale": [1.0, 1.0], "class_balance": 0.02, "dice": 1.0},
 }
 
 
@@ -66,8 +68,8 @@ def run(settings: dict, out: Path) -> dict:
     seeds, data_root = settings.pop("seeds"), settings.pop("data_root")
     variant, rows, base = settings.pop("variant", "unet"), [], None
     del settings["extra"]
-    for number, (name, change) in enumerate(CHANGES.items()):
-        folder = out / "ablation" / f"{number:02d}"
+    for name, change in CHANGES.items():
+        folder = out / "ablation" / name.replace(",", "").replace(" ", "-")
         for seed in seeds:
             config = TrainConfig(variant=variant, seed=seed, **settings)
             size = config.image_size or config.load("val", data_root).targets.shape[1:]

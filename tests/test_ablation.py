@@ -27,7 +27,7 @@ def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, 
     assert _run(tmp_path) == 0 and "test" not in read and {"train", "val"} == set(read)
     record = json.loads((tmp_path / TABLE).read_text())
     assert [row["change"] for row in record["rows"]] == [BASE, "averaged weights"]
-    run = ablation.load_runs(tmp_path / "ablation" / "01")[1]
+    run = ablation.load_runs(tmp_path / "ablation" / "averaged-weights")[1]
     assert run.config["ema"] == 0.9 and record["rows"][1]["miou"][1] == run.miou
     assert run.miou == pytest.approx(run.history.val_miou.max(), abs=1e-6), "the weights that validation chose"
     low, value, high = (record["rows"][1]["gain"][i] for i in (1, 0, 2))
