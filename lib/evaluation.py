@@ -103,7 +103,7 @@ def write_predictions(run: Run, test: Dataset) -> None:
     machine = Machine.here()
     model = load_model(run.folder, run.variant, run.config["base_channels"], len(test.classes)).to(machine.device)
     weights = torch.ones(len(test.classes), device=machine.device)
-    flip = run.config.get("flip_test", False)
+    flip = run.config["flip_test"]
     confusions, _, predictions = evaluate(model, test, weights, machine, flip)
     if (moved := np.abs(confusions.sum(0).numpy() - run.confusion).sum() / 2) > ROUNDED * run.confusion.sum():
         raise ValueError(f"{run.folder / BEST}: {moved:.0f} pixels are labelled otherwise than on record; "
