@@ -22,7 +22,7 @@ from lib.files import write_json
 from lib.findings import listed, pixels, title
 from lib.models import TITLES
 from lib.runs import load_runs
-from lib.statistics import holm, points
+from lib.statistics import holm, percent, points
 from lib.train import command, parser
 from lib.training import fit
 from lib.verdicts import ALPHA
@@ -44,6 +44,9 @@ CHANGES: dict[str, dict] = {
     "averaged weights": {"ema": 0.995},
     "mirrored images too": {"flip_test": True},
     "no zoom, rare classes weigh more, Dice": {"scale": [1.0, 1.0], "class_balance": 0.02, "dice": 1.0},
+    "rare classes weigh more, Dice, three times as many epochs": {"class_balance": 0.02, "dice": 1.0, "epochs": 3},
+    "no zoom, rare classes weigh more, Dice, three times as many epochs":
+        {"scale": [1.0, 1.0], "class_balance": 0.02, "dice": 1.0, "epochs": 3},
 }
 
 
@@ -61,9 +64,9 @@ def changed(settings: dict, change: dict, size: tuple[int, int]) -> dict:
 def run(settings: dict, out: Path) -> dict:
     """All trainings that are missing, and the record.
 
-    For each change: its settings, each seed's validation mIoU, the seconds of its training, and with all seeds the gain
-    over the base recipe with its 95 % interval and p. Other work on the machine may slow an epoch; it is the median
-    epoch that is counted.
+    For each change: its settings, each seed's validation mIoU, by which fraction its validation loss rose from its
+    lowest to the end, the seconds of its training, and with all seeds the gain over the base recipe with its 95 %
+    interval and p. Other work on the machine may slow an epoch; it is the median epoch that is counted.
     """
     seeds, data_root = settings.pop("seeds"), settings.pop("data_root")
     variant, rows, base = settings.pop("variant", "unet"), [], None
@@ -77,7 +80,9 @@ def run(settings: dict, out: Path) -> dict:
         runs = [found for found in load_runs(folder) if found.seed in seeds]
         base = base or runs
         gain = MIOU.compare(runs, base)[0]
+        losses = [found.history.val_loss.dropna() for found in runs]
         rows.append({"change": name, "settings": change, "miou": [found.miou for found in runs],
+                     "rise": [loss.iloc[-1] / loss.min() - 1 for loss in losses],
                      "seconds": [found.history.seconds.median() * len(found.history) for found in runs],
                      "gain": [gain.value, gain.low, gain.high], "p": gain.p})
         record = {"variant": variant, "settings": settings | {"image_size": list(size)}, "seeds": seeds,
@@ -101,7 +106,7 @@ def table(record: dict) -> pd.DataFrame:
         value, low, high = (points.number(x) for x in row["gain"])
         rows.append({"Change": row["change"], "Validation mIoU (%)": points.number(np.mean(row["miou"])),
                      "Gain (points)": "–" if row is record["rows"][0] else f"{value} ({low} to {high})",
-                     "Time": f"{np.mean(row['seconds']) / usual:.2f}"})
+                     "Loss rises by": percent(np.mean(row["rise"])), "Time": f"{np.mean(row['seconds']) / usual:.2f}"})
     return pd.DataFrame(rows)
 
 
@@ -117,7 +122,8 @@ def caption(record: dict) -> str:
     return (f"{TITLES[record['variant']]}, one change at a time from a base recipe of {settings['epochs']} epochs: "
             f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, {settings['base_channels']} base channels, "
             f"{seeds} seed{'s' * (seeds > 1)} a change, {record['images']} validation images, on {record['device']}. The gain has its "
-            "95 % interval over seeds and images; the time of training is in units of the base recipe's.")
+            "95 % interval over seeds and images; then how far the validation loss rises from its lowest to the end, which tells of "
+            "overfitting where validation images resemble those of the training, and the time in units of the base recipe's.")
 
 
 def text(record: dict | None) -> str:

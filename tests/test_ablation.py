@@ -32,6 +32,8 @@ def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, 
     assert run.miou == pytest.approx(run.history.val_miou.max(), abs=1e-6), "the weights that validation chose"
     low, value, high = (record["rows"][1]["gain"][i] for i in (1, 0, 2))
     assert low <= value <= high and value == pytest.approx(np.subtract(*(np.mean(row["miou"]) for row in record["rows"][::-1])))
+    losses = run.history.val_loss.dropna()
+    assert record["rows"][1]["rise"][1] == losses.iloc[-1] / losses.min() - 1 >= 0
     assert record["images"] == 3 and ablation.caption(record).count("2 epochs") == 1
     assert run.record["dataset"]["checksums"]["test"] == run.record["dataset"]["checksums"]["val"]
     assert _run(tmp_path) == 0 and capsys.readouterr().out.count("recorded") == 4
@@ -45,13 +47,14 @@ def test_changes_of_schedule_and_crop_follow_the_settings():
 
 
 def test_what_is_known_to_differ_is_told_apart_from_chance():
-    rows = [{"change": BASE, "miou": [0.4, 0.5], "seconds": [10, 10], "gain": [0, 0, 0], "p": 1.0},
-            {"change": "x", "miou": [0.42, 0.51], "seconds": [15, 25], "gain": [0.015, -0.01, 0.04], "p": 0.2},
-            {"change": "y", "miou": [0.3, 0.4], "seconds": [10, 10], "gain": [-0.1, -0.12, -0.08], "p": 0.001},
-            {"change": "z", "miou": [0.5, 0.6], "seconds": [10, 10], "gain": [0.1, 0.01, 0.19], "p": 0.02}]
+    rows = [{"change": BASE, "miou": [0.4, 0.5], "seconds": [10, 10], "rise": [0, 0], "gain": [0, 0, 0], "p": 1.0},
+            {"change": "x", "miou": [0.42, 0.51], "seconds": [15, 25], "rise": [0.1, 0.3], "gain": [0.015, -0.01, 0.04], "p": 0.2},
+            {"change": "y", "miou": [0.3, 0.4], "seconds": [10, 10], "rise": [0, 0], "gain": [-0.1, -0.12, -0.08], "p": 0.001},
+            {"change": "z", "miou": [0.5, 0.6], "seconds": [10, 10], "rise": [0, 0], "gain": [0.1, 0.01, 0.19], "p": 0.02}]
     record = {"rows": rows, "seeds": [0, 1]}
     second = table(record).iloc[1]
     assert second["Validation mIoU (%)"] == "46.5" and second["Gain (points)"] == "1.5 (−1.0 to 4.0)" and second["Time"] == "2.00"
+    assert second["Loss rises by"] == "20.0\N{NO-BREAK SPACE}%"
     said = ablation.text(record).replace("\N{NO-BREAK SPACE}", " ")
     assert "better than the base recipe: z (10.0 points); worse than the base recipe: y (−10.0 points)" in said and "x (" not in said
     assert "known to differ" in ablation.text(record | {"rows": rows[:2]})
