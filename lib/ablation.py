@@ -122,8 +122,8 @@ def caption(record: dict) -> str:
     return (f"{TITLES[record['variant']]}, one change at a time from a base recipe of {settings['epochs']} epochs: "
             f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, {settings['base_channels']} base channels, "
             f"{seeds} seed{'s' * (seeds > 1)} a change, {record['images']} validation images, on {record['device']}. The gain has its "
-            "95 % interval over seeds and images; then how far the validation loss rises from its lowest to the end, which tells of "
-            "overfitting where validation images resemble those of the training, and the time in units of the base recipe's.")
+            "95 % interval over seeds and images; then how far the validation loss rises from its lowest to the end, and the time of "
+            "training in units of the base recipe's.")
 
 
 def text(record: dict | None) -> str:
