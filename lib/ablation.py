@@ -2,8 +2,8 @@
 
     python -m lib.ablation --profile camvid --out build/camvid -p seeds '[0, 1, 2]'
 
-trains the U-Net with the profile's settings and then with one change at a time, each in a folder of its own under
-DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of the report in DIR shows. The test images are
+trains the U-Net with the profile's settings and then with one change at a time or a few together, each in a folder of
+its own under DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of the report in DIR shows. The test images are
 replaced by the validation images, so that no choice can be made on the test. What is recorded is skipped, what was
 interrupted continues.
 """
@@ -119,7 +119,7 @@ def read(out: str | Path) -> dict | None:
 def caption(record: dict) -> str:
     """Of `table`."""
     settings, seeds = record["settings"], len(record["seeds"])
-    return (f"{TITLES[record['variant']]}, one change at a time from a base recipe of {settings['epochs']} epochs: "
+    return (f"{TITLES[record['variant']]}, changes to a base recipe of {settings['epochs']} epochs: "
             f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, {settings['base_channels']} base channels, "
             f"{seeds} seed{'s' * (seeds > 1)} a change, {record['images']} validation images, on {record['device']}. The gain has its "
             "95 % interval over seeds and images; then how far the validation loss rises from its lowest to the end, and the time of "
