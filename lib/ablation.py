@@ -3,9 +3,9 @@
     python -m lib.ablation --profile camvid --out build/camvid -p seeds '[0, 1, 2]'
 
 trains the U-Net with the profile's settings and then with one change at a time or a few together, each in a folder of
-its own under DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of the report in DIR shows. The test images are
-replaced by the validation images, so that no choice can be made on the test. What is recorded is skipped, what was
-interrupted continues.
+its own under DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of the report in DIR shows. The
+test images are replaced by the validation images, so that no choice can be made on the test. What is recorded is
+skipped, what was interrupted continues.
 """
 
 import json
