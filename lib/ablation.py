@@ -2,10 +2,11 @@
 
     python -m lib.ablation --profile camvid --out build/camvid -p seeds '[0, 1, 2]'
 
-trains the U-Net with the profile's settings and then with one change at a time or a few together, each in a folder of
-its own under DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of the report in DIR shows. The
-test images are replaced by the validation images, so that no choice can be made on the test. What is recorded is
-skipped, what was interrupted continues.
+trains the U-Net of the profile with a plain recipe, the first of `CHANGES`, and then with one change at a time or a few
+together, each in a folder of its own under DIR/ablation, and writes DIR/recipe/recipe.json, which the cost chapter of
+the report in DIR shows. Of the profile's own recipe only epochs and batch, learning rate and weight decay count: what
+was chosen from this table does not change the table. The test images are replaced by the validation images, so that no
+choice can be made on the test. What is recorded is skipped, what was interrupted continues.
 """
 
 import json
@@ -19,7 +20,7 @@ from lib import ROOT
 from lib.claims import MIOU
 from lib.config import TrainConfig
 from lib.files import write_json
-from lib.findings import listed, pixels, title
+from lib.findings import listed, pixels, recipe, title
 from lib.models import TITLES
 from lib.runs import load_runs
 from lib.statistics import holm, percent, points
@@ -30,7 +31,7 @@ from lib.verdicts import ALPHA
 TABLE = Path("recipe") / "recipe.json"
 BASE = "the base recipe"
 CHANGES: dict[str, dict] = {
-    BASE: {},
+    BASE: {"scale": [0.8, 1.5], "class_balance": 0.05, "dice": 0.0, "ema": 0.0, "flip_test": False},
     "half as many epochs": {"epochs": 0.5},
     "twice as many epochs": {"epochs": 2},
     "zoom from 0.5 to 2": {"scale": [0.5, 2.0]},
@@ -45,8 +46,6 @@ CHANGES: dict[str, dict] = {
     "mirrored images too": {"flip_test": True},
     "no zoom, rare classes weigh more, Dice": {"scale": [1.0, 1.0], "class_balance": 0.02, "dice": 1.0},
     "rare classes weigh more, Dice, three times as many epochs": {"class_balance": 0.02, "dice": 1.0, "epochs": 3},
-    "no zoom, rare classes weigh more, Dice, three times as many epochs":
-        {"scale": [1.0, 1.0], "class_balance": 0.02, "dice": 1.0, "epochs": 3},
 }
 
 
@@ -71,6 +70,7 @@ def run(settings: dict, out: Path) -> dict:
     seeds, data_root = settings.pop("seeds"), settings.pop("data_root")
     variant, rows, base = settings.pop("variant", "unet"), [], None
     del settings["extra"]
+    settings |= CHANGES[BASE]
     for name, change in CHANGES.items():
         folder = out / "ablation" / name.replace(",", "").replace(" ", "-")
         for seed in seeds:
@@ -127,19 +127,19 @@ def caption(record: dict) -> str:
 
 
 def text(record: dict | None) -> str:
-    """Which changes help and which harm, or that none was measured here."""
+    """What the base recipe is, which changes help and which harm, or that none was measured here."""
     if record is None:
         return "No such runs belong to this report; its networks were trained with the settings of its profile."
-    changes = record["rows"][1:]
+    changes, base = record["rows"][1:], f"The base recipe has {recipe(record['settings'])}."
     if len(record["seeds"]) < 2:
-        return "One seed tells nothing of how a training varies; no change is judged."
+        return f"{base} One seed tells nothing of how a training varies; no change is judged."
     sure = [row for row, p in zip(changes, holm([row["p"] for row in changes])) if p < ALPHA]
     said = []
     for word, sign in (("better", 1), ("worse", -1)):
         if found := [f"{row['change']} ({points(row['gain'][0])})" for row in sure if sign * row["gain"][0] > 0]:
             said.append(f"{word} than {BASE}: {listed(found)}")
     few = f"none is known to differ from {BASE} with so few seeds"
-    return f"{len(changes)} changes were judged together (Holm): {'; '.join(said) or few}."
+    return f"{base} {len(changes)} changes were judged together (Holm): {'; '.join(said) or few}."
 
 
 def main(arguments: list[str] | None = None) -> int:

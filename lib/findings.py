@@ -71,9 +71,8 @@ def conditions(run: Run) -> str:
             f"{config['epochs']} epochs, seed {run.seed}, {run.record['device']} in {run.record['precision']}")
 
 
-def recipe_sentence(run: Run) -> str:
-    """The settings of the training, and which of the ingredients it has."""
-    config = run.config
+def recipe(config: dict) -> str:
+    """The settings of a training, and which of the ingredients it has."""
     balance, crop = config["class_balance"], config["crop_size"]
     settings = [f"batches of {config['batch_size']}", f"learning rates up to {config['learning_rate']:g}",
                 f"a weight decay of {config['weight_decay']:g}", f"$b = {balance:g}$" if balance else "all classes weighed alike",
@@ -81,8 +80,7 @@ def recipe_sentence(run: Run) -> str:
                 "a zoom from {:g} to {:g}".format(*config["scale"])]
     ingredients = [f"`{name}` = {config[name]:g}" for name in ("dice", "ema") if config[name]]
     ingredients += ["`flip_test`"] * config["flip_test"]
-    return (f"This training has {listed(settings)}; of `dice`, `ema` and `flip_test` it has "
-            f"{listed(ingredients) if ingredients else 'none'}.")
+    return f"{listed(settings)}; of `dice`, `ema` and `flip_test` it has {listed(ingredients) if ingredients else 'none'}"
 
 
 def by_frequency(run: Run) -> pd.DataFrame:

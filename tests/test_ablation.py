@@ -9,12 +9,13 @@ from lib import ablation
 from lib.ablation import BASE, TABLE, changed, main, table
 from lib.data import load_dataset
 
-TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_images": "2", "epochs": "2", "seeds": "[0, 1]"}
+TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_images": "2", "epochs": "2", "seeds": "[0, 1]",
+        "dice": "1.0"}
 
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(ablation, "CHANGES", {BASE: {}, "averaged weights": {"ema": 0.9}})
+    monkeypatch.setattr(ablation, "CHANGES", {BASE: {"dice": 0.0}, "averaged weights": {"ema": 0.9}})
 
 
 def _run(out, **more):
@@ -28,6 +29,7 @@ def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, 
     record = json.loads((tmp_path / TABLE).read_text())
     assert [row["change"] for row in record["rows"]] == [BASE, "averaged weights"]
     run = ablation.load_runs(tmp_path / "ablation" / "averaged-weights")[1]
+    assert run.config["dice"] == 0.0 == record["settings"]["dice"], "the base recipe and not the profile's"
     assert run.config["ema"] == 0.9 and record["rows"][1]["miou"][1] == run.miou
     assert run.miou == pytest.approx(run.history.val_miou.max(), abs=1e-6), "the weights that validation chose"
     low, value, high = (record["rows"][1]["gain"][i] for i in (1, 0, 2))
@@ -51,11 +53,13 @@ def test_what_is_known_to_differ_is_told_apart_from_chance():
             {"change": "x", "miou": [0.42, 0.51], "seconds": [15, 25], "rise": [0.1, 0.3], "gain": [0.015, -0.01, 0.04], "p": 0.2},
             {"change": "y", "miou": [0.3, 0.4], "seconds": [10, 10], "rise": [0, 0], "gain": [-0.1, -0.12, -0.08], "p": 0.001},
             {"change": "z", "miou": [0.5, 0.6], "seconds": [10, 10], "rise": [0, 0], "gain": [0.1, 0.01, 0.19], "p": 0.02}]
-    record = {"rows": rows, "seeds": [0, 1]}
+    settings = {"batch_size": 4, "learning_rate": 0.01, "weight_decay": 0, "crop_size": None} | ablation.CHANGES[BASE]
+    record = {"rows": rows, "seeds": [0, 1], "settings": settings}
     second = table(record).iloc[1]
     assert second["Validation mIoU (%)"] == "46.5" and second["Gain (points)"] == "1.5 (−1.0 to 4.0)" and second["Time"] == "2.00"
     assert second["Loss rises by"] == "20.0\N{NO-BREAK SPACE}%"
     said = ablation.text(record).replace("\N{NO-BREAK SPACE}", " ")
+    assert said.startswith("The base recipe has batches of 4") and "$b = 0.05$" in said and "3 changes were judged" in said
     assert "better than the base recipe: z (10.0 points); worse than the base recipe: y (−10.0 points)" in said and "x (" not in said
     assert "known to differ" in ablation.text(record | {"rows": rows[:2]})
     assert "One seed" in ablation.text(record | {"seeds": [0]})

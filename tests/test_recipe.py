@@ -14,7 +14,7 @@ from lib.classes import IGNORE
 from lib.data import Dataset
 from lib.evaluation import evaluate
 from lib.files import write_json
-from lib.findings import recipe_sentence
+from lib.findings import recipe
 from lib.machine import Machine
 from lib.recipe import Average, cross_entropy, look_twice, soft_dice
 from lib.runs import RECORD
@@ -116,11 +116,11 @@ def test_a_record_from_before_an_ingredient_had_its_default(tiny, tmp_path, caps
 
 def test_ingredients_change_what_is_learnt_and_are_recorded(tiny, tmp_path):
     plain = fit(tiny(), tmp_path / "plain")
-    assert recipe_sentence(plain).endswith("a zoom from 0.8 to 1.5; of `dice`, `ema` and `flip_test` it has none.")
-    told = {"scale": "zoom from 1 to 1;", "dice": "has `dice` = 1.", "ema": "has `ema` = 0.9.", "flip_test": "has `flip_test`."}
+    assert recipe(plain.config).endswith("a zoom from 0.8 to 1.5; of `dice`, `ema` and `flip_test` it has none")
+    told = {"scale": "zoom from 1 to 1;", "dice": "has `dice` = 1", "ema": "has `ema` = 0.9", "flip_test": "has `flip_test`"}
     for name, value in {"scale": (1.0, 1.0), "dice": 1.0, "ema": 0.9, "flip_test": True}.items():
         run = fit(tiny(**{name: value}), tmp_path / name)
-        assert told[name] in recipe_sentence(run)
+        assert told[name] in recipe(run.config)
         assert run.config[name] in (value, list(value) if isinstance(value, tuple) else value)
         assert run.history.val_loss.dropna().tolist() != plain.history.val_loss.dropna().tolist(), name
 
