@@ -22,7 +22,7 @@ from lib.config import TrainConfig
 from lib.files import write_json
 from lib.findings import listed, pixels, recipe, title
 from lib.models import TITLES
-from lib.runs import load_runs
+from lib.runs import Run, load_runs
 from lib.statistics import holm, percent, points
 from lib.train import command, parser
 from lib.training import fit
@@ -126,8 +126,11 @@ def caption(record: dict) -> str:
             "training in units of the base recipe's.")
 
 
-def text(record: dict | None) -> str:
-    """What the base recipe is, which changes help and which harm, or that none was measured here."""
+def text(record: dict | None, runs: list[Run] = ()) -> str:
+    """What the base recipe is, which changes help and which harm, and which one `runs` were trained with.
+
+    That nothing was measured, where there is no record.
+    """
     if record is None:
         return "No such runs belong to this report; its networks were trained with the settings of its profile."
     changes, base = record["rows"][1:], f"The base recipe has {recipe(record['settings'])}."
@@ -139,7 +142,18 @@ def text(record: dict | None) -> str:
         if found := [f"{row['change']} ({points(row['gain'][0])})" for row in sure if sign * row["gain"][0] > 0]:
             said.append(f"{word} than {BASE}: {listed(found)}")
     few = f"none is known to differ from {BASE} with so few seeds"
-    return f"{base} {len(changes)} changes were judged together (Holm): {'; '.join(said) or few}."
+    chosen = f" The networks of this report have the recipe of *{found}*." if (found := _chosen(record, runs)) else ""
+    return f"{base} {len(changes)} changes were judged together (Holm): {'; '.join(said) or few}.{chosen}"
+
+
+def _chosen(record: dict, runs: list[Run]) -> str | None:
+    """The row whose recipe and schedule all the runs have, if there is one."""
+    names = ["epochs", "batch_size", "crop_size", *CHANGES[BASE]]
+    for row in record["rows"] if runs else []:
+        settings = changed(record["settings"], row["settings"], record["settings"]["image_size"])
+        if all(run.config[name] == settings[name] for run in runs for name in names):
+            return row["change"]
+    return None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,6 +8,7 @@ import pytest
 from lib import ablation
 from lib.ablation import BASE, TABLE, changed, main, table
 from lib.data import load_dataset
+from lib.training import fit
 
 TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_images": "2", "epochs": "2", "seeds": "[0, 1]",
         "dice": "1.0"}
@@ -63,3 +64,12 @@ def test_what_is_known_to_differ_is_told_apart_from_chance():
     assert "better than the base recipe: z (10.0 points); worse than the base recipe: y (−10.0 points)" in said and "x (" not in said
     assert "known to differ" in ablation.text(record | {"rows": rows[:2]})
     assert "One seed" in ablation.text(record | {"seeds": [0]})
+
+
+def test_the_recipe_of_the_runs_is_found_among_the_changes(tiny, tmp_path):
+    run = fit(tiny(epochs=4, dice=1.0), tmp_path)
+    rows = [{"change": name, "settings": change, "p": 1.0, "gain": [0, 0, 0]} for name, change in
+            ((BASE, {}), ("Dice", {"dice": 1.0}), ("Dice, twice as many epochs", {"dice": 1.0, "epochs": 2}))]
+    record = {"rows": rows, "seeds": [0, 1], "settings": run.config | {"epochs": 2, "dice": 0.0}}
+    assert ablation.text(record, [run]).endswith("have the recipe of *Dice, twice as many epochs*.")
+    assert "the recipe of" not in ablation.text(record | {"rows": rows[:2]}, [run]) and "the recipe of" not in ablation.text(record)
