@@ -21,7 +21,7 @@ from lib.verdicts import Claim, Comparison
 
 MIDDLE = 1  # of the three strengths of noise and clutter
 INTACT, BELOW, EVEN = "the intact network", "before the skip joins", "with one α everywhere"
-FACTOR = Unit("", digits=2)
+FACTOR = Unit("", digits=3)
 
 
 def _boundary(counts):
