@@ -138,7 +138,7 @@ def text(record: dict | None, runs: list[Run] = ()) -> str:
     sure = [row for row, p in zip(changes, holm([row["p"] for row in changes])) if p < ALPHA]
     said = []
     for word, sign in (("better", 1), ("worse", -1)):
-        if found := [f"{row['change']} ({points(row['gain'][0])})" for row in sure if sign * row["gain"][0] > 0]:
+        if found := [f"*{row['change']}* ({points(row['gain'][0])})" for row in sure if sign * row["gain"][0] > 0]:
             said.append(f"{word} than {BASE}: {listed(found)}")
     few = f"none is known to differ from {BASE} with so few seeds"
     chosen = f" The networks of this report have the recipe of *{found}*." if (found := _chosen(record, runs)) else ""
