@@ -33,6 +33,7 @@ BASE = "the base recipe"
 CHANGES: dict[str, dict] = {
     BASE: {"scale": [0.8, 1.5], "class_balance": 0.05, "dice": 0.0, "ema": 0.0, "flip_test": False},
     "half as many epochs": {"epochs": 0.5},
+    "twice as many epochs": {"epochs": 2},
     "zoom from 0.5 to 2": {"scale": [0.5, 2.0]},
     "zoom from 0.9 to 1.2": {"scale": [0.9, 1.2]},
     "no zoom": {"scale": [1.0, 1.0]},

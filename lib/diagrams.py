@@ -13,12 +13,12 @@ from lib import flow, svg
 from lib.architecture import Architecture, Level, read
 from lib.claims import MIOU
 from lib.figures import COLORS, by_variant
-from lib.models import TITLES
+from lib.models import TITLES, VARIANTS
 from lib.runs import Run
 from lib.statistics import Estimate, points
 from lib.svg import arrow, line, tag, text
 
-PAGE, CARD, GAP = 672, 300, 16  # width of a figure, height of a card, space between cards, in CSS pixels
+PAGE, CARD, NOTE, GAP = 672, 300, 157, 16  # width of a figure, height of a card with and without a shape, between; in CSS pixels
 
 
 def network(run: Run) -> str:
@@ -53,18 +53,21 @@ def network_caption(run: Run) -> dict[str, str]:
 def summary(runs: Sequence[Run], theme: str = "") -> str:
     """Every network as a card: its shape, test mIoU by seed on one scale, the difference from U-Net, and its cost.
 
-    Without a theme it follows the page; with "light" or "dark" it stands alone on such paper.
+    Networks beyond the four come below in cards without a shape, so that all of it fits on the first page. Without a theme
+    it follows the page; with "light" or "dark" it stands alone on such paper.
     """
-    groups = by_variant(runs)
-    across = min(4, len(groups))
-    width = (PAGE - GAP * (across - 1)) / across
-    cards = []
-    for index, (key, group) in enumerate(groups.items()):
-        row, column = divmod(index, across)
-        body, words = _card(group, groups.get("unet", ()), score_range(runs), width)
-        cards.append(tag("svg", body, role="img", aria_label=words, x=column * (width + GAP), y=row * (CARD + GAP), width=width,
-                         height=CARD, viewBox=f"0 0 {width:g} {CARD}", style=svg.own(COLORS[key])))
-    return svg.document("".join(cards), PAGE, -(-len(groups) // across) * (CARD + GAP) - GAP, svg.THEMES.get(theme, ""))
+    groups, scale = by_variant(runs), score_range(runs)
+    four, others = ([key for key in groups if (key in VARIANTS) == own] for own in (True, False))
+    across = min(4, max(len(four), len(others)))
+    width, y, cards = (PAGE - GAP * (across - 1)) / across, 0, []
+    for keys, tall in ((four, CARD), (others, NOTE)):
+        for start in range(0, len(keys), across):
+            for column, key in enumerate(keys[start : start + across]):
+                body, words = _card(groups[key], groups.get("unet", ()), scale, width, tall == CARD)
+                cards.append(tag("svg", body, role="img", aria_label=words, x=column * (width + GAP), y=y, width=width,
+                                 height=tall, viewBox=f"0 0 {width:g} {tall}", style=svg.own(COLORS[key])))
+            y += tall + GAP
+    return svg.document("".join(cards), PAGE, y - GAP, svg.THEMES.get(theme, ""))
 
 
 def score_range(runs: Sequence[Run]) -> tuple[float, float]:
@@ -79,10 +82,11 @@ def _architectures(run: Run) -> tuple[Architecture, Architecture]:
     return read(run.variant, *like), read("unet", *like)
 
 
-def _card(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, float], width: float) -> tuple[str, str]:
-    """The drawing of one network with its numbers, and the numbers in words."""
+def _card(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, float], width: float,
+          drawn: bool) -> tuple[str, str]:
+    """One network's shape, if it is to be drawn, with its numbers, and the numbers in words."""
     run, scores = group[0], np.array([100 * each.miou for each in group])
-    shape, height = _shape(*_architectures(run), run.variant, width)
+    shape, height = _shape(*_architectures(run), run.variant, width) if drawn else ("", 0)
     spread = f"± {scores.std(ddof=1):.1f}" if len(scores) > 1 else "one seed"
     compared = reference and run.variant != "unet"
     against = _difference(MIOU.compare(group, reference)[0]) if compared else "the reference" if reference else ""

@@ -9,7 +9,7 @@ from lib.claims import CLAIMS, MIOU
 from lib.diagrams import score_range
 from lib.figures import by_variant
 from lib.findings import listed
-from lib.models import TITLES
+from lib.models import TITLES, VARIANTS
 from lib.runs import Run
 from lib.statistics import Estimate, interval_text, percent, versus
 from lib.theory_claims import CLAIMS as THEORY
@@ -58,7 +58,8 @@ def summary_caption(runs: Sequence[Run]) -> dict[str, str]:
     groups, (low, high) = by_variant(runs), score_range(runs)
     several = max(map(len, groups.values())) > 1
     text = ("Drawn from the built models: each box is a block, as wide as its channels and as tall as its resolution, and colour "
-            "marks what differs from the U-Net (of the U-Net, its skips). Below: test mIoU"
+            "marks what differs from the U-Net (of the U-Net, its skips). "
+            + ("Networks beyond the four have no drawing. " if groups.keys() - VARIANTS.keys() else "") + "Below: test mIoU"
             + (", mean ± standard deviation over seeds" if several else "")
             + f"; a dot for each seed on a line from {low:.0f} to {high:.0f} %, U-Net's mean dashed; the difference from U-Net "
             "with its 95 % interval; the cost of one image.")

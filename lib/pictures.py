@@ -167,7 +167,7 @@ def close_ups(runs: Sequence[Run], names: Iterable[str]) -> Figure:
         maps = [run.prediction(name)[window] for run in first.values()]
         notes[len(rows), 0] = name
         for column, p in enumerate(maps, 2):
-            notes[len(rows), column] = f"{percent((p == target)[small].mean())} of small parts"
+            notes[len(rows), column] = percent((p == target)[small].mean())
         rows.append([some.image(name)[window], *(paint(labels, some.classes) for labels in (target, *maps))])
     return grid(rows, ["image", "ground truth", *(SHORT[key] for key in first)], some.classes, notes)
 

@@ -96,6 +96,14 @@ def test_the_summary_holds_the_scores_and_the_cost(runs):
     assert diagrams.summary(runs) == drawn and "--lift:35%" in diagrams.summary(runs, "dark") != drawn
 
 
+def test_a_network_beyond_the_four_has_a_card_without_a_drawing(runs):
+    more = [*runs, replace(runs[0], record=runs[0].record | {"variant": "unet-noskip-wide"})]
+    *drawn, control = [child for child in ElementTree.fromstring(diagrams.summary(more)) if child.get("role") == "img"]
+    assert control.get("aria-label").startswith(TITLES["unet-noskip-wide"]) and len(control.findall(".//{*}circle")) == 1
+    assert float(control.get("height")) < min(float(card.get("height")) for card in drawn) <= float(control.get("y"))
+    assert "beyond the four" in front.summary_caption(more)["caption"] and "beyond the four" not in front.summary_caption(runs)["caption"]
+
+
 def test_cards_become_drawings_of_their_own_on_the_page(runs):
     html, paper = media.chart(diagrams.summary(runs), "fig-summary", "Networks.")
     group = BeautifulSoup(html, "html.parser").select_one("div.cards")
