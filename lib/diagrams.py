@@ -18,7 +18,7 @@ from lib.runs import Run
 from lib.statistics import Estimate, points
 from lib.svg import arrow, line, tag, text
 
-PAGE, CARD, NOTE, GAP = 672, 300, 157, 16  # width of a figure, height of a card with and without a shape, between; in CSS pixels
+PAGE, CARD, NOTE, GAP = 672, 292, 84, 16  # width of a figure, heights of cards with and without a shape, space between; CSS pixels
 
 
 def network(run: Run) -> str:
@@ -58,15 +58,15 @@ def summary(runs: Sequence[Run], theme: str = "") -> str:
     """
     groups, scale = by_variant(runs), score_range(runs)
     four, others = ([key for key in groups if (key in VARIANTS) == own] for own in (True, False))
-    across = min(4, max(len(four), len(others)))
-    width, y, cards = (PAGE - GAP * (across - 1)) / across, 0, []
-    for keys, tall in ((four, CARD), (others, NOTE)):
-        for start in range(0, len(keys), across):
-            for column, key in enumerate(keys[start : start + across]):
-                body, words = _card(groups[key], groups.get("unet", ()), scale, width, tall == CARD)
-                cards.append(tag("svg", body, role="img", aria_label=words, x=column * (width + GAP), y=y, width=width,
-                                 height=tall, viewBox=f"0 0 {width:g} {tall}", style=svg.own(COLORS[key])))
-            y += tall + GAP
+    y, cards = 0, []
+    for keys, across, tall, draw in ((four, min(4, len(four)), CARD, _card), (others, 2, NOTE, _note)):
+        for index, key in enumerate(keys):
+            width = (PAGE - GAP * (across - 1)) / across
+            body, words = draw(groups[key], groups.get("unet", ()), scale, width)
+            cards.append(tag("svg", body, role="img", aria_label=words, x=index % across * (width + GAP), y=y, width=width,
+                             height=tall, viewBox=f"0 0 {width:g} {tall}",
+                             style=svg.own(COLORS[key]) + "; grid-column: span 2" * (draw is _note)))
+            y += (tall + GAP) * (index % across == across - 1 or key == keys[-1])
     return svg.document("".join(cards), PAGE, y - GAP, svg.THEMES.get(theme, ""))
 
 
@@ -82,41 +82,56 @@ def _architectures(run: Run) -> tuple[Architecture, Architecture]:
     return read(run.variant, *like), read("unet", *like)
 
 
-def _card(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, float], width: float,
-          drawn: bool) -> tuple[str, str]:
-    """One network's shape, if it is to be drawn, with its numbers, and the numbers in words."""
-    run, scores = group[0], np.array([100 * each.miou for each in group])
-    shape, height = _shape(*_architectures(run), run.variant, width) if drawn else ("", 0)
-    spread = f"± {scores.std(ddof=1):.1f}" if len(scores) > 1 else "one seed"
-    compared = reference and run.variant != "unet"
-    against = _difference(MIOU.compare(group, reference)[0]) if compared else "the reference" if reference else ""
-    cost = (f"{run.record['parameters'] / 1e6:.2f} million parameters",
-            f"{run.record['multiply_adds'] / 1e9:.2f} billion multiply-adds")
+def _card(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, float], width: float) -> tuple[str, str]:
+    """The drawing of one network with its numbers, and the numbers in words."""
+    run, (score, spread, against, *cost) = group[0], _scores(group, reference)
+    shape, height = _shape(*_architectures(run), run.variant, width)
     body = tag("rect", x=0, y=0, width=28, height=3, class_="own")
     body += "".join(text(part, 0, 20 + 16 * index, "bold", 13) for index, part in enumerate(wrap(TITLES[run.variant], 17)))
     body += tag("g", shape, transform="translate(0 50)")
     y = 50 + height + 32
-    body += text(f"{scores.mean():.1f} %", 0, y, "bold", 22, tag("tspan", f" mIoU, {spread}", class_="small"))
-    body += _strip(scores, [100 * each.miou for each in reference], scale, width, y + 17)
+    body += text(score, 0, y, "bold", 22, tag("tspan", f" mIoU, {spread}", class_="small"))
+    body += _strip(group, reference, scale, width, y + 17)
     body += "".join(text(part, 0, y + 42 + 15 * index, "muted" if index else "", 10.5)
                     for index, part in enumerate((against, *cost)))
-    return body, "; ".join([f"{TITLES[run.variant]}: test mIoU {scores.mean():.1f} %, {spread}", against, *cost])
+    return body, "; ".join([f"{TITLES[run.variant]}: test mIoU {score}, {spread}", against, *cost])
+
+
+def _note(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, float], width: float) -> tuple[str, str]:
+    """The numbers of one network beside each other under its name, and the same in words."""
+    title, (score, spread, against, *cost) = TITLES[group[0].variant], _scores(group, reference)
+    right = (width + GAP) / 2  # where the second card of four begins
+    body = tag("rect", x=0, y=0, width=28, height=3, class_="own") + text(title, 0, 20, "bold", 13)
+    body += text(score, 0, 48, "bold", 22, tag("tspan", f" mIoU, {spread}", class_="small")) + text(against, 0, 69, "", 10.5)
+    body += tag("g", _strip(group, reference, scale, width - right, 41), transform=f"translate({right:g} 0)")
+    body += "".join(text(part, right, 65 + 14 * index, "muted", 10.5) for index, part in enumerate(cost))
+    return body, "; ".join([f"{title}: test mIoU {score}, {spread}", against, *cost])
+
+
+def _scores(group: Sequence[Run], reference: Sequence[Run]) -> tuple[str, ...]:
+    """Test mIoU, its spread over seeds, the difference from the reference, parameters and arithmetic, as they are shown."""
+    run, scores = group[0], [100 * each.miou for each in group]
+    compared = reference and run.variant != "unet"
+    return (f"{np.mean(scores):.1f} %", f"± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else "one seed",
+            _difference(MIOU.compare(group, reference)[0]) if compared else "the reference" if reference else "",
+            f"{run.record['parameters'] / 1e6:.2f} million parameters",
+            f"{run.record['multiply_adds'] / 1e9:.2f} billion multiply-adds")
 
 
 def _difference(estimate: Estimate) -> str:
     return f"{points(estimate.value)} ({points.number(estimate.low)} to {points.number(estimate.high)})"
 
 
-def _strip(scores: np.ndarray, reference: Sequence[float], scale: tuple[float, float], width: float, y: float) -> str:
+def _strip(group: Sequence[Run], reference: Sequence[Run], scale: tuple[float, float], width: float, y: float) -> str:
     """A dot for each seed and a bar for their mean on a line, with the reference's mean dashed."""
-    def at(score: float) -> float:
-        return 3 + (score - scale[0]) / (scale[1] - scale[0]) * (width - 6)
+    def at(runs: Sequence[Run]) -> float:
+        return 3 + (100 * np.mean([run.miou for run in runs]) - scale[0]) / (scale[1] - scale[0]) * (width - 6)
 
     drawn = line((0, y), (width, y), "faint")
-    if len(reference):
-        drawn += line((at(np.mean(reference)), y - 8), (at(np.mean(reference)), y + 8), "line", stroke_dasharray="2 2")
-    drawn += "".join(tag("circle", cx=at(score), cy=y, r=3.4, class_="own", opacity=0.5) for score in scores)
-    return drawn + line((at(scores.mean()), y - 6), (at(scores.mean()), y + 6), "stroke", stroke_width=2)
+    if reference:
+        drawn += line((at(reference), y - 8), (at(reference), y + 8), "line", stroke_dasharray="2 2")
+    drawn += "".join(tag("circle", cx=at([run]), cy=y, r=3.4, class_="own", opacity=0.5) for run in group)
+    return drawn + line((at(group), y - 6), (at(group), y + 6), "stroke", stroke_width=2)
 
 
 class _Layout:

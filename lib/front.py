@@ -59,7 +59,7 @@ def summary_caption(runs: Sequence[Run]) -> dict[str, str]:
     several = max(map(len, groups.values())) > 1
     text = ("Drawn from the built models: each box is a block, as wide as its channels and as tall as its resolution, and colour "
             "marks what differs from the U-Net (of the U-Net, its skips). "
-            + ("Networks beyond the four have no drawing. " if groups.keys() - VARIANTS.keys() else "") + "Below: test mIoU"
+            + ("Networks beyond the four stand below without a drawing. " if groups.keys() - VARIANTS.keys() else "") + "Below: test mIoU"
             + (", mean ± standard deviation over seeds" if several else "")
             + f"; a dot for each seed on a line from {low:.0f} to {high:.0f} %, U-Net's mean dashed; the difference from U-Net "
             "with its 95 % interval; the cost of one image.")

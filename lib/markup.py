@@ -28,6 +28,7 @@ CITATION = re.compile(r"\[(@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]")
 REFERENCE = re.compile(r"@((?:fig|tbl|sec|eq)-[\w-]*\w)")
 COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
 HEADING_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
+FORMULA_STOP = re.compile(r"(<math(?: [^>]*)?>(?:(?!</math>).)*</math>)([,.;:)]+)", re.DOTALL)  # stays on the formula's line
 LABEL = re.compile(r"\\label\{([^}]*)\}")
 NUMBERED = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\d+)\)')
 
@@ -191,7 +192,8 @@ class Markup:
         return self.parser.renderInline(text, {"place": place})
 
     def fill(self, html: str) -> str:
-        return self.anchors.fill(self.maths.fill(html, self.anchors))
+        html = FORMULA_STOP.sub(r'<span class="nowrap">\1\2</span>', self.maths.fill(html, self.anchors))
+        return self.anchors.fill(html)
 
     def _heading(self, opening: Token, inline: Token, closing: Token, place: Place, numbered: bool) -> None:
         """The report's title is the only h1, so every heading steps down by one; chapters and sections count."""

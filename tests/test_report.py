@@ -8,8 +8,8 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_output
 from pypdf import PdfReader
 
-from lib import media
-from lib.markup import MarkupError
+from lib import ROOT, media
+from lib.markup import Bibliography, Markup, MarkupError, Place
 from lib.pdf import _renumbered, find_browser, print_pdf, up_to_date
 from lib.render import render
 from tests.pages import SVG, code, figure, page, shown, write
@@ -172,3 +172,9 @@ def test_the_pdf_is_tagged_and_has_outline_title_and_page_numbers(tmp_path):
     assert print_pdf(html) == first and up_to_date(html, tmp_path / "a.pdf")
     html.write_text(html.read_text().replace("Last part", "Another part"))
     assert not up_to_date(html, tmp_path / "a.pdf") and not up_to_date(html, tmp_path / "none.pdf")
+
+
+def test_a_stop_stays_on_the_line_of_its_formula():
+    markup = Markup(Bibliography(ROOT / "report/references.bib"))
+    html = markup.fill(markup.inline("With $a$, $b$ and ($c$). Then $d$ alone.", Place("test", 1)))
+    assert re.findall(r"</math>([,.;:)]+)</span>", html) == [",", ")."] and html.count("nowrap") == 2 and html.count("<math") == 4
