@@ -10,6 +10,11 @@
     the documents          report  execute  render  markup  media  pdf  readme
 """
 
+import os
 from pathlib import Path
+
+# A thread that has nothing to do sleeps instead of spinning: on a machine that does other work as well, spinning costs a
+# factor of ten. OpenMP reads this once, when torch is loaded, so that it is set before; what the user has set counts.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -31,7 +31,7 @@ from lib.verdicts import ALPHA
 TABLE = Path("recipe") / "recipe.json"
 BASE = "the base recipe"
 CHANGES: dict[str, dict] = {
-    BASE: {"scale": [0.8, 1.5], "class_balance": 0.05, "dice": 0.0, "ema": 0.0, "flip_test": False},
+    BASE: {"scale": [0.8, 1.5], "class_balance": 0.05, "dice": 0.0},
     "half as many epochs": {"epochs": 0.5},
     "twice as many epochs": {"epochs": 2},
     "zoom from 0.5 to 2": {"scale": [0.5, 2.0]},
@@ -42,8 +42,6 @@ CHANGES: dict[str, dict] = {
     "all classes alike": {"class_balance": 0.0},
     "rare classes weigh more": {"class_balance": 0.02},
     "cross-entropy and Dice": {"dice": 1.0},
-    "averaged weights": {"ema": 0.995},
-    "mirrored images too": {"flip_test": True},
     "no zoom, rare classes weigh more, Dice": {"scale": [1.0, 1.0], "class_balance": 0.02, "dice": 1.0},
     "rare classes weigh more, Dice, three times as many epochs": {"class_balance": 0.02, "dice": 1.0, "epochs": 3},
 }

@@ -26,7 +26,7 @@ SIBLINGS = pd.DataFrame(
      ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
      ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
      ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
-    columns=["Source", *(SHORT[key] for key in VARIANTS)],
+    columns=["Source", "U-Net", "no skips", "residual", "gated"],
 )
 
 # CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: test mIoU in per cent.

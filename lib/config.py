@@ -13,9 +13,8 @@ class TrainConfig:
     `image_size` and `crop_size` are (H, W): what images are brought to (None: the files' own size), and what a
     training sample shows (None: all of it). `train_images`, ... limit the splits (None: all).
     `class_balance` b weighs class k by 1 / ln(1 + b + p_k), p_k its share of the training pixels (Paszke et al.
-    2016 use b = 0.02), and 0 weighs all alike. The last four are ingredients of the recipe, left out by default:
-    `scale` bounds the zoom of a training sample, `dice` weighs a soft Dice loss beside the cross-entropy, `ema` is the
-    decay of an average of the weights that is tested in their place, `flip_test` tests on mirrored images too.
+    2016 use b = 0.02), and 0 weighs all alike. `scale` bounds the zoom of a training sample, `dice` weighs a soft Dice
+    loss beside the cross-entropy.
     """
 
     variant: str
@@ -35,8 +34,6 @@ class TrainConfig:
     validate_every: int
     scale: tuple[float, float] = Augment.scale
     dice: float = 0.0
-    ema: float = 0.0
-    flip_test: bool = False
 
     def __post_init__(self):
         for name in ("base_channels", "epochs", "batch_size", "validate_every", "learning_rate"):
@@ -50,8 +47,6 @@ class TrainConfig:
         object.__setattr__(self, "scale", tuple(map(float, self.scale)))
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]):
             raise ValueError(f"scale = {list(self.scale)}: expected two numbers above 0, the smaller first")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema = {self.ema}: expected a decay from 0 to below 1")
 
     def load(self, split: str, data_root: str | Path | None = None) -> Dataset:
         """That split of the configured data set."""
@@ -59,5 +54,10 @@ class TrainConfig:
 
 
 def complete(settings: dict) -> dict:
-    """A record's settings, with its default for every one that is younger than the record: that means "as before"."""
-    return {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING} | settings
+    """A record's settings as `TrainConfig` takes them today.
+
+    A setting that is younger than the record has its default, which means "as before"; one that is gone is left out.
+    """
+    known = {field.name: field.default for field in fields(TrainConfig)}
+    return {name: settings.get(name, default) for name, default in known.items()
+            if name in settings or default is not MISSING}

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lib.classes import IGNORE, ClassTable
 from lib.machine import in_processes
-from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
+from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong, drive_and_frame
 from lib.sources import SOURCES
 
 SPLITS = ("train", "val", "test")
@@ -37,6 +37,7 @@ class Dataset(torch.utils.data.Dataset):
     items: tuple[str, ...]  # a name for each pair, unique within the split
     read: Callable[[int], Pair]
     drawn: dict | None = None  # how chance chose the items, where it did: seed, of, indices
+    independent: bool = False  # no two images are frames of one film
 
     def __len__(self) -> int:
         return len(self.items)
@@ -84,6 +85,11 @@ class Dataset(torch.utils.data.Dataset):
             digest.update(part.numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def frames(self) -> list[tuple[str, int]]:
+        """The drive and the frame number of each item; an independent image is a drive of its own."""
+        return [(item, 0) if self.independent else drive_and_frame(item) for item in self.items]
+
     def pixels_per_class(self) -> np.ndarray:
         """int64 (K,): how many pixels of the split belong to each class."""
         return np.bincount(self.targets.numpy().ravel(), minlength=256)[: len(self.classes)]
@@ -122,7 +128,8 @@ def load_dataset(
     if limit is not None and limit < len(kept):
         kept = np.linspace(0, len(kept) - 1, limit).round().astype(int).tolist()
     items = tuple(source.items[index] for index in kept)
-    return Dataset(name, split, source.classes, items, lambda index: source.read(kept[index]), source.drawn)
+    return Dataset(name, split, source.classes, items, lambda index: source.read(kept[index]), source.drawn,
+                   source.independent)
 
 
 def as_size(size: object, name: str = "image_size") -> Size | None:

@@ -24,7 +24,7 @@ from lib.verdicts import ALPHA, INCONCLUSIVE, ONE_SEED
 BLOCKS = {DoubleConv: "plain", ResidualBlock: "residual"}
 SKIPS = {NoSkip: "no", ConcatSkip: "concatenated", AttentionSkip: "gated"}
 CELLS = {(entry.block, entry.skip): key for key, entry in NETWORKS.items()
-         if entry.width == 1 and not entry.finest}
+         if entry.width == 1 and not entry.without}
 SIGNIFICANT = "significant"
 
 Step = tuple[type, type]  # from one level of a factor to another

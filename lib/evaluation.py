@@ -17,12 +17,11 @@ from lib.data import Dataset, as_image
 from lib.files import write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model
-from lib.recipe import look_twice
-from lib.runs import RECORD, Run
+from lib.runs import EDITION, RECORD, Run
 from lib.structure import structure_counts
 from lib.theory import multiply_adds
 
-BEST = "best.pt"
+WEIGHTS = "weights.pt"
 BATCH = 8  # images in one evaluation pass
 ROUNDED = 0.001  # share of the pixels that another machine's rounding may label otherwise
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
@@ -30,12 +29,13 @@ EXAMPLES = 6  # fixed test images, evenly spaced over the test set
 
 @enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
 @torch.inference_mode()
-def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine, flip: bool = False,
-             share: slice = slice(None)) -> tuple[Tensor, float, np.ndarray]:
-    """Confusion matrix of each image, int64 (N, K, K); loss in nats per pixel; predictions, uint8 (N, H, W).
+def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine,
+             share: slice = slice(None)) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Confusion matrix of each image, int64 (N, K, K); its loss, float64 (N, 2); predictions, uint8 (N, H, W).
 
-    Counted on the device, which is waited for once, at the end. `flip` looks at mirrored images too, and `share` is
-    the part of the split that is looked at.
+    The loss is the weighted sum of nats over an image's pixels and the sum of their weights: one over the other is the
+    image's loss in nats per pixel, the sums over all images give the split's. Counted on the device, which is waited
+    for once, at the end. `share` is the part of the split that is evaluated.
     """
     model.eval()
     images, targets, classes = dataset.images[share], dataset.targets[share], len(dataset.classes)
@@ -43,31 +43,37 @@ def evaluate(model: UNet, dataset: Dataset, weights: Tensor, machine: Machine, f
         images, targets = images.to(machine.device), targets.to(machine.device)
     predictions = torch.empty_like(targets, device=machine.device)
     cells = torch.zeros(len(targets), classes**2 + 1, dtype=torch.int64, device=machine.device)  # the last one: void
-    nats = torch.zeros((), dtype=torch.float64, device=machine.device)
+    nats = torch.zeros(len(targets), dtype=torch.float64, device=machine.device)
     for start in range(0, len(targets), BATCH):
         batch = slice(start, start + BATCH)
         image, target = as_image(images[batch].to(machine.device)), targets[batch].to(machine.device).long()
         logits = machine.logits(model, image)
-        if flip:
-            logits = look_twice(logits, machine.logits(model, image.flip(-1)))
-        nats += F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
+        nats[batch] = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum((1, 2)).double()
         predictions[batch] = labels = logits.argmax(1)
         cell = torch.where(target == IGNORE, classes**2, target * classes + labels).flatten(1)
         cells[batch].scatter_add_(1, cell, torch.ones_like(cell))
     confusions = cells[:, :-1].view(-1, classes, classes)
-    weight = (confusions.sum((0, 2)) * weights.double()).sum()
-    return confusions.cpu(), (nats / weight).item(), predictions.cpu().numpy()
+    weight = (confusions.sum(2) * weights.double()).sum(1)
+    return confusions.cpu(), torch.stack([nats, weight], 1).cpu(), predictions.cpu().numpy()
+
+
+def mean_loss(losses: Tensor) -> float:
+    """Nats per pixel over all images, of the sums (N, 2) that `evaluate` gives; NaN where there is nothing but void."""
+    nats, weight = losses.sum(0)
+    return (nats / weight).item()
 
 
 @torch.inference_mode()
 def write_record(config, folder: Path, machine: Machine, history: list[dict], weights: Tensor,
                  splits: dict[str, Dataset]) -> None:
-    """Tests the best epoch of a finished training and writes its record, the record itself last."""
+    """Tests the network of a finished training and writes its record, the record itself last."""
     test = splits["test"]
-    model = load_model(folder, config.variant, config.base_channels, len(test.classes)).to(machine.device)
-    confusions, test_loss, predictions = evaluate(model, test, weights, machine, config.flip_test)
+    model = machine.place(load_model(folder, config.variant, config.base_channels, len(test.classes)))
+    confusions, losses, predictions = evaluate(model, test, weights, machine)
     write_arrays(folder / "predictions.npz", labels=predictions, names=np.array(test.items))
-    write_arrays(folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32), names=np.array(test.items))
+    drives, frames = zip(*test.frames)
+    write_arrays(folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32), loss=losses.numpy(),
+                 names=np.array(test.items), drives=np.array(drives), frames=np.array(frames))
     counts = list(in_processes(structure_counts, predictions, test.targets.numpy(), [len(test.classes)] * len(test)))
     write_arrays(folder / "structure.npz", **{key: np.stack([c[key] for c in counts]) for key in counts[0]})
     examples = np.unique(np.linspace(0, len(test) - 1, EXAMPLES).round().astype(int))
@@ -80,13 +86,11 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
     if maps:
         levels = {f"level{level}": (255 * alpha[:, 0]).round().byte().cpu().numpy() for level, alpha in enumerate(maps)}
         write_arrays(folder / "attention.npz", **levels)
-    validated = [row for row in history if row["val_miou"] is not None]
     write_json(folder / RECORD, {
-        "variant": config.variant, "seed": config.seed, "config": asdict(config),
+        "edition": EDITION, "variant": config.variant, "seed": config.seed, "config": asdict(config),
         "dataset": _describe(config.dataset, splits),
         "history": history,
-        "best_epoch": max(validated, key=lambda row: (row["val_miou"], row["epoch"]))["epoch"],
-        "test_loss": test_loss,
+        "test_loss": mean_loss(losses),
         "test_confusion": confusions.sum(0).tolist(),
         "examples": [test.items[index] for index in examples],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -101,12 +105,11 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
 def write_predictions(run: Run, test: Dataset) -> None:
     """predictions.npz of a recorded run from its checkpoint; ValueError when they are not those on record."""
     machine = Machine.here()
-    model = load_model(run.folder, run.variant, run.config["base_channels"], len(test.classes)).to(machine.device)
+    model = machine.place(load_model(run.folder, run.variant, run.config["base_channels"], len(test.classes)))
     weights = torch.ones(len(test.classes), device=machine.device)
-    flip = run.config["flip_test"]
-    confusions, _, predictions = evaluate(model, test, weights, machine, flip)
+    confusions, _, predictions = evaluate(model, test, weights, machine)
     if (moved := np.abs(confusions.sum(0).numpy() - run.confusion).sum() / 2) > ROUNDED * run.confusion.sum():
-        raise ValueError(f"{run.folder / BEST}: {moved:.0f} pixels are labelled otherwise than on record; "
+        raise ValueError(f"{run.folder / WEIGHTS}: {moved:.0f} pixels are labelled otherwise than on record; "
                          "expected the same weights and the same test images")
     write_arrays(run.folder / "predictions.npz", labels=predictions, names=np.array(test.items))
 
@@ -125,10 +128,10 @@ def _describe(name: str, splits: dict[str, Dataset]) -> dict:
 
 
 def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
-    """The network with the weights of its best epoch, in evaluation mode, on the CPU.
+    """The network with the weights that its training ended with, in evaluation mode, on the CPU.
 
     Raises ValueError for a file that is damaged or holds more than weights.
     """
     model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
-    model.load_state_dict(read_state(folder / BEST))
+    model.load_state_dict(read_state(folder / WEIGHTS))
     return model.eval()

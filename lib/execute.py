@@ -32,7 +32,7 @@ from lib.files import write_atomically
 from lib.models import EXTRA
 
 NOT_SCIENCE = {"check.py", "report.py", "execute.py", "cluster.py", "render.py", "markup.py", "media.py", "pdf.py"}  # change no result
-OFFLINE = "SEGMENTATION_OFFLINE"
+OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
        "out": "use --out"}
@@ -192,11 +192,13 @@ def _settings(parameters: dict[Path, dict], profile: str, values: dict, override
 def execute(job: Job, offline: bool = False) -> float:
     """Runs the notebook and returns its seconds; ReportError with the failing cell's error otherwise.
 
-    `offline` asks `lib.camvid`, through the environment, to download nothing.
+    `offline` makes the documents anew from what is there: it asks `lib.camvid`, through the environment, to download
+    nothing, and `lib.training` to read records of any edition.
     """
     start, name, fingerprint = time.monotonic(), job.target.name, job.fingerprint()
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    os.environ |= {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", OFFLINE: "1" if offline else ""}
+    os.environ |= {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    os.environ |= dict.fromkeys((OFFLINE, ANY_EDITION), "1" if offline else "")
     try:
         papermill.execute_notebook(
             job.source, job.partial, job.parameters, kernel_name="python3", language="python", cwd=ROOT,

@@ -31,11 +31,18 @@ from lib.runs import Run
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 NONE, GATED, DASHED, DOTTED = "#D55E00", "#AA3377", (0, (4, 1.5)), (0, (1, 1.2))
-COLORS = dict(zip(TITLES, ("#0072B2", NONE, "#009E73", GATED, NONE, GATED, NONE, "#0072B2")))
-MARKERS = dict(zip(TITLES, ("o", "s", "^", "D", "v", "X", "P", "p")))
-LINES = dict(zip(TITLES, (*["-"] * 4, DASHED, DASHED, DOTTED, DOTTED)))
-SHORT = dict(zip(TITLES, ("U-Net", "no skips", "residual", "gated", "residual, none", "residual, gated", "no skips, wide",
-                          "no finest skip")))
+LOOKS = {  # colour, marker, line and short name of each network
+    "unet": ("#0072B2", "o", "-", "U-Net"),
+    "unet-noskip": (NONE, "s", "-", "no skips"),
+    "unet-residual": ("#009E73", "^", "-", "residual"),
+    "unet-gated-attention": (GATED, "D", "-", "gated"),
+    "unet-residual-noskip": (NONE, "v", DASHED, "residual, none"),
+    "unet-residual-gated-attention": (GATED, "X", DASHED, "residual, gated"),
+    "unet-noskip-wide": (NONE, "P", DOTTED, "no skips, wide"),
+    "unet-noskip-finest": ("#0072B2", "p", DOTTED, "no finest skip"),
+}
+LOOKS = {key: LOOKS.get(key, ("#7f7f7f", ".", "-", key.removeprefix("unet-").replace("-", " "))) for key in TITLES}
+COLORS, MARKERS, LINES, SHORT = ({key: look[part] for key, look in LOOKS.items()} for part in range(4))
 INK, FAINT, LUMINANCE = "#333333", "#d9d9d9", np.array([0.2126, 0.7152, 0.0722])
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it tells notebooks what the fallback font lacks
@@ -171,9 +178,9 @@ def training_curves(run: Run) -> Figure:
                       "validation": (validated.index[-1], validated.val_loss.iloc[-1], color)})
     left.set(xlabel="epoch", ylabel="loss (nats per pixel)")
     right.plot(validated.index, 100 * validated.val_miou, color=color, marker=MARKERS[run.variant], ms=3, label=run.title)
-    best = run.record["best_epoch"]
-    right.axvline(best, color=FAINT, zorder=0)
-    right.annotate("tested", (best, right.get_ylim()[0]), (-3, 3), textcoords="offset points", ha="right",
+    tested = run.tested_epoch
+    right.axvline(tested, color=FAINT, zorder=0)
+    right.annotate("tested", (tested, right.get_ylim()[0]), (-3, 3), textcoords="offset points", ha="right",
                    color="#666666", fontsize=7)
     right.set(xlabel="epoch", ylabel="validation mIoU (%)")
     for axes in (left, right):

@@ -78,9 +78,8 @@ def recipe(config: dict) -> str:
                 f"a weight decay of {config['weight_decay']:g}", f"$b = {balance:g}$" if balance else "all classes weighed alike",
                 f"crops of {pixels(crop)}" if crop else "crops of the size of the image",
                 "a zoom from {:g} to {:g}".format(*config["scale"])]
-    ingredients = [f"`{name}` = {config[name]:g}" for name in ("dice", "ema") if config[name]]
-    ingredients += ["`flip_test`"] * config["flip_test"]
-    return f"{listed(settings)}; of `dice`, `ema` and `flip_test` it has {listed(ingredients) if ingredients else 'none'}"
+    dice = f"soft Dice with weight {config['dice']:g} beside it" if config["dice"] else "no soft Dice beside it"
+    return f"{listed(settings)}; its loss is the cross-entropy with {dice}"
 
 
 def by_frequency(run: Run) -> pd.DataFrame:
@@ -112,9 +111,10 @@ def listed(words: Sequence[str]) -> str:
 
 
 def curves_caption(run: Run) -> dict[str, str]:
-    best = run.record["best_epoch"]
-    text = (f"{run.title}: training and validation loss (left) and validation mIoU (right). The line marks epoch {best}, "
-            f"the best on validation, whose weights are tested. {conditions(run)}.")
+    tested, last = run.tested_epoch, run.config["epochs"]
+    which = "the last one" if tested == last else "the best on validation"
+    text = (f"{run.title}: training and validation loss (left) and validation mIoU (right). The line marks epoch {tested}, "
+            f"{which}, whose weights are tested. {conditions(run)}.")
     return {"caption": text, "alt": f"Line charts of loss and validation mIoU of the {run.title} over "
                                     f"{run.config['epochs']} epochs."}
 

@@ -90,6 +90,10 @@ class Machine:
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device, its weights in the memory format of the images."""
+        return model.to(self.device, memory_format=self.memory_format)
+
     def logits(self, model: nn.Module, image: Tensor) -> Tensor:
         """image (B, 3, H, W) -> float32 logits (B, K, H, W)"""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -177,10 +181,15 @@ def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
 
 
 def _end_with(parent: int) -> None:
-    """A fork that is left behind by a process that was killed would wait for ever, and hold what that one held."""
+    """A fork that is left behind by a process that was killed would wait for ever, and hold what that one held.
+
+    The threads of the parent's OpenMP regions do not live on in a fork: a region of more than one thread would wait for
+    them for ever, so that a fork computes with its own thread alone.
+    """
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
+    torch.set_num_threads(1)
 
 
 def _call(*arguments: object) -> object:

@@ -6,16 +6,17 @@ same for every variant: convolutions keep the size ("same" padding; the paper's 
 is followed by batch normalisation and therefore has no bias, and there is no dropout.
 
 A variant is a pair (block, skip). `VARIANTS` holds the four of the study; `EXTRA` the two that complete blocks x skips,
-a U-Net without skips that is widened to the parameters of the U-Net, and one that lacks the finest skip alone. `ResidualBlock` follows He et al. (2016) and
+a U-Net without skips that is widened to the parameters of the U-Net, and a U-Net with every other subset of the four
+skips: `unet-skips-0110` has those of levels 1 and 2. `ResidualBlock` follows He et al. (2016) and
 Zhang et al. (2018): the sum precedes the last activation, and the shortcut is a bare 1x1 convolution where the channels
 differ, which is everywhere but in a decoder without skips. `AttentionSkip` follows Oktay et al. (2018), with their
 code's 2x2 kernel of stride 2 for W_x; unlike them it gates the finest skip too, and it lets the gated features pass
 without a further convolution.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -134,8 +135,19 @@ class UNet(nn.Module):
             features.append(x)
         for level in reversed(range(self.depth)):
             crossing = self.skips[level](features[level], x)  # the coarser level, x, is the gating signal
-            x = self.decoder[level](torch.cat([crossing, self.ups[level](x)], dim=1))
+            x = self.decoder[level](join(crossing, self.ups[level](x)))
         return self.head(x)[window]
+
+
+def join(crossing: Tensor, upsampled: Tensor) -> Tensor:
+    """(B, C, H, W) and (B, D, H, W) -> (B, C + D, H, W).
+
+    With nothing to join there is nothing to copy either: a concatenation with zero channels would return the tensor in
+    another memory format, and every level above would pay for it.
+    """
+    if crossing.shape[1] == 0:
+        return upsampled
+    return torch.cat([crossing, upsampled], dim=1)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple]:
@@ -158,11 +170,11 @@ class Variant:
     block: type
     skip: type
     width: float = 1.0
-    finest: type | None = None  # the skip of level 0, where it is not that of the other levels
+    without: tuple[int, ...] = ()  # levels that have no skip connection all the same
 
     def skips(self, depth: int = DEPTH) -> list[type]:
         """The skip connection of every level, finest first."""
-        return [self.finest or self.skip, *[self.skip] * (depth - 1)]
+        return [NoSkip if level in self.without else self.skip for level in range(depth)]
 
     def channels(self, base_channels: int) -> int:
         """Channels of its finest level, in a study with that many base channels."""
@@ -185,8 +197,29 @@ EXTRA = {
     "unet-residual-noskip": Variant("Residual U-Net without skip connections", ResidualBlock, NoSkip),
     "unet-residual-gated-attention": Variant("Residual Gated Attention U-Net", ResidualBlock, AttentionSkip),
     "unet-noskip-wide": Variant("Wider U-Net without skip connections", DoubleConv, NoSkip, MATCHED),
-    "unet-noskip-finest": Variant("U-Net without its finest skip connection", DoubleConv, ConcatSkip, finest=NoSkip),
+    "unet-noskip-finest": Variant("U-Net without its finest skip connection", DoubleConv, ConcatSkip, without=(0,)),
 }
+
+
+def subset_name(levels: Collection[int]) -> str:
+    """The network with skips at these levels alone: "unet-skips-0110" for levels 1 and 2, finest first."""
+    if len(levels) == DEPTH:
+        return "unet"
+    if not levels:
+        return "unet-noskip"
+    return "unet-skips-" + "".join("1" if level in levels else "0" for level in range(DEPTH))
+
+
+def _subset(levels: tuple[int, ...]) -> Variant:
+    which = f"levels {' and '.join(map(str, levels))}" if len(levels) > 1 else f"level {levels[0]}"
+    if len(levels) == 3:
+        which = "levels {}, {} and {}".format(*levels)
+    without = tuple(level for level in range(DEPTH) if level not in levels)
+    return Variant(f"U-Net with skip connections at {which} only", DoubleConv, ConcatSkip, without=without)
+
+
+SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(DEPTH), size)]  # of the skips' levels
+EXTRA |= {subset_name(levels): _subset(levels) for levels in SUBSETS if 0 < len(levels) < DEPTH}
 NETWORKS = VARIANTS | EXTRA
 TITLES = {key: variant.title for key, variant in NETWORKS.items()}
 

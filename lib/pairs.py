@@ -5,6 +5,7 @@ everything that is wrong with one is said in a line that names it. A label is de
 the pixels counted in an error are those of the file.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ class Source:
     read: Callable[[int], Pair]
     unpaired: Sequence[str] = ()
     drawn: dict | None = None  # how the split was drawn, where chance did it: seed, of, indices
+    independent: bool = False  # no two images are frames of one film
 
 
 Found = tuple[list[tuple[str, Path, Path]], list[str]]  # (name, image, label) by name, and what has no partner
@@ -117,6 +119,17 @@ def _decoded(label: Image.Image, path: Path, decode: Decode) -> np.ndarray:
 
 def _pixels(image: Image.Image) -> str:
     return f"{image.height} x {image.width} pixels"
+
+
+def drive_and_frame(name: str) -> tuple[str, int]:
+    """The drive that a frame belongs to and its number there: "Seq05VD_f02310" is frame 2310 of "Seq05VD".
+
+    The number is the last group of digits of the name; what precedes it, with the separators that it ends with taken
+    off, names the drive. A name without digits is a drive of one frame.
+    """
+    before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
+    drive = re.sub(r"[\W_]+f?$", "", before)
+    return (drive, int(digits)) if digits else (name, 0)
 
 
 def open_image(path: Path) -> Image.Image:

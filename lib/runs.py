@@ -1,14 +1,14 @@
 """The record of one training run on disk: written once, by `lib.training`, and read by everything else.
 
     OUT/runs/<variant>/seed-<k>/record.json       settings, history, test confusion matrix, cost, provenance
-                                confusions.npz    one confusion matrix for each test image
+                                confusions.npz    for each test image its confusion matrix, loss, drive and frame
                                 structure.npz     counts on boundaries and components for each test image
                                 attention.npz     the gates' coefficients on the fixed test images, where there are gates
                                 gradients.npz     norms of every block's gradient and update at fixed steps of the training
                                 studies.npz       what the theory chapter reads of the trained network
                                 predictions/      the test images that are shown as the network labels them, PNG, indexed
                                 predictions.npz   every test image as the network labels it (not in git)
-                                best.pt           the weights (never in git)
+                                weights.pt        the weights (never in git)
     OUT/runs/examples/                            the test images that are shown and their labels
 
 Counts are stored, never scores: every score is recomputed from counts. Every file is written whole (`lib.files`).
@@ -28,8 +28,12 @@ from lib.config import complete
 from lib.files import read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
+from lib.pairs import drive_and_frame
 
 RECORD = "record.json"
+# The edition of the training: one more whenever other weights come out of the same settings and seed, or another network
+# is tested. 1: the epoch with the best validation mIoU was tested. 2: the network after the last epoch is.
+EDITION = 2
 
 
 def run_folder(out: str | Path, variant: str, seed: int) -> Path:
@@ -63,6 +67,16 @@ class Run:
     @property
     def seed(self) -> int:
         return self.record["seed"]
+
+    @property
+    def edition(self) -> int:
+        """Of the training that wrote the record; the first one did not say so."""
+        return self.record.get("edition", 1)
+
+    @property
+    def tested_epoch(self) -> int:
+        """The epoch whose weights were tested."""
+        return self.record.get("best_epoch", self.config["epochs"])
 
     @property
     def config(self) -> dict:
@@ -104,6 +118,21 @@ class Run:
     @property
     def image_names(self) -> list[str]:
         return [str(name) for name in self._confusions["names"]]
+
+    @property
+    def image_losses(self) -> np.ndarray | None:
+        """float64 (N,): each test image's loss in nats per pixel; None in a record of the first edition."""
+        if "loss" not in self._confusions:
+            return None
+        nats, weight = self._confusions["loss"].T
+        return np.divide(nats, weight, out=np.full(len(nats), np.nan), where=weight > 0)
+
+    @property
+    def frames(self) -> list[tuple[str, int]]:
+        """Drive and frame number of each test image."""
+        if "drives" not in self._confusions:
+            return [drive_and_frame(name) for name in self.image_names]
+        return list(zip(self._confusions["drives"].tolist(), self._confusions["frames"].tolist()))
 
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ Root = str | Path | None
 def scenes(root: Root, split: str, size: Size | None) -> Source:
     """Drawn when they are read; 256 x 256 pixels without a size."""
     items = [f"{split}-{index:05d}" for index in range(SCENE_COUNTS[split])]
-    return Source(SCENES, items, lambda index: draw_scene(split, index, size or (256, 256)))
+    return Source(SCENES, items, lambda index: draw_scene(split, index, size or (256, 256)), independent=True)
 
 
 def camvid(root: Root, split: str, size: Size | None) -> Source:

@@ -24,7 +24,7 @@ from lib import gates, interventions, landscape, probes
 from lib.config import TrainConfig
 from lib.data import Dataset, as_image
 from lib.depth import depth_study
-from lib.evaluation import BEST, load_model
+from lib.evaluation import WEIGHTS, load_model
 from lib.files import write_arrays
 from lib.machine import Machine, in_processes
 from lib.metrics import confusion_matrix
@@ -47,7 +47,7 @@ def study(run: Run, images: int, steps: int, data_root: str | Path | None = None
     """
     if images == 0 or [run.studies.get("images"), run.studies.get("steps")] == [images, steps]:
         return
-    if not (run.folder / BEST).exists():
+    if not (run.folder / WEIGHTS).exists():
         print(f"{run.folder}: no checkpoint, so the studies of the theory chapter stay as they are")
         return
     config, start = TrainConfig(**run.config), time.perf_counter()
@@ -55,7 +55,7 @@ def study(run: Run, images: int, steps: int, data_root: str | Path | None = None
     if min(images, len(test)) < 2:
         raise ValueError(f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
     machine = Machine.here()
-    model = load_model(run.folder, run.variant, config.base_channels, len(test.classes)).to(machine.device)
+    model = machine.place(load_model(run.folder, run.variant, config.base_channels, len(test.classes)))
     model.requires_grad_(True)
     weights = class_weights(train, config.class_balance).to(machine.device)
     shown, seen = chosen(test, images), chosen(train, 2 * images)

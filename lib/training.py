@@ -1,7 +1,7 @@
 """One training loop for all networks, from a configuration to a run record.
 
-AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019), cross-entropy without void, the
-epoch with the best validation mIoU tested once. `lib.machine` chooses the form in which that runs, and `lib.recipe` has
+AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019), cross-entropy without void. The
+network after the last epoch is the one that is tested: validation is a curve to look at and selects nothing. `lib.machine` chooses the form in which that runs, and `lib.recipe` has
 what a configuration may add to it.
 
 Every epoch's order and augmentation are drawn from (seed, epoch) alone (`lib.feed`) and are the same for all networks;
@@ -10,6 +10,7 @@ nothing waits for the device; it is waited for once an epoch.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -24,17 +25,18 @@ from lib.checkpoint import remove, restore, save, write_state
 from lib.config import TrainConfig, complete
 from lib.data import SPLITS, Augment, Dataset
 from lib.distributed import World
-from lib.evaluation import BEST, evaluate, write_record
+from lib.evaluation import WEIGHTS, evaluate, mean_loss, write_record
 from lib.feed import Feed
 from lib.files import held, write_arrays
 from lib.gradients import GradientLog
 from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
-from lib.models import UNet, build_model
-from lib.recipe import Average, class_weights, cross_entropy, soft_dice
-from lib.runs import RECORD, Run, run_folder
+from lib.models import build_model
+from lib.recipe import class_weights, cross_entropy, soft_dice
+from lib.runs import EDITION, RECORD, Run, run_folder
 from lib.theory import multiply_adds
 
+ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: read records of other editions too, to render them
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
 SAVING = 0.05  # share of the time that may go into checkpoints: at least every epoch that takes 20 times as long
 
@@ -43,7 +45,7 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
     """Trains, tests and records the configured network under `out`, or reads the record when it is there.
 
     Continues where it was after an interruption. Under `torchrun` its processes train together. Raises ValueError when
-    `out` holds a run with other settings or on other data, BlockingIOError when another process trains it,
+    `out` holds a run with other settings, on other data or of another edition of the training, BlockingIOError when another process trains it,
     FloatingPointError when the loss is no longer finite, MemoryError with the batch size to try.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.here()
@@ -54,6 +56,7 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
             if not (world.alone and (folder / RECORD).exists()):  # which another process may just have written
                 return _train(config, folder, splits, world)
     run = Run.read(folder)
+    _same_edition(run.edition, folder)
     _same_settings(run.config, config, folder)
     _same_data(run, config, data_root)
     if world.first:
@@ -69,12 +72,19 @@ def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world:
     trainer = Trainer(config, folder, machine, splits["train"], splits["val"], world)
     trainer.run()
     if world.first:
-        write_state(folder / BEST, trainer.best)
+        write_state(folder / WEIGHTS, trainer.model.state_dict())
         write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
         write_record(config, folder, machine, trainer.history, trainer.weights, splits)
         remove(folder)
     world.wait()
     return Run.read(folder)
+
+
+def _same_edition(found: int, folder: Path) -> None:
+    """Raises ValueError for what another edition of the training left, unless documents alone are made anew."""
+    if found != EDITION and not os.environ.get(ANY_EDITION):
+        raise ValueError(f"{folder}: begun by edition {found} of the training, and this is edition {EDITION}, which gives "
+                         "other results; choose another `out`, or delete that folder to train anew")
 
 
 def _same_settings(found: dict, config: TrainConfig, folder: Path) -> None:
@@ -98,7 +108,7 @@ def _same_data(run: Run, config: TrainConfig, data_root: str | Path | None) -> N
 
 
 class Trainer:
-    """The state of one training run: network, optimiser, schedule, history, and the best epoch so far."""
+    """The state of one training run: network, optimiser, schedule, history."""
 
     def __init__(self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
                  world: World = World()):
@@ -106,8 +116,7 @@ class Trainer:
         machine.switch_on()
         torch.manual_seed(config.seed)
         model = build_model(config.variant, num_classes=len(train.classes), base_channels=config.base_channels)
-        self.model = model.to(machine.device, memory_format=machine.memory_format)
-        self.average = Average(self.model, config.ema) if config.ema else None
+        self.model = machine.place(model)
         self.network = world.join(self.model, machine.device)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=config.weight_decay,
                                            fused=machine.fused)
@@ -122,7 +131,7 @@ class Trainer:
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]), config.scale)
         self.loss = self._compiled()
         self.gradients = GradientLog(self.model, total)
-        self.history, self.best = [], {}  # rows of epochs; the weights of the best of them
+        self.history = []  # a row an epoch
         self.saved, self.saving = time.monotonic(), 0.0  # when the last checkpoint was finished, and how long it took
         self._resume()
 
@@ -140,11 +149,6 @@ class Trainer:
         nats, dice = cross_entropy(logits, target, self.weights, self.world), self.config.dice
         return nats + dice * (1 - soft_dice(logits, target, self.world)) if dice else nats, nats.detach()
 
-    @property
-    def tested(self) -> UNet:
-        """The network as it is validated and tested."""
-        return self.average.model if self.average else self.model
-
     def run(self) -> None:
         """All epochs that are left."""
         config = self.config
@@ -159,8 +163,6 @@ class Trainer:
             row["seconds"] = time.perf_counter() - start
             if epoch % config.validate_every == 0 or epoch == config.epochs:
                 row |= self._validate()
-                if row["val_miou"] >= self.best_miou:
-                    self.best = {name: value.clone() for name, value in self.tested.state_dict().items()}
                 if self.world.first:
                     print(f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, validation "
                           f"{row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  {row['seconds']:.1f} s", flush=True)
@@ -168,17 +170,12 @@ class Trainer:
             if SAVING * (time.monotonic() - self.saved) >= self.saving or epoch == config.epochs:
                 self._save()
 
-    @property
-    def best_miou(self) -> float:
-        return max((row["val_miou"] for row in self.history if row["val_miou"] is not None), default=-1.0)
-
     def _validate(self) -> dict[str, float]:
         share = slice(self.world.rank, None, self.world.size)
-        confusions, loss, _ = evaluate(self.tested, self.val, self.weights, self.machine, self.config.flip_test, share)
-        confusion = confusions.sum(0).to(self.machine.device)
-        weight = (confusion.sum(1) * self.weights.double()).sum()
-        nats, weight = self.world.total(torch.stack([torch.nan_to_num(loss * weight), weight]))
-        return {"val_loss": (nats / weight.clamp(min=1e-12)).item(), "val_miou": float(mean_iou(self.world.total(confusion)))}
+        confusions, losses, _ = evaluate(self.model, self.val, self.weights, self.machine, share)
+        confusion = self.world.total(confusions.sum(0).to(self.machine.device))
+        losses = self.world.total(losses.sum(0, keepdim=True).to(self.machine.device))
+        return {"val_loss": mean_loss(losses), "val_miou": float(mean_iou(confusion))}
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the training split; the mean cross-entropy in nats per pixel."""
@@ -192,8 +189,6 @@ class Trainer:
             with self.gradients.step((epoch - 1) * self.steps + step):
                 self.optimiser.step()
             self.schedule.step()
-            if self.average:
-                self.average.update()
         losses = losses.cpu()
         for step in (~losses.isfinite()).nonzero()[:1].flatten().tolist():
             raise FloatingPointError(
@@ -202,10 +197,9 @@ class Trainer:
         return losses.double().mean().item()
 
     def _state(self) -> dict:
-        return {"config": json.dumps(asdict(self.config)), "history": self.history, "model": self.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
-                "gradients": self.gradients.state_dict(), "best": self.best,
-                "data": self.data, "average": self.average.state_dict() if self.average else None}
+        return {"edition": EDITION, "config": json.dumps(asdict(self.config)), "history": self.history,
+                "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
+                "schedule": self.schedule.state_dict(), "gradients": self.gradients.state_dict(), "data": self.data}
 
     def _save(self) -> None:
         start = time.monotonic()
@@ -218,6 +212,7 @@ class Trainer:
         state = restore(self.folder, self.machine.device)
         if not state:
             return
+        _same_edition(state.get("edition", 1), self.folder)
         _same_settings(json.loads(state["config"]), self.config, self.folder)
         if state.get("data") != self.data:
             raise ValueError(f"{self.folder}: its training began on other images or labels; choose another `out`, or "
@@ -226,8 +221,6 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.gradients.load_state_dict(state["gradients"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        self.history, self.best = state["history"], state["best"]
+        self.history = state["history"]
         if self.world.first:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")

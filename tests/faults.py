@@ -44,7 +44,7 @@ def result(folder: Path) -> dict:
     for path in folder.glob("*.npz"):
         with np.load(path) as arrays:
             files[path.name] = {name: array.tobytes() for name, array in arrays.items()}
-    weights = {name: tensor.numpy().tobytes() for name, tensor in read_state(folder / "best.pt").items()}
+    weights = {name: tensor.numpy().tobytes() for name, tensor in read_state(folder / "weights.pt").items()}
     return {"record": record, "weights": weights, "names": sorted(path.name for path in folder.iterdir()), **files}
 
 

@@ -16,7 +16,7 @@ TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(ablation, "CHANGES", {BASE: {"dice": 0.0}, "averaged weights": {"ema": 0.9}})
+    monkeypatch.setattr(ablation, "CHANGES", {BASE: {"dice": 0.0}, "no zoom": {"scale": [1.0, 1.0]}})
 
 
 def _run(out, **more):
@@ -28,11 +28,11 @@ def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, 
     monkeypatch.setattr("lib.config.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
     assert _run(tmp_path) == 0 and "test" not in read and {"train", "val"} == set(read)
     record = json.loads((tmp_path / TABLE).read_text())
-    assert [row["change"] for row in record["rows"]] == [BASE, "averaged weights"]
-    run = ablation.load_runs(tmp_path / "ablation" / "averaged-weights")[1]
+    assert [row["change"] for row in record["rows"]] == [BASE, "no zoom"]
+    run = ablation.load_runs(tmp_path / "ablation" / "no-zoom")[1]
     assert run.config["dice"] == 0.0 == record["settings"]["dice"], "the base recipe and not the profile's"
-    assert run.config["ema"] == 0.9 and record["rows"][1]["miou"][1] == run.miou
-    assert run.miou == pytest.approx(run.history.val_miou.max(), abs=1e-6), "the weights that validation chose"
+    assert run.config["scale"] == [1.0, 1.0] and record["rows"][1]["miou"][1] == run.miou
+    assert run.miou == pytest.approx(run.history.val_miou.iloc[-1], abs=1e-6), "the network after the last epoch"
     low, value, high = (record["rows"][1]["gain"][i] for i in (1, 0, 2))
     assert low <= value <= high and value == pytest.approx(np.subtract(*(np.mean(row["miou"]) for row in record["rows"][::-1])))
     losses = run.history.val_loss.dropna()

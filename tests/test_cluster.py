@@ -14,7 +14,7 @@ NOTEBOOK = """import json, os, pathlib, signal
 if seed == 1 and not pathlib.Path(data_root).exists(): os.kill(os.getppid(), signal.SIGKILL)
 folder = pathlib.Path(out) / "runs" / variant / f"seed-{seed}"
 folder.mkdir(parents=True)
-(folder / "best.pt").write_text("weights")
+(folder / "weights.pt").write_text("weights")
 (folder / "record.json").write_text(json.dumps({"seed": seed, "out": out}))"""
 
 

@@ -108,7 +108,7 @@ def run(finished, tmp_path) -> Path:
     ("predictions/test 0.png", lambda run: run.prediction("test 0"), r"predictions/test 0\.png: not readable"),
     ("../../examples/test 0.webp", lambda run: run.image("test 0"), r"examples/test 0\.webp: not readable"),
     ("../../examples/test 0.png", lambda run: run.target("test 0"), r"examples/test 0\.png: not readable"),
-    ("best.pt", lambda run: load_model(run.folder, "unet", 4, 3), r"best\.pt: not a readable checkpoint"),
+    ("weights.pt", lambda run: load_model(run.folder, "unet", 4, 3), r"weights\.pt: not a readable checkpoint"),
 ])
 @pytest.mark.parametrize("damage", [cut, lambda path: path.write_bytes(b"")], ids=["cut", "empty"])
 def test_a_damaged_record_is_named(run, name, read, message, damage):

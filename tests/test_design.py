@@ -41,7 +41,7 @@ def plain(text: str) -> str:
 
 
 def test_the_six_cells():
-    assert set(CELLS.values()) == {*VARIANTS, *EXTRA} - {"unet-noskip-wide", "unet-noskip-finest"} == set(RIGHT)
+    assert set(CELLS.values()) == {*VARIANTS, "unet-residual-noskip", "unet-residual-gated-attention"} == set(RIGHT)
 
 
 def test_weights_add_up_to_zero_and_the_interactions_balance():

@@ -39,5 +39,5 @@ def test_recorded_and_without_influence_on_training(tiny, tmp_path, monkeypatch)
     assert run.gradients["gradient"].shape == (6, 9) and (run.gradients["update"][:-1] > 0).all()
     monkeypatch.setattr("lib.gradients.SAMPLES", 0)
     alone = fit(tiny(), tmp_path / "alone")
-    states = [torch.load(r.folder / "best.pt", weights_only=True) for r in (run, alone)]
+    states = [torch.load(r.folder / "weights.pt", weights_only=True) for r in (run, alone)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

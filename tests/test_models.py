@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models import EXTRA, NETWORKS, TITLES, VARIANTS, attention_maps, build_model
+from lib.models import EXTRA, NETWORKS, SUBSETS, TITLES, VARIANTS, attention_maps, build_model, subset_name
 from lib.models import AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock
 
 EVERY = pytest.mark.parametrize("variant", NETWORKS)
@@ -25,15 +25,26 @@ def test_the_table_of_variants():
     assert {key: TITLES[key] for key in VARIANTS} == {
         "unet": "U-Net", "unet-noskip": "U-Net without skip connections", "unet-residual": "Residual U-Net",
         "unet-gated-attention": "Gated Attention U-Net"}
-    assert list(TITLES) == list(NETWORKS) == [*VARIANTS, *EXTRA] and len(set(TITLES.values())) == 8
+    assert list(TITLES) == list(NETWORKS) == [*VARIANTS, *EXTRA]
+    assert len(set(TITLES.values())) == len(TITLES) == 8 + 14
+
+
+def test_every_subset_of_the_skips_is_a_network():
+    names = [subset_name(levels) for levels in SUBSETS]
+    assert len(set(names)) == 16 and names[0] == "unet-noskip" and names[-1] == "unet"
+    entry = NETWORKS["unet-skips-0110"]
+    assert entry.skips() == [NoSkip, ConcatSkip, ConcatSkip, NoSkip]
+    assert entry.title == "U-Net with skip connections at levels 1 and 2 only"
+    assert NETWORKS["unet-skips-0001"].title == "U-Net with skip connections at level 3 only"
+    assert NETWORKS["unet-skips-1101"].title == "U-Net with skip connections at levels 0, 1 and 3 only"
 
 
 def test_blocks_and_skips_are_combined_in_every_way_and_two_are_controls():
-    cells = [(entry.block, entry.skip) for entry in NETWORKS.values() if entry.width == 1 and not entry.finest]
+    cells = [(entry.block, entry.skip) for entry in NETWORKS.values() if entry.width == 1 and not entry.without]
     assert len(cells) == 6 and set(cells) == {
         (block, skip) for block in (DoubleConv, ResidualBlock) for skip in (NoSkip, ConcatSkip, AttentionSkip)}
     assert [key for key, entry in NETWORKS.items() if entry.width != 1] == ["unet-noskip-wide"]
-    assert [key for key, entry in NETWORKS.items() if entry.finest] == ["unet-noskip-finest"]
+    assert NETWORKS["unet-noskip-finest"].without == NETWORKS["unet-skips-0111"].without == (0,)
     assert NETWORKS["unet-noskip-finest"].skips(3) == [NoSkip, ConcatSkip, ConcatSkip]
 
 

@@ -191,7 +191,7 @@ def test_everything_on_record_once(tiny, tmp_path, capsys, monkeypatch):
     assert (run.folder / "studies.npz").stat().st_mtime_ns == written.st_mtime_ns
     with pytest.raises(ValueError, match="study_images = 1 of 3 test images: expected 0 or at least 2"):
         studies.study(run, 1, 1)
-    (run.folder / "best.pt").unlink()
+    (run.folder / "weights.pt").unlink()
     capsys.readouterr()
     studies.study(run, 2, 1)
     assert "no checkpoint" in capsys.readouterr().out and len(run.studies["names"]) == 3
