@@ -65,7 +65,9 @@ def _norm(tensors) -> float:
     return float(torch.cat([tensor.detach().flatten() for tensor in tensors]).norm())
 
 
-def _share(part: Tensor, whole: Tensor) -> float:
+def _share(part: Tensor | None, whole: Tensor) -> float:
+    if part is None:  # nothing crosses, so that nothing comes back
+        return 0.0
     return float((part * whole).sum() / whole.square().sum())
 
 
