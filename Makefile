@@ -7,7 +7,7 @@ OUT ?= build/$(PROFILE)
 BIN := .venv/bin
 
 report: .venv/ready
-	$(BIN)/python -m lib.report --profile $(PROFILE) --out $(OUT)
+	$(BIN)/python -m report --profile $(PROFILE) --out $(OUT)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
@@ -22,7 +22,7 @@ publish: .venv/ready
 	mkdir $(PUBLISHED)/notebooks
 	cp $(OUT)/notebooks/0_data.ipynb $(PUBLISHED)/notebooks
 	find $(PUBLISHED) \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' -o -name .lock \) -delete
-	$(BIN)/python -m lib.readme
+	$(BIN)/python -m report.readme
 
 # The stamp is written last: an installation that was interrupted is taken up again.
 .venv/ready: requirements.txt

@@ -1,13 +1,9 @@
-"""The project's code: data -> models -> training -> records -> claims and figures -> notebooks -> report.
+"""What trains and measures, and writes run records. `report` reads them; nothing here imports it.
 
-    data and networks      classes  data  sources  folder  pairs  camvid  scenes, scene_*  check  models
-    training               config  training  recipe  feed  machine  evaluation  checkpoint  files  gradients  runs
-    on many machines       train  ablation  distributed  cluster
-    what it costs          cases  cost  textbook  cost_report  theory
-    measures and verdicts  metrics  structure  statistics  verdicts  claims  design  findings  analysis  examples
-    a network questioned   interventions  probes  gates  landscape  depth  studies  theory_measures  theory_claims
-    what is seen           figures  curves  pictures  compare  *_figures  theory_results  architecture  diagrams  flow  svg  front
-    the documents          report  execute  render  markup  media  pdf  readme
+    networks and data    classes  models  data, datasets/, scenes/ (the drawn streets)
+    one training         config  training  machine  gradients  files
+    what is recorded     metrics  structure  runs
+    studies/             a trained network questioned; designs of many trainings; what training costs
 """
 
 import os

@@ -20,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.classes import IGNORE, ClassTable
+from lib.datasets import SOURCES
+from lib.datasets.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
+from lib.files import drive_and_frame
 from lib.machine import in_processes
-from lib.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong, drive_and_frame
-from lib.sources import SOURCES
 
 SPLITS = ("train", "val", "test")
 
@@ -104,7 +105,7 @@ def load_dataset(
     name: str, root: str | Path | None = None, split: str = "train", image_size: Size | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """A split of the data set `name`, a key of `lib.sources.SOURCES`, at `image_size` (H, W) or the files' own size.
+    """A split of the data set `name`, a key of `lib.datasets.SOURCES`, at `image_size` (H, W) or the files' own size.
 
     `root` is the folder that holds the data set, else the environment variable SEGMENTATION_DATA, else `data/`
     in the project, where CamVid is downloaded when it is absent. `limit` keeps that many items, evenly spaced.
@@ -121,7 +122,7 @@ def load_dataset(
     if source.unpaired:
         more = f", and {len(source.unpaired) - 1} files more" if len(source.unpaired) > 1 else ""
         raise Wrong(PAIRING, f"{source.unpaired[0]}{more}; expected one image and one label for every name; "
-                    f"`python -m lib.report check --dataset {name}` lists all that is wrong")
+                    f"`python -m report check --dataset {name}` lists all that is wrong")
     if not source.items:
         raise Wrong(PAIRING, f"{name}/{split}: no pairs are left for this split; expected more images")
     kept = range(len(source.items))

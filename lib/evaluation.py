@@ -16,10 +16,9 @@ from lib.classes import IGNORE
 from lib.data import Dataset, as_image
 from lib.files import write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
-from lib.models import UNet, attention_maps, build_model
+from lib.models import UNet, attention_maps, build_model, multiply_adds
 from lib.runs import EDITION, RECORD, Run
 from lib.structure import structure_counts
-from lib.theory import multiply_adds
 
 WEIGHTS = "weights.pt"
 BATCH = 8  # images in one evaluation pass

@@ -129,3 +129,14 @@ def read_pixels(path: Path, mode: str | None = None) -> np.ndarray:
 def _damaged(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: not readable ({error}); restore the file, or delete the record.json of its run and run "
                       "again")
+
+
+def drive_and_frame(name: str) -> tuple[str, int]:
+    """The drive that a frame belongs to and its number there: "Seq05VD_f02310" is frame 2310 of "Seq05VD".
+
+    The number is the last group of digits of the name; what precedes it, with the separators that it ends with taken
+    off, names the drive. A name without digits is a drive of one frame.
+    """
+    before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
+    drive = re.sub(r"[\W_]+f?$", "", before)
+    return (drive, int(digits)) if digits else (name, 0)

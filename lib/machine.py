@@ -1,7 +1,7 @@
 """What the machine at hand is, and the form in which a network runs on it.
 
 A form (precision, memory format, compiler, fused optimiser, where the data are kept) changes speed and rounding, never
-what is computed: it is no part of a run's settings, `Machine.here` chooses it, and `lib.cost` measures it piece by piece.
+what is computed: it is no part of a run's settings, `Machine.here` chooses it, and `lib.studies.cost` measures it piece by piece.
 bfloat16 is used where there are units for it (tensor cores; AMX), float32 elsewhere; the loss is always float32.
 """
 

@@ -21,6 +21,7 @@ from itertools import combinations, pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lib.classes import SCENES
 
@@ -234,6 +235,14 @@ def build_model(variant: str, in_channels: int = 3, num_classes: int = len(SCENE
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(NETWORKS)}")
     entry = NETWORKS[variant]
     return UNet(entry.block, entry.skips(depth), in_channels, num_classes, entry.channels(base_channels))
+
+
+def multiply_adds(model: nn.Module, image_size: tuple[int, int]) -> int:
+    """Multiply-adds of one forward pass on an image (H, W) of three channels, as torch's own counter finds them."""
+    device = next(model.parameters()).device
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 3, *image_size, device=device))
+    return counter.get_total_flops() // 2
 
 
 def attention_maps(model: UNet, image: Tensor) -> list[Tensor]:

@@ -25,10 +25,9 @@ import pandas as pd
 from lib import ROOT
 from lib.classes import ClassTable
 from lib.config import complete
-from lib.files import read_arrays, read_pixels
+from lib.files import drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
-from lib.pairs import drive_and_frame
 
 RECORD = "record.json"
 # The edition of the training: one more whenever other weights come out of the same settings and seed, or another network

@@ -3,7 +3,7 @@
     python -m lib.train --profile camvid --out build/camvid                  every network, every seed
     torchrun --nproc-per-node 8 -m lib.train --profile camvid --out build/camvid -p variant unet -p seed 0
 
-Settings have the names and meanings that they have in the notebooks, and records go to the same place: `lib.report`
+Settings have the names and meanings that they have in the notebooks, and records go to the same place: `report`
 with the same profile and folder finds them, trains nothing, and makes the report. What is recorded is skipped, what was
 interrupted continues. Under `torchrun` all processes must see the data and the output folder.
 """
@@ -18,8 +18,8 @@ import torch.distributed
 import yaml
 
 from lib import ROOT
-from lib.models import VARIANTS
 from lib.config import TrainConfig
+from lib.models import VARIANTS
 from lib.training import fit
 
 

@@ -31,10 +31,9 @@ from lib.files import held, write_arrays
 from lib.gradients import GradientLog
 from lib.machine import Machine, enough_memory
 from lib.metrics import mean_iou
-from lib.models import build_model
+from lib.models import build_model, multiply_adds
 from lib.recipe import class_weights, cross_entropy, soft_dice
 from lib.runs import EDITION, RECORD, Run, run_folder
-from lib.theory import multiply_adds
 
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: read records of other editions too, to render them
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder

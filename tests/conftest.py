@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from lib import training
-from lib.camvid import FOLDERS
 from lib.data import SPLITS
+from lib.datasets.camvid import FOLDERS
 from lib.files import held
 from lib.machine import Machine
-from lib.pdf import find_browser
-from lib.report import main
 from lib.training import TrainConfig, fit
+from report.__main__ import main
+from report.pdf import find_browser
 
 # The same sums in the same order, whatever else the machine does; in the processes that tests start as well.
 os.environ["OMP_NUM_THREADS"] = "1"

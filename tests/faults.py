@@ -14,7 +14,7 @@ from lib.runs import RECORD, Run
 
 # Processes that are killed are forked from a server that has imported everything: each costs a fraction of a second.
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["lib.report", "lib.training", "pytest", "nbformat.v4"])
+FORK.set_forkserver_preload(["report.__main__", "lib.training", "pytest", "nbformat.v4"])
 
 
 def own_config(**changes):

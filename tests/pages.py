@@ -3,7 +3,7 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from lib.render import render
+from report.page import render
 
 SVG = ('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="504pt" height="180pt" '
        'viewBox="0 0 504 180"><defs><path id="a" d="M0 0h1"/><style>*{stroke-linejoin:round}</style></defs>'

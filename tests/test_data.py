@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lib import camvid as camvid_module
-from lib.camvid import FOLDERS, download, extract, find_camvid, pixel_checksum
 from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
 from lib.data import Augment, load_dataset
+from lib.datasets import camvid as camvid_module
+from lib.datasets.camvid import FOLDERS, download, extract, find_camvid, pixel_checksum
 
 REAL = os.environ.get("SEGMENTATION_DATA")
 

@@ -18,12 +18,13 @@ from faults import FORK, epochs_on_disk, own_config, result
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from lib import files, pdf, training
+from lib import files, training
 from lib.files import held, write_atomically
 from lib.machine import Machine
-from lib.report import main
 from lib.runs import RECORD, run_folder
 from lib.training import fit
+from report import pdf
+from report.__main__ import main
 
 
 class DyingFile:

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.models import EXTRA, NETWORKS, SUBSETS, TITLES, VARIANTS, attention_maps, build_model, subset_name
-from lib.models import AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock
+from lib.models import (
+    EXTRA, NETWORKS, SUBSETS, TITLES, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip,
+    ResidualBlock, attention_maps, build_model, subset_name,
+)
 
 EVERY = pytest.mark.parametrize("variant", NETWORKS)
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 
 from lib.classes import IGNORE
 from lib.files import write_json
-from lib.findings import recipe
 from lib.machine import Machine
 from lib.recipe import cross_entropy, soft_dice
 from lib.runs import RECORD
 from lib.training import Trainer, fit
+from report.evidence.findings import recipe
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ import pytest
 from scipy import ndimage
 
 from lib.metrics import iou_per_class
-from lib.structure import boundary_f1, boundary_width, contour_distance, ratio, structure_counts, trimap_iou
+from lib.structure import (
+    boundary_f1, boundary_width, contour_distance, ratio, structure_counts, trimap_iou,
+)
 
 SHAPES = {
     "boundary": (3, 2), "trimap": (20, 3, 2), "contours": (3, 2, 22), "components": (3, 5, 4),

@@ -1,0 +1,132 @@
+"""The embedded data set: a street world drawn by our own code, with the classes and palette of CARLA's first tags.
+
+A scene is laid out in metres from a seed, whatever the image size. Its polygons are drawn, far to near, into a buffer
+of polygon numbers at twice the resolution; ground, façades, leaves, shadows, weather and fog are then computed per
+sample of that buffer. Image and label come from the same samples, so they cannot disagree: a pixel on an edge is the
+mean of four samples and is labelled with the class that most of them have. The layout follows no paper; the classes
+are those of CARLA (Dosovitskiy et al. 2017).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lib.scenes.layout import lay_out
+from lib.scenes.light import develop, shade
+from lib.scenes.world import draw_street
+
+SPLITS = ("train", "val", "test")
+
+
+def _table(stage, street, camera, size) -> dict:
+    """What the pixels look up by polygon number, on the stage's polygons: corners on the screen, light, planes."""
+    points, rows = np.concatenate(stage.points).astype(np.float32), np.concatenate(stage.rows)
+    sizes = np.array(stage.sizes)
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    following = np.arange(1, len(points) + 1)
+    following[ends - 1] = starts
+    corners = camera.project(points, size)
+    u, v = corners.T
+    area = np.add.reduceat(u * v[following] - v * u[following], starts)
+    first, second, third = points[starts], points[starts + 1], points[starts + 2]
+    normal = np.cross(second - first, third - first)
+    towards = np.array([*camera.eye, 0], np.float32) - first
+    normal *= np.where((normal * towards).sum(1) < 0, -1, 1)[:, None] / np.sqrt((normal**2).sum(1) + 1e-9)[:, None]
+    ahead = np.maximum.reduceat(points[:, 2], starts) > 0.8
+    inside = (np.maximum.reduceat(u, starts) > 0) & (np.minimum.reduceat(u, starts) < size[1])
+    return dict(
+        points=points, starts=starts, ends=ends, corners=corners, order=rows[:, 5], casts=rows[:, 7] > 0,
+        seen=ahead & inside & ((area < 0) | (rows[:, 6] == 0)), colour=rows[:, :3], label=rows[:, 3].astype(np.uint8),
+        material=rows[:, 4].astype(np.uint8), texture=rows[:, 8:], sky=0.72 + 0.28 * normal[:, 1],
+        depth=np.add.reduceat(points[:, 2], starts) / sizes, lit=np.maximum(normal @ street.sun, 0),
+        plane=np.stack([first[:, 0] + camera.shift(first[:, 2]), first[:, 2],
+                        second[:, 0] + camera.shift(second[:, 2]), second[:, 2]], 1))  # fmt: skip
+
+
+def _rasterise(stage, table, street, camera, size):
+    """Per sample: the number of the polygon seen (-1: ground or sky), and the shadow (1 sun's, 2 under things)."""
+
+    def draw(image, chosen, corners, value):
+        pen, flat = ImageDraw.Draw(image), corners.ravel().tolist()
+        for i, start, end in zip(chosen.tolist(), (2 * starts[chosen]).tolist(), (2 * ends[chosen]).tolist()):
+            pen.polygon(flat[start:end], fill=i if value is None else value)
+        return np.asarray(image)
+
+    points, starts, ends = table["points"], table["starts"], table["ends"]
+    order = np.argsort(-table["order"], kind="stable")
+    ids = draw(Image.new("I", size[::-1], -1), order[table["seen"][order]], table["corners"], None)
+    shadow = Image.new("L", size[::-1])
+    if street.weather.sun.max() > 0.3:
+        cast = points - points[:, 1:2] * (street.sun / street.sun[1])
+        falls = table["casts"] & (np.minimum.reduceat(cast[:, 2], starts) > 1) & (table["order"] < 60)
+        draw(shadow, np.flatnonzero(falls), camera.project(cast, size), 1)
+    patches = [patch for patch in stage.contact if patch[:, 2].min() > 1]
+    if patches:
+        ends = np.cumsum([len(patch) for patch in patches])
+        starts = np.concatenate([[0], ends[:-1]])
+        draw(shadow, np.arange(len(patches)), camera.project(np.concatenate(patches), size), 2)
+    return ids, np.asarray(shadow)
+
+
+@dataclass
+class Samples:
+    """Where the image is computed: once in pixels all of one thing, at four points in those on an edge."""
+
+    size: tuple[int, int]
+    whole: np.ndarray  # flat numbers of the pixels computed once
+    edge: np.ndarray  # and of the others, whose samples follow in four runs
+    row: np.ndarray  # in quarters of a pixel
+    column: np.ndarray
+    ids: np.ndarray
+    shadow: np.ndarray
+
+    @classmethod
+    def choose(cls, ids, shadow, size):
+        quarters = [(i, j) for i in (0, 1) for j in (0, 1)]
+        key = ids * 4 + shadow
+        a, b, c, d = (key[i::2, j::2].ravel() for i, j in quarters)
+        mixed = (a != b) | (a != c) | (a != d)
+        whole, edge = np.flatnonzero(~mixed), np.flatnonzero(mixed)
+        row = [whole // size[1] * 4 + 1] + [edge // size[1] * 4 + 2 * i for i, _ in quarters]
+        column = [whole % size[1] * 4 + 1] + [edge % size[1] * 4 + 2 * j for _, j in quarters]
+        row, column = np.concatenate(row), np.concatenate(column)
+        return cls(size, whole, edge, row, column, ids[row // 2, column // 2], shadow[row // 2, column // 2])
+
+    def mean(self, values):
+        """(n, k) per sample -> (H, W, k) per pixel."""
+        image, count = np.empty((self.size[0] * self.size[1], values.shape[1]), np.float32), len(self.whole)
+        image[self.whole] = values[:count]
+        image[self.edge] = values[count:].reshape(4, -1, values.shape[1]).mean(0)
+        return image.reshape(*self.size, -1)
+
+    def majority(self, label):
+        """(n,) -> (H, W): the commonest class of a pixel; of two equally common ones that of the upper left sample."""
+        target, count = np.empty(self.size[0] * self.size[1], np.uint8), len(self.whole)
+        target[self.whole] = label[:count]
+        a, b, c, d = label[count:].reshape(4, -1)
+        rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
+        target[self.edge] = np.where((a == b) | (a == c) | (a == d), a, rest)
+        return target.reshape(self.size)
+
+
+def draw_scene(split: str, index: int, size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw scene `index` of a split.
+
+    Returns the image, uint8 (H, W, 3), and the target, uint8 (H, W) of class indices. The three splits draw from
+    different random streams, so they share no scene; the size, (H, W), changes the sampling and not the street.
+    Raises ValueError for an unknown split, a negative index or an empty size.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+    if index < 0 or min(size) < 1:
+        raise ValueError(f"scene {index} at size {size}: expected an index from 0 on, and a height and width from 1 on")
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index)))
+    street, camera = draw_street(rng)
+    stage = lay_out(rng, street)
+    samples = 2 * size[0], 2 * size[1]
+    table = _table(stage, street, camera, samples)
+    at = Samples.choose(*_rasterise(stage, table, street, camera, samples), size)
+    label, colour = shade(street, camera, at, table)
+    return develop(at.mean(colour), street.weather, camera.horizon, rng), at.majority(label)

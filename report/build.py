@@ -1,0 +1,229 @@
+"""Notebooks -> executed notebooks, each run once by papermill in the running interpreter and not again until needed.
+
+An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters, the modules of
+`lib`, the list of the user's own images and, for the notebooks that come after the networks, the run records. An equal
+fingerprint is up to date.
+A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that
+was there, and the partial one to look at.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from papermill.exceptions import PapermillExecutionError
+from papermill.translators import PythonTranslator
+from traitlets.config import Config
+
+from lib import ROOT
+from lib.files import write_atomically
+from lib.models import EXTRA
+
+NOT_SCIENCE = {"check.py", "__main__.py", "build.py", "cluster.py", "page.py", "markup.py", "media.py", "pdf.py"}  # change no result
+OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
+TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
+OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
+       "out": "use --out"}
+
+
+class UsageError(ValueError):
+    """A wrong argument: exit status 2."""
+
+
+class ReportError(RuntimeError):
+    """The report could not be made: exit status 1."""
+
+
+class _RunningPython(AsyncKernelManager):
+    """A kernel in this interpreter's environment, whatever kernelspecs are installed under the name python3."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(["--log-level=CRITICAL"]))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution of one notebook; `record` is what a variant's notebook writes, `reads` what an analysis reads."""
+
+    source: Path
+    target: Path
+    parameters: dict
+    record: Path | None = None
+    reads: tuple[Path, ...] = ()
+
+    @property
+    def partial(self) -> Path:
+        return self.target.with_suffix(".partial.ipynb")
+
+    def fingerprint(self) -> str:
+        """sha256 in hexadecimal; the folder of the output is left out, so that a report can be moved."""
+        digest = hashlib.sha256()
+        cells = [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nbformat.read(self.source, 4).cells]
+        settings = {name: value for name, value in self.parameters.items() if name != "out"}
+        digest.update(json.dumps([cells, settings], sort_keys=True, default=str).encode())
+        modules = [path for half in ("lib", "report") for path in sorted((ROOT / half).rglob("*.py"))
+                   if path.name not in NOT_SCIENCE]
+        for path in [*modules, *self.reads]:
+            digest.update(path.read_bytes() if path.exists() else b"")
+        if settings.get("dataset") == "folder":  # its images are still being worked on
+            digest.update(_listing(settings.get("data_root")).encode())
+        return digest.hexdigest()
+
+    def signature(self) -> str | None:
+        """The fingerprint in the executed copy; None where there is no copy, or one that cannot be read."""
+        try:
+            return json.loads(self.target.read_text())["metadata"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def up_to_date(self) -> bool:
+        return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
+
+
+def _listing(root: str | None) -> str:
+    """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
+    files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+
+
+def read_profile(name: str, folder: Path) -> dict:
+    """The parameters of folder/NAME.yaml; UsageError names the profiles there are."""
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise UsageError(f"--profile {name}: no such profile; there are {', '.join(known) or f'none in {folder}'}")
+    values = yaml.safe_load((folder / f"{name}.yaml").read_text()) or {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{folder / name}.yaml: expected a mapping of parameter names to values")
+    return values
+
+
+def parse_value(text: str) -> object:
+    """A number, list, True, None, ... as Python writes it (also true and null), and everything else as it is."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        if text.startswith("[") and text.endswith("]"):  # of names, as a profile has them
+            return [parse_value(item.strip()) for item in text[1:-1].split(",")]
+        return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
+def declared(notebook: Path) -> dict[str, dict]:
+    """The parameters of a notebook: name -> type and default as papermill infers them."""
+    cells = nbformat.read(notebook, 4).cells
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    return {p.name: p._asdict() for cell in tagged[:1] for p in PythonTranslator.inspect(cell)}
+
+
+def check_values(values: dict, known: dict[str, dict], origin: str) -> None:
+    """UsageError for a name that no notebook declares, or a value of another type than the declared one."""
+    for name, value in values.items():
+        if name in OWN:
+            raise UsageError(f"{origin} {name}: the report sets this one itself; {OWN[name]}")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 3, 0.5) or sorted(set(known) - set(OWN))
+            raise UsageError(f"{origin} {name}: no notebook has a parameter of this name; did you mean "
+                             f"{' or '.join(close)}?")
+        expected = known[name]["inferred_type_name"]
+        if value is None and "None:" in known[name].get("help", ""):  # the comment says what it stands for
+            continue
+        if expected in TYPES and (not isinstance(value, TYPES[expected])
+                                  or isinstance(value, bool) != (expected == "bool")):
+            raise UsageError(f"{origin} {name} = {value!r}: expected {expected}")
+
+
+def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict) -> list[Job]:
+    """What to execute, in order: one job a notebook, one a seed for the networks', and one a seed for each `extra`.
+
+    A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
+    """
+    sources = sorted(notebooks.glob("[0-9]_*.ipynb"))
+    if not sources:
+        raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
+    parameters = {source: declared(source) for source in sources}
+    folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out  # no path of one machine where avoidable
+    values = _settings(parameters, profile, values, overrides) | {"out": str(folder)}
+
+    def job(source: Path, name: str, record: Path | None = None, reads: tuple[Path, ...] = (), **own) -> Job:
+        own = {n: v for n, v in values.items() if n in parameters[source]} | own
+        return Job(source, out / "notebooks" / f"{name}.ipynb", own, record, reads)
+
+    networks = {source: ast.literal_eval(names["variant"]["default"]) for source, names in parameters.items()
+                if {"variant", "seed"} <= names.keys()}
+    first = min(networks, default=Path())
+    trained = []
+    for source, variant, name in [*((source, variant, source.stem) for source, variant in networks.items()),
+                                  *((first, variant, f"extra-{variant}") for variant in values["extra"])]:
+        for index, seed in enumerate(values["seeds"]):
+            copy = source.stem if name == source.stem and index == 0 else f"{name}-seed-{seed}"
+            record = out / "runs" / variant / f"seed-{seed}" / "record.json"
+            trained.append(job(source, copy, record, variant=variant, seed=seed))
+    others, records = [source for source in sources if source not in networks], tuple(job.record for job in trained)
+    return [*(job(source, source.stem) for source in others if source < first), *trained,
+            *(job(source, source.stem, reads=records) for source in others if source > first)]
+
+
+def _settings(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
+    """The profile's values under the overrides, checked; `seeds` and `extra` are the report's own."""
+    own = dict.fromkeys(("seeds", "extra"), {"inferred_type_name": "None"})
+    known = own | {n: p for names in parameters.values() for n, p in names.items()}
+    check_values(values, known, f"profile {profile}:")
+    check_values(overrides, known, "-p")
+    values = {"seeds": [0], "extra": [], "profile": profile} | values | overrides
+    seeds, extra = values["seeds"], values["extra"]
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
+    if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
+        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {', '.join(EXTRA)}")
+    return values
+
+
+def execute(job: Job, offline: bool = False) -> float:
+    """Runs the notebook and returns its seconds; ReportError with the failing cell's error otherwise.
+
+    `offline` makes the documents anew from what is there: it asks `lib.datasets.camvid`, through the environment, to download
+    nothing, and `lib.training` to read records of any edition.
+    """
+    start, name, fingerprint = time.monotonic(), job.target.name, job.fingerprint()
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    os.environ |= {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    os.environ |= dict.fromkeys((OFFLINE, ANY_EDITION), "1" if offline else "")
+    try:
+        papermill.execute_notebook(
+            job.source, job.partial, job.parameters, kernel_name="python3", language="python", cwd=ROOT,
+            progress_bar=False, start_timeout=120, kernel_manager_class=_RunningPython,
+            config=Config({"KernelManager": {"transport": "ipc"}}))
+    except PapermillExecutionError as error:
+        lines = re.sub(r"\x1b\[[\d;]*m", "", str(error.evalue)).strip().splitlines() or [""]
+        raise ReportError("\n".join([f"{name}, cell [{error.exec_count}]: {error.ename}: {lines[0]}", *lines[1:5],
+                                     f"  the notebook as far as it came: {job.partial}"])) from error
+    except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
+        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on "
+                          "from the last finished epoch; if memory ran out, with a smaller batch_size") from error
+    _publish(job, fingerprint)
+    return time.monotonic() - start
+
+
+def _publish(job: Job, fingerprint: str) -> None:
+    """Renames the partial notebook, signed with its fingerprint and without the times and paths of this machine."""
+    if job.record and not job.record.exists():
+        raise ReportError(f"{job.target.name}: it ended well but did not write {job.record}")
+    node = nbformat.read(job.partial, 4)
+    for holder in [node, *node.cells]:
+        for key in ("papermill", "execution"):
+            holder.metadata.pop(key, None)
+    node.metadata["fingerprint"] = fingerprint
+    write_atomically(job.target, (nbformat.writes(node).rstrip("\n") + "\n").encode())
+    job.partial.unlink()

@@ -1,0 +1,1 @@
+"""From run records to measures, verdicts, tables and sentences."""

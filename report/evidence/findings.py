@@ -1,0 +1,232 @@
+"""What the chapters say about one network or one data set: captions and sentences, computed from records.
+
+Statements that compare networks, with intervals and verdicts, are in `report.evidence.claims`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.data import Dataset
+from lib.models import NETWORKS
+from lib.runs import Run
+from report.evidence import closed_forms as theory
+from report.evidence.statistics import nats, percent, points, versus
+
+WORDS = re.compile(r"[^\W_]+(?:[ _-][^\W_]+)*")  # which mean the same in Markdown
+RARE = 0.01  # a class with less than this share of the training pixels
+ABOUT = {
+    "scenes": (
+        "*Scenes* are drawn by this project: streets laid out in metres from a seed and painted in perspective, in sun, "
+        "rain, fog and at night. The classes are the first thirteen tags of the CARLA simulator "
+        "[@dosovitskiy2017carla], the sky being *Unlabeled*. Nothing is downloaded, every pixel has a label, and no two "
+        "splits share a scene. What a network learns here says how the four compare, not how any of them would do on a "
+        "real street."
+    ),
+    "camvid": (
+        "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car in Cambridge, "
+        "labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] made of its thirty-two, void left "
+        "out. The frames come from few drives. Those of the validation split belong to a drive that is also in the training "
+        "split; most of the test split comes from a drive that the networks never saw. Validation scores can therefore lie "
+        "well above test scores: we choose the epoch on the first and report the second."
+    ),
+    "carla": (
+        "*CARLA* [@dosovitskiy2017carla] is a simulator of driving in a town; its pictures come with the class of every pixel. "
+        "The frames of one drive follow one another and look alike. Pictures of the Lyft and Udacity challenge are therefore "
+        "split by the set that they come in. Pictures that come as training and test images have a tenth of the former "
+        "drawn for validation, and validation scores can lie well above test scores."
+    ),
+    "cityscapes": (
+        "*Cityscapes* [@cordts2016cityscapes] was recorded in fifty cities and labelled by hand. Its nineteen classes are those "
+        "that its authors score; everything else is void. The labels of the official test split are withheld: what we test on "
+        "is its validation split, and we validate on three of the training cities."
+    ),
+    "folder": (
+        "These are images of the user's own, with the classes and the splits that they came with. Whether the three splits are "
+        "independent of each other, nobody but their owner can say: `python -m report check` finds an image that is in two "
+        "of them, but not two frames of one film."
+    ),
+}
+
+
+def title(dataset: str) -> str:
+    return {"camvid": "CamVid", "carla": "CARLA", "folder": "Own images"}.get(dataset, dataset.capitalize())
+
+
+def pixels(size: Sequence[int]) -> str:
+    return f"{size[0]} × {size[1]} pixels"
+
+
+def width(run: Run) -> str:
+    """ "16 base channels", as this network has them."""
+    return f"{NETWORKS[run.variant].channels(run.config['base_channels'])} base channels"
+
+
+def conditions(run: Run) -> str:
+    """Data, size, width, epochs and device, in one phrase."""
+    config, dataset = run.config, run.record["dataset"]
+    return (f"{title(dataset['name'])} at {pixels(dataset['size'])}, {width(run)}, "
+            f"{config['epochs']} epochs, seed {run.seed}, {run.record['device']} in {run.record['precision']}")
+
+
+def recipe(config: dict) -> str:
+    """The settings of a training, and which of the ingredients it has."""
+    balance, crop = config["class_balance"], config["crop_size"]
+    settings = [f"batches of {config['batch_size']}", f"learning rates up to {config['learning_rate']:g}",
+                f"a weight decay of {config['weight_decay']:g}", f"$b = {balance:g}$" if balance else "all classes weighed alike",
+                f"crops of {pixels(crop)}" if crop else "crops of the size of the image",
+                "a zoom from {:g} to {:g}".format(*config["scale"])]
+    dice = f"soft Dice with weight {config['dice']:g} beside it" if config["dice"] else "no soft Dice beside it"
+    return f"{listed(settings)}; its loss is the cross-entropy with {dice}"
+
+
+def by_frequency(run: Run) -> pd.DataFrame:
+    """Name, share of the training pixels and test IoU of every class, from frequent to rare; fractions."""
+    counts = np.array(run.record["dataset"]["pixels"]["train"])
+    table = pd.DataFrame({"name": run.classes.names, "share": counts / counts.sum(), "iou": run.iou})
+    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def literal(name: str) -> str:
+    """A name of the user's, of a class or a file, as Markdown that shows it as it is."""
+    return name if WORDS.fullmatch(name) else re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
+
+
+def cell(name: str) -> str:
+    """The same in a table, whose text is Markdown where it holds maths, a citation or a reference."""
+    return literal(name) if re.search(r"[$@]", name) else name
+
+
+def named(names: Iterable[str]) -> str:
+    """Names of the user's in a sentence: "a, b and c"."""
+    return listed([literal(name) for name in names])
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c" """
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def curves_caption(run: Run) -> dict[str, str]:
+    tested, last = run.tested_epoch, run.config["epochs"]
+    which = "the last one" if tested == last else "the best on validation"
+    text = (f"{run.title}: training and validation loss (left) and validation mIoU (right). The line marks epoch {tested}, "
+            f"{which}, whose weights are tested. {conditions(run)}.")
+    return {"caption": text, "alt": f"Line charts of loss and validation mIoU of the {run.title} over "
+                                    f"{run.config['epochs']} epochs."}
+
+
+def classes_caption(run: Run) -> dict[str, str]:
+    return {"caption": f"{run.title}: test IoU by class, from the most to the least frequent; in brackets the share of the "
+                       "training pixels.",
+            "alt": f"Dot chart of the test IoU of each class for the {run.title}."}
+
+
+def predictions_caption(run: Run) -> dict[str, str]:
+    return {"caption": f"{run.title}: the test images, fixed and evenly spaced over the test set. Errors are orange, void is grey. "
+                       "The mIoU of one image is the mean over the classes in it and is not comparable with that of the "
+                       "whole set.",
+            "alt": f"Test images with ground truth, prediction of the {run.title} and error map."}
+
+
+def attention_caption(run: Run) -> dict[str, str]:
+    return {"caption": "Attention coefficients α of the four gates over one test image, from the finest skip (level 0) to the "
+                       "coarsest (level 3): yellow passes, blue is held back.",
+            "alt": "A test image and four maps of attention coefficients."}
+
+
+def test_sentence(run: Run) -> str:
+    """The test result, its frequent and rare classes, and how far validation stood above it."""
+    table = by_frequency(run).dropna()
+    rare = table[table.share < RARE]
+    parts = [f"On the {run.record['dataset']['counts']['test']} test images the {run.title} reaches a mIoU of "
+             f"**{percent(run.miou)}** (seed {run.seed})."]
+    best, worst = table.loc[table.iou.idxmax()], table.loc[table.iou.idxmin()]
+    parts.append(f"Its best class is {literal(best['name'])} with {percent(best.iou)}, its worst {literal(worst['name'])} "
+                 f"with {percent(worst.iou)}.")
+    if lost := [name for name, iou in zip(run.classes.names, run.iou) if np.isnan(iou)]:
+        parts.append(f"{named(lost)} {'is' if len(lost) == 1 else 'are'} neither in the test labels nor predicted: without an "
+                     "IoU, and left out of the mean.")
+    if len(rare) and len(rare) < len(table):
+        parts.append(f"Over the {len(rare)} classes with less than {percent(RARE)} of the training pixels each "
+                     f"({named(rare.name)}) the mean is {percent(rare.iou.mean())}, over the others "
+                     f"{percent(table[table.share >= RARE].iou.mean())}.")
+    validation = run.history.val_miou.max()
+    parts.append(f"On validation it had reached {percent(validation)}: the test result is "
+                 f"{versus(run.miou - validation, 'that')}.")
+    return " ".join(parts)
+
+
+def levels(run: Run) -> tuple[pd.DataFrame, str, str, dict]:
+    """The arguments of `figures.show_table` for the network part by part."""
+    size = run.record["dataset"]["size"]
+    table = theory.level_table(run.variant, run.config["base_channels"], len(run.classes), tuple(size))
+    table = table[table["Parameters"] > 0]  # a plain skip has none, and computes nothing
+    caption = f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}."
+    formats = {"Parameters": "{:,}", "Multiply-adds (millions)": "{:,.1f}"}
+    return table, f"tbl-levels-{run.variant}", caption, formats
+
+
+def cost_sentence(run: Run) -> str:
+    """Parameters, arithmetic and measured time, and the first two against the U-Net at the same width."""
+    config, size = run.config, tuple(run.record["dataset"]["size"])
+    count, work = run.record["parameters"], run.record["multiply_adds"]
+    text = (f"The {run.title} has {count / 1e6:.2f} million parameters and spends {work / 1e9:.2f} billion multiply-adds on an "
+            f"image. Training took {run.record['seconds']:,.0f} seconds on {run.record['device']}.")
+    if run.variant != "unet":
+        base = config["base_channels"], len(run.classes)
+        plain, plain_work = theory.parameters("unet", *base), theory.cost("unet", *base, size)
+        text += (f" Against the U-Net with {config['base_channels']} base channels that is "
+                 f"{change(count / plain - 1, 'fewer')} parameters and {change(work / plain_work - 1)} arithmetic.")
+    return text
+
+
+def change(fraction: float, less: str = "less") -> str:
+    """ "10.1 % less" """
+    return f"{percent(abs(fraction))} {'more' if fraction >= 0 else less}"
+
+
+def chapter(run: Run) -> str:
+    """The chapter's result in three sentences."""
+    table = by_frequency(run).dropna()
+    zero = list(table[table.iou < 0.01].name)
+    history = run.history
+    gap = history.val_loss.dropna().iloc[-1] - history.train_loss.iloc[-1]
+    text = (f"Trained on {conditions(run)}, the {run.title} labels the test images with a mIoU of {percent(run.miou)}. "
+            f"At the end the validation loss is {versus(gap, 'the training loss', nats)}. ")
+    text += (f"It practically never finds {named(zero)} (IoU under {percent(0.01)}). " if zero
+             else f"No class is lost altogether; the lowest IoU is {percent(table.iou.min())}. ")
+    return text + "One run of one network decides nothing about architectures: @sec-analysis sets all runs side by side."
+
+
+def splits_table(splits: dict[str, Dataset]) -> pd.DataFrame:
+    """One row a split: images, size, share of void, first digits of the checksum."""
+    return pd.DataFrame({
+        "Split": split, "Images": len(data), "Height × width": " × ".join(map(str, data.targets.shape[1:])),
+        "Void": percent(1 - data.pixels_per_class().sum() / data.targets.numel()), "Checksum": data.checksum[:12],
+    } for split, data in splits.items())
+
+
+def balance_sentence(data: Dataset) -> str:
+    """How unevenly the pixels are shared out."""
+    counts = data.pixels_per_class()
+    share = counts / counts.sum()
+    order = np.argsort(-share)
+    top = order[: int(np.searchsorted(np.cumsum(share[order]), 0.75)) + 1]
+    present = order[share[order] > 0]
+    rarest = present[-1]
+    text = (f"{named(data.classes.names[k] for k in top)} make up {percent(share[top].sum())} of the labelled training "
+            f"pixels. The rarest class, {literal(data.classes.names[rarest])}, has {percent(share[rarest])}: a network that never "
+            f"predicted it would lose next to no pixel accuracy, but {points(1 / len(present))} of mIoU.")
+    if absent := [data.classes.names[k] for k in order if not share[k]]:
+        text += f" No training pixel belongs to {named(absent)}."
+    return text
+
+
+def richest(data: Dataset) -> int:
+    """Index of the image that shows most classes, the brightest of several."""
+    classes = [len(np.unique(target)) for target in data.targets.numpy()]
+    return int(np.lexsort((data.images.float().mean(dim=(1, 2, 3)).numpy(), classes))[-1])

@@ -1,0 +1,1 @@
+"""Charts, pictures and diagrams, each with its caption."""

@@ -1,0 +1,108 @@
+"""Tables, sentences and figures of the analysis, from a few tiny runs."""
+
+import base64
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import TINY
+from PIL import Image
+
+from lib.models import TITLES
+from lib.training import fit
+from report.evidence import analysis, findings
+from report.evidence.statistics import percent
+from report.figures import charts, pictures, style as figures
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two seeds of U-Net and of the network without skips."""
+    out = tmp_path_factory.mktemp("runs")
+    for variant in ("unet", "unet-noskip"):
+        for seed in (0, 1):
+            fit(replace(TINY, variant=variant, seed=seed), out)
+    return analysis.load_runs(out)
+
+
+def test_scores_are_means_over_seeds(runs):
+    table = analysis.scores_table(runs).set_index("Network")
+    unet, noskip = ([run.miou for run in runs if run.variant == key] for key in ("unet", "unet-noskip"))
+    assert table.loc["U-Net", "Test mIoU"] == percent(np.mean(unet)) and table.loc["U-Net", "Against U-Net"] == "–"
+    difference = 100 * (np.mean(noskip) - np.mean(unet))
+    assert table.loc[TITLES["unet-noskip"], "Against U-Net"].startswith(f"{difference:.1f}".replace("-", "−"))
+    assert list(table.Seeds) == [2, 2]
+
+
+def test_one_seed_decides_nothing(runs):
+    first = [run for run in runs if run.seed == 0]
+    assert set(analysis.ledger(first).Verdict) <= {"inconclusive (one seed)", "not measured"}
+    assert "cannot be told from differences between initial weights" in analysis.caveats(first)
+    assert set(analysis.scores_table(first).p) == {"–"}
+
+
+def test_loss_and_cost_come_from_the_records(runs):
+    loss = analysis.loss_table(runs).set_index("Network").loc["U-Net"]
+    assert loss["Training loss"] == pytest.approx(np.mean([r.history.train_loss.iloc[-1] for r in runs[:2]]))
+    assert loss["Gap"] == pytest.approx(loss["Validation loss"] - loss["Training loss"])
+    cost = analysis.cost_table(runs).set_index("Network")["Parameters (millions)"]
+    assert cost["U-Net"] == runs[0].record["parameters"] / 1e6 > cost[TITLES["unet-noskip"]]
+    assert "fewer parameters" in analysis.cost_sentence(runs)
+
+
+def test_definitions_start_with_ours(runs):
+    table = analysis.definitions_table(runs)
+    assert table.loc[0, "U-Net"] == percent(runs[0].miou) and len(table) == 5
+
+
+def test_chapter_sentences_agree_with_the_record(runs):
+    run = runs[0]
+    text = findings.test_sentence(run)
+    best = run.classes.names[int(np.nanargmax(run.iou))]
+    assert f"mIoU of **{percent(run.miou)}**" in text and f"best class is {best}" in text
+    assert str(run.record["dataset"]["counts"]["test"]) in text
+    assert "32 × 48 pixels, 4 base channels, 3 epochs, seed 0" in findings.conditions(run)
+
+
+def test_class_differences_are_those_of_the_scores(runs):
+    table = analysis.class_differences(runs).set_index("class")
+    unet, noskip = (np.mean([run.iou for run in runs if run.variant == key], axis=0) for key in ("unet", "unet-noskip"))
+    expected = dict(zip(runs[0].classes.names, noskip - unet))
+    assert dict(table.value) == pytest.approx(expected, nan_ok=True) and np.nanmax(np.abs(table.value)) > 0
+    assert table.index[0] == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
+    assert len(charts.class_differences(analysis.class_differences(runs)).axes) == 1
+    assert analysis.class_differences(runs[:2]).empty
+
+
+def test_listed():
+    assert [findings.listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+@pytest.mark.parametrize("draw", [charts.loss_curves, charts.miou_curves, charts.test_metric, charts.fine_structures,
+                                  figures.class_scores])
+def test_charts_are_page_wide_and_name_their_axes(runs, draw):
+    figure = draw(runs)
+    assert figure.get_size_inches()[0] == figures.PAGE
+    assert any(axes.get_xlabel() or axes.get_title(loc="left") for axes in figure.axes)
+    drawn = [line for axes in figure.axes for line in axes.lines if line.get_color() in figures.COLORS.values()]
+    assert {line.get_color() for line in drawn} == {figures.COLORS["unet"], figures.COLORS["unet-noskip"]}
+
+
+def test_error_map_and_show(runs, monkeypatch, tmp_path):
+    target, prediction = np.array([[1, 2, 255]], np.uint8), np.array([[1, 3, 0]], np.uint8)
+    right, wrong, void = pictures.error_map(prediction, target)[0].tolist()
+    assert right == [242, 242, 242] and wrong == [213, 94, 0] and void == [140, 140, 140]
+    shown = []
+    monkeypatch.setattr(figures, "display", lambda data, **more: shown.append((data, more["metadata"]["report"])))
+    figures.show(pictures.predictions(runs[0]), "fig-a", "What to see.", "A picture.", photograph=True,
+                 file=tmp_path / "a.png")
+    (data, report), (_, note) = shown
+    assert report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."} and note["caption_of"] == "fig-a"
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/webp"]))).width == 1400
+    assert Image.open(tmp_path / "a.png").format == "PNG"
+
+
+def test_published_runs_stand_in_where_there_are_none(tmp_path):
+    runs, where, folder = analysis.load_or_published(tmp_path)
+    assert runs and folder is None and "this is the published study" in where

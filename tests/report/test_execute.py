@@ -1,0 +1,152 @@
+"""The command line and the execution of notebooks, with small ones: arguments, order, fingerprints, failures, bytes."""
+
+import json
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_markdown_cell
+
+from report.__main__ import main
+from report.build import Job, UsageError, execute, parse_value, plan
+from report.pdf import find_browser
+from tests.pages import code, write
+
+VARIANT = """import json, pathlib
+folder = pathlib.Path(out)
+for file in (folder / "runs" / variant / f"seed-{seed}" / "record.json", folder / "figures" / "predictions" / f"{variant}.png",
+             folder / "figures" / "loss_curves.png", folder / "figures" / "test_metric.png"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"variant": variant, "seed": seed, "config": {"epochs": epochs}}))
+if epochs > 90: raise RuntimeError("the loss is not finite")"""
+
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    """A set that executes in seconds: data, one network, analysis; the parameters cell is papermill's."""
+    folder = tmp_path / "notebooks"
+    write(folder / "0_data.ipynb", new_markdown_cell("# Data\n<!-- sec-data -->"))
+    write(folder / "1_unet.ipynb", new_markdown_cell("# U-Net\n\nSee @sec-data [@ronneberger2015unet]."),
+          code('variant: str = "unet"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]), code(VARIANT))
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "quick.yaml").write_text("# A test.\nepochs: 3\nseeds: [4]\n")
+    return folder
+
+
+def run(notebooks, out, *arguments):
+    return main(["--out", str(out), *arguments], notebooks)
+
+
+def jobs(notebooks, out, values=None, **overrides):
+    return plan(notebooks, out, "quick", values or {"epochs": 3, "seeds": [0, 2]}, overrides)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--profile", "quik"], ["quik", "quick"]),
+    (["-p", "epoch", "3"], ["epoch", "did you mean epochs"]),
+    (["-p", "epochs", "many"], ["epochs = 'many'", "expected int"]),
+    (["-p", "seed", "1"], ["seed", "seeds"]),
+    (["-p", "seeds", "1"], ["seeds = 1", "[0, 1, 2]"]),
+    (["-p", "extra", "[unet-wide]"], ["extra = ['unet-wide']", "unet-noskip-wide"]),
+    (["-p", "extra", "unet-noskip-wide"], ["extra = 'unet-noskip-wide'", "a list"]),
+    (["-p", "extra", "[unet]"], ["extra = ['unet']", "unet-residual-noskip"]),
+])
+def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, arguments, words):
+    assert run(notebooks, tmp_path / "out", *arguments) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and all(word in message for word in words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_are_read_as_python_writes_them():
+    values = ["3", "1e-3", "[3, 4]", "true", "null", "camvid", "[]", "[unet-noskip-wide, 2]"]
+    assert [parse_value(value) for value in values] == [3, 1e-3, [3, 4], True, None, "camvid", [], ["unet-noskip-wide", 2]]
+
+
+def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_path):
+    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"), code("seeds: list = [0]", tags=["parameters"]))
+    data, first, second, analysis = jobs(notebooks, tmp_path)
+    assert [job.target.name for job in (first, second)] == ["1_unet.ipynb", "1_unet-seed-2.ipynb"]
+    assert (second.parameters["seed"], second.parameters["epochs"]) == (2, 3)
+    assert second.record == tmp_path / "runs" / "unet" / "seed-2" / "record.json"
+    assert data.reads == () and analysis.reads == (first.record, second.record)
+    assert analysis.parameters == {"seeds": [0, 2]}
+
+
+def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_chapter(notebooks, tmp_path):
+    write(notebooks / "2_unet_noskip.ipynb", new_markdown_cell("# No skips"),
+          code('variant: str = "unet-noskip"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]))
+    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"))
+    plain = jobs(notebooks, tmp_path)
+    found = jobs(notebooks, tmp_path, extra=["unet-noskip-wide"])
+    *four, first, second, analysis = found
+    assert four == plain[:-1] and [job.target.name for job in (first, second)] == [
+        "extra-unet-noskip-wide-seed-0.ipynb", "extra-unet-noskip-wide-seed-2.ipynb"]
+    assert first.source.name == "1_unet.ipynb" and second.parameters == plain[1].parameters | {
+        "variant": "unet-noskip-wide", "seed": 2}
+    assert second.record == tmp_path / "runs" / "unet-noskip-wide" / "seed-2" / "record.json"
+    assert analysis.reads == (*plain[-1].reads, first.record, second.record)
+    assert [job.target.name for job in found if job.target.name == job.source.name] == [
+        "0_data.ipynb", "1_unet.ipynb", "2_unet_noskip.ipynb", "5_analysis.ipynb"]
+    assert jobs(notebooks, tmp_path, {"epochs": 3, "seeds": [0], "extra": ["unet-residual-noskip"]}, extra=[]) == jobs(
+        notebooks, tmp_path, {"epochs": 3, "seeds": [0]})
+
+
+def test_the_fingerprint_follows_source_parameters_and_records(notebooks, tmp_path):
+    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"))
+    _, network, _, analysis = jobs(notebooks, tmp_path)
+    before = network.fingerprint(), analysis.fingerprint()
+    assert jobs(notebooks, tmp_path, epochs=4)[1].fingerprint() != before[0]
+    moved = jobs(notebooks, tmp_path / "elsewhere")[1]
+    assert moved.parameters["out"] != network.parameters["out"] and moved.fingerprint() == before[0]
+    analysis.reads[0].parent.mkdir(parents=True)
+    analysis.reads[0].write_text("{}")
+    assert network.fingerprint() == before[0] and analysis.fingerprint() != before[1]
+
+
+def test_execution_failure_and_rendering_from_the_records(notebooks, tmp_path, capsys):
+    """One story, since every execution starts a kernel: refuse, build, skip, fail, render again."""
+    out = tmp_path / "out"
+    assert run(notebooks, out, "--only", "render") == 1
+    assert "record" in (message := capsys.readouterr().err) and "python -m report --profile quick" in message
+    if not find_browser():
+        pytest.skip("no Chromium or Chrome")
+    assert run(notebooks, out) == 0
+    record = json.loads((out / "runs" / "unet" / "seed-4" / "record.json").read_text())
+    assert record == {"variant": "unet", "seed": 4, "config": {"epochs": 3}}
+    assert "start_time" not in (out / "notebooks" / "1_unet.ipynb").read_text()
+    made = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    capsys.readouterr()
+
+    (out / "report.pdf").unlink()  # one that is there is up to date
+    assert run(notebooks, out, "--only", "render") == 0
+    assert capsys.readouterr().out.count("up to date") == 2
+    assert {path: path.read_bytes() for path in made} == made, "the same inputs give the same bytes"
+
+    assert run(notebooks, out, "-p", "epochs", "91") == 1
+    message = capsys.readouterr().err
+    assert "1_unet.ipynb" in message and "RuntimeError: the loss is not finite" in message
+    assert "1_unet.partial.ipynb" in message and (out / "notebooks" / "1_unet.partial.ipynb").exists()
+    for name in ("report.html", "report.pdf", "notebooks/1_unet.ipynb"):
+        assert (out / name).read_bytes() == made[out / name]
+
+    (out / "figures" / "predictions" / "unet.png").unlink()
+    assert run(notebooks, out, "--profile", "quick", "--only", "render") == 1
+    assert "predictions/unet.png" in capsys.readouterr().err
+
+
+def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monkeypatch):
+    """A kernelspec of the user's that shadows python3 and would start nothing."""
+    spec = tmp_path / "share" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text('{"argv": ["false"], "display_name": "shadow", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    source = write(tmp_path / "6_theory.ipynb", code("import sys, lib; print(sys.prefix)"))
+    execute(Job(source, tmp_path / "done.ipynb", {}))
+    assert nbformat.read(tmp_path / "done.ipynb", 4).cells[0].outputs[0].text.strip() == sys.prefix
+
+
+def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
+    with pytest.raises(UsageError, match="profile quick: epoch"):
+        jobs(notebooks, tmp_path, values={"epoch": 3})

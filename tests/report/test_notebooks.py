@@ -1,0 +1,117 @@
+"""The notebooks: thin, without outputs, alike where they must be, and executable in each of the three ways."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from lib import ROOT
+from lib.models import VARIANTS
+from lib.runs import load_runs
+from report.__main__ import main
+from report.pdf import find_browser
+
+SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = [path for path in SOURCES if "unet" in path.stem]
+NAMES = ["0_data", "1_unet", "2_unet_noskip", "3_unet_residual", "4_unet_gated_attention", "5_analysis", "6_theory", "7_cost"]
+
+
+def test_there_are_eight():
+    assert [path.stem for path in SOURCES] == NAMES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_sources_are_thin_and_clean(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code), "a source carries no outputs"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert len(code) <= 15
+    assert sum(bool(line.strip()) for cell in code for line in cell.source.splitlines()) <= 80
+    assert not any(re.search(r"^\s*(class|def) ", cell.source, re.MULTILINE) for cell in code), "definitions belong in lib/"
+    assert not re.search(r"^#.*\{#", "\n".join(cell.source for cell in notebook.cells), re.MULTILINE), "ids show in JupyterLab"
+    assert notebook.cells[0].source.startswith("# ") and notebook.metadata.kernelspec.name == "python3"
+
+
+def _common(path: Path) -> list[str]:
+    """The code that the variants share: without parameters, variant-specific cells and the variant's own name."""
+    special = {"parameters", "variant-specific"}
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    return [cell.source for cell in cells if not special & set(cell.metadata.get("tags", []))]
+
+
+def test_variant_notebooks_share_their_code():
+    assert len({tuple(_common(path)) for path in CHAPTERS}) == 1 and len(_common(CHAPTERS[0])) >= 6
+
+
+def test_parameters_are_those_of_the_quick_profile():
+    quick = yaml.safe_load((ROOT / "notebooks/profiles/quick.yaml").read_text())
+    for path in SOURCES:
+        inferred = papermill.inspect_notebook(path)
+        values = {name: eval(entry["default"]) for name, entry in inferred.items()}
+        assert "out" in values
+        assert {name: values[name] for name in values if name in quick} == {n: quick[n] for n in values if n in quick}
+    assert [eval(papermill.inspect_notebook(path)["variant"]["default"]) for path in CHAPTERS] == list(VARIANTS)
+
+
+@pytest.mark.parametrize("path", (ROOT / "notebooks/profiles").glob("*.yaml"), ids=lambda path: path.stem)
+def test_profiles_name_parameters_that_the_networks_take(path):
+    own = {"variant", "seed", "data_root", "out"}
+    networks, cost = (set(papermill.inspect_notebook(source)) - own for source in (CHAPTERS[0], SOURCES[-1]))
+    assert set(yaml.safe_load(path.read_text())) - {"extra"} == networks | cost | {"seeds"}
+    assert path.read_text().startswith("# ")
+
+
+def test_report_is_whole(report):
+    assert (report / "report.html").stat().st_size > 500_000
+    assert not find_browser() or (report / "report.pdf").read_bytes().startswith(b"%PDF")
+    figures = ["loss_curves", "test_metric", *(f"predictions/{variant}" for variant in VARIANTS)]
+    assert all((report / f"figures/{name}.png").stat().st_size > 10_000 for name in figures)
+    runs = load_runs(report)
+    assert [(run.variant, run.seed) for run in runs] == [(variant, 0) for variant in VARIANTS]
+    html = (report / "report.html").read_text()
+    for run in runs:
+        assert f"{100 * run.miou:.1f}" in html
+
+
+def test_second_time_is_quick(report, capsys):
+    before = (report / "report.html").read_bytes()
+    start = time.perf_counter()
+    main(["--profile", "smoke", "--out", str(report)])
+    assert time.perf_counter() - start < 20
+    assert capsys.readouterr().out.count("up to date") == 8
+    assert (report / "report.html").read_bytes() == before
+
+
+def _papermill(source: Path, target: Path, *more: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "papermill", source, target, "--no-progress-bar", *more]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["1_unet", "5_analysis"])
+def test_papermill_s_own_command(report, tmp_path, name):
+    profile = ROOT / "notebooks/profiles/smoke.yaml"
+    done = _papermill(ROOT / f"notebooks/{name}.ipynb", tmp_path / "o.ipynb", "-f", profile, "-p", "out", str(report))
+    assert done.returncode == 0, done.stderr[-2000:]
+    executed = nbformat.read(tmp_path / "o.ipynb", 4)
+    assert sum(bool(cell.get("outputs")) for cell in executed.cells) >= 6
+
+
+def test_from_the_folder_of_the_notebooks_as_jupyterlab_does(report, tmp_path):
+    done = _papermill(Path("6_theory.ipynb"), tmp_path / "o.ipynb", "-p", "out", str(report), cwd=ROOT / "notebooks")
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_analysis_without_records_reads_the_published_ones(tmp_path):
+    done = _papermill(ROOT / "notebooks/5_analysis.ipynb", tmp_path / "o.ipynb", "-p", "out", str(tmp_path / "none"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    text = (tmp_path / "o.ipynb").read_text()
+    assert "this is the published study" in text
+    assert not (tmp_path / "none").exists() or not list((tmp_path / "none").rglob("record.json"))

@@ -1,0 +1,181 @@
+"""The page and the PDF, from small notebooks: numbering, references, safety, tables, charts, tags."""
+
+import json
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_markdown_cell, new_output
+from pypdf import PdfReader
+
+from lib import ROOT
+from report import media
+from report.markup import Bibliography, Markup, MarkupError, Place
+from report.page import render
+from report.pdf import _renumbered, find_browser, print_pdf, up_to_date
+from tests.pages import SVG, code, figure, page, shown, write
+
+
+def test_cells_of_a_pdf_s_tables_are_numbered_anew():
+    assert _renumbered(b"/ID (node00000570) /Headers [(node00000570) (node00000123)]") == (
+        b"/ID (node00000001) /Headers [(node00000001) (node00000000)]")
+
+
+def test_numbers_and_references(tmp_path):
+    soup = BeautifulSoup(page(
+        tmp_path,
+        new_markdown_cell("# First\n<!-- sec-a -->\n\n## Part\n<!-- sec-b -->\n\n@fig-two comes before @fig-one, @sec-b, @eq-x, "
+                          "`@fig-not`, a@fig-b [@holm1979; @long2015fcn] [@holm1979]."),
+        figure("fig-one", "Refers to @tbl-t and $x$."), figure("fig-two"),
+        new_markdown_cell("$$y = x \\label{eq-x}$$"),
+        code("", shown({"text/html": "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>"},
+                       label="tbl-t", caption="T."))), "html.parser")
+    text = soup.select_one(".chapter > p")
+    assert text.get_text().replace("\xa0", " ") == ("Figure 2 comes before Figure 1, Section 0.1, Equation (1), @fig-not, "
+                                                    "a@fig-b [1, 2] [1].")
+    links = [link["href"] for link in soup.select("main a[href^='#']")]
+    assert all(soup.find(id=link[1:]) for link in links) and "#eq-x" in links and "#cite-holm1979-2" in links
+    assert [c.get_text() for c in soup.select("figcaption b")] == ["Figure 1.", "Figure 2.", "Table 1."]
+    ids = [tag["id"] for tag in soup.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    assert [h.name for h in soup.select("h1, h2, h3")] == ["h1", "h2", "h3", "h2"]
+
+
+def test_a_label_counts_in_its_own_notebook_first(tmp_path):
+    cells = [new_markdown_cell("# N\n\nSee @fig-curves."), figure("fig-curves")]
+    paths = [write(tmp_path / f"{name}.ipynb", *cells) for name in ("1_unet", "2_unet_noskip")]
+    assert re.findall(r'class="ref" href="#([\w-]+)">([^<]+)', render(paths, tmp_path, "quick")) == [
+        ("fig-curves", "Figure&nbsp;1"), ("fig-curves-2", "Figure&nbsp;2")]
+
+
+@pytest.mark.parametrize("cell, words", [
+    (new_markdown_cell("# A\n\n@fig-none"), ["@fig-none", "nowhere"]),
+    (new_markdown_cell("# A\n\n[@nobody2020]"), ["@nobody2020", "references.bib"]),
+    (new_markdown_cell("# A\n\n$\\nonsense$"), ["nonsense"]),
+    (new_markdown_cell("# A\n\n![x](x.png)"), ["x.png"]),
+    (figure("fig-one", alt=""), ["fig-one", "alternative text"]),
+    (figure("chart"), ["chart", "fig-NAME"]),
+])
+def test_what_cannot_be_rendered_is_named_with_its_place(tmp_path, cell, words):
+    with pytest.raises(MarkupError) as error:
+        page(tmp_path, new_markdown_cell("# T"), cell)
+    assert all(word in str(error.value) for word in [*words, "5_analysis.ipynb, cell 2"])
+
+
+def test_the_front_page_comes_first_and_tells_what_it_is_made_from(tmp_path):
+    for seed in (0, 1):
+        record = tmp_path / "runs" / "unet" / f"seed-{seed}" / "record.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"seed": seed, "device": "<b>GPU", "config": {"image_size": [96, 128], "epochs": 9},
+                                      "dataset": {"name": "scenes", "counts": {"train": 3, "val": 2, "test": 1}}}))
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# Text"), figure("fig-late"),
+                              code("", shown({"text/markdown": "**Found.**"}, prose=True, place="front")),
+                              figure("fig-front", place="front")), "html.parser")
+    strip = {pair.dt.get_text(): pair.dd.get_text() for pair in soup.select(".provenance div")}
+    assert strip == {"Data set": "Scenes", "Train / validation / test": "3 / 2 / 1", "Image size": "96 × 128",
+                     "Epochs": "9", "Seeds": "2 (0, 1)", "Device": "<b>GPU", "Profile": "quick"}
+    assert soup.select_one(".front p").get_text() == "Found." and soup.select_one(".front figure")["id"] == "fig-front"
+    assert soup.select_one("#fig-front b").get_text() == "Figure 1."
+
+
+def test_nothing_is_asked_from_anywhere_and_every_picture_has_its_text(tmp_path):
+    html = page(tmp_path, new_markdown_cell("# T\n\n[a link](https://example.org)"), figure("fig-one"))
+    soup = BeautifulSoup(html, "html.parser")
+    assert not re.search(r"url\((?!data:|#)", html) and "@import" not in html
+    assert not soup.find_all(["link", "iframe", "object"]) and not soup.select("script[src]")
+    assert all(tag["src"].startswith("data:") for tag in soup.find_all(src=True))
+    assert all(picture.get("alt") for picture in soup.find_all("img"))
+    assert [chart["aria-label"] for chart in soup.select("svg[role=img]")] == ["A chart."]
+    assert soup.html["lang"] == "en" and soup.title.string == "Semantic Segmentation using U-Net"
+
+
+def test_text_from_outside_stays_text(tmp_path):
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    table = f"<style>@import 'x'</style><table><tbody><tr><td onclick='x'>{evil}</td><td style='background:url(x)'>1</td></tr></tbody></table>"
+    html = page(tmp_path, new_markdown_cell(f"# T {evil}\n\n{evil}"), figure("fig-e", caption=evil, alt=f'"{evil}'),
+                code(f'print("{evil}")', new_output("stream", name="stdout", text=evil), new_output("stream", name="stderr", text="noise"),
+                     shown({"text/html": table}, label="tbl-e", caption=evil)))
+    soup = BeautifulSoup(html, "html.parser")
+    assert not soup.find("img") and not [s for s in soup.find_all("script") if "alert" in s.get_text()]
+    assert not [tag for tag in soup.find_all(True) if any(key.startswith("on") for key in tag.attrs)]
+    assert "noise" not in html and soup.select_one("pre.printed").get_text() == evil
+
+
+def test_tables_are_set_with_scopes_and_numbers_at_the_right():
+    html = ('<table border="1"><thead><tr style="text-align: right;"><th></th><th>IoU</th><th>class</th></tr>'
+            '<tr><th>row</th><th></th><th></th></tr></thead><tbody><tr><th>a</th><td>-1.5</td><td>Car</td></tr>'
+            '<tr><th>b</th><td>2.0 ± 0.1</td><td>Pole</td></tr></tbody></table>')
+    soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
+    head = soup.select("thead th")
+    assert [cell.get_text() for cell in head] == ["row", "IoU", "class"] and {cell["scope"] for cell in head} == {"col"}
+    assert [cell.get_text() for cell in soup.select(".number")] == ["IoU", "−1.5", "2.0 ± 0.1"]
+    assert [cell["scope"] for cell in soup.select("tbody th")] == ["row", "row"]
+
+
+def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
+    long = "The networks were compared on all of the images of the test set."
+    html = (f"<table><thead><tr><th>Claim</th><th>Statement</th><th>Verdict</th></tr></thead><tbody><tr><td>Q1</td><td>{long}"
+            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>inconclusive (one seed)</td></tr></tbody></table>")
+    soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
+    assert soup.table["class"] == ["sentences"] and soup.table["role"] == "table"
+    assert {cell["role"] for cell in soup.find_all("td")} == {"cell"} and soup.tbody["role"] == "rowgroup"
+    assert [cell["data-label"] for cell in soup.select("tbody tr")[0].find_all("td")] == ["Claim", "Statement", "Verdict"]
+    assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "inconclusive"]]
+    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("inconclusive", "2")):
+        plain = BeautifulSoup(media.table(other, "tbl-x", str), "html.parser")
+        assert not plain.table.get("class") and not plain.select("[data-label], [role]")
+    assert [cell.get_text() for cell in plain.select(".nowrap")] == ["1 × 2"]
+
+
+def test_an_empty_corner_of_a_table_is_no_header(tmp_path):
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T\n\n|  | a |\n|---|---|\n| b | c |")), "html.parser")
+    assert [cell.name for cell in soup.select("thead tr > *")] == ["td", "th"]
+
+
+def test_a_chart_s_values_come_with_a_slider_for_each_panel(tmp_path):
+    panel = {"x": "epoch", "title": "loss", "width": 504, "box": [40, 240, 10, 160], "lines": [
+        {"name": "</script>", "color": "#000", "at": [["1", "2.0", 50, 20], ["2", "1.0", 230, 150]]}]}
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T"), figure("fig-c", curves=[panel])), "html.parser")
+    probe = soup.select_one("#fig-c .probe input")
+    assert (probe["max"], probe["aria-label"], probe["type"]) == ("1", "loss: epoch", "range")
+    assert soup.select_one(".probes")["style"] == "grid-template-columns:45.0fr 190.0fr 269.0fr"
+    assert json.loads(soup.select_one(".probes script").string) == [panel]
+
+
+def test_rows_of_classes_are_marked_for_the_whole_page():
+    html, _ = media.chart(SVG.replace('id="patch_1"', 'id="class.Road"'), "fig-x", "A chart.")
+    assert BeautifulSoup(html, "html.parser").select_one("[data-class]")["data-class"] == "Road"
+
+
+def test_charts_follow_the_theme_and_keep_the_colours_of_areas():
+    html, paper = media.chart(SVG, "fig-x", "A chart.")
+    assert not paper and "script" not in html and "onclick" not in html
+    assert 'href="#fig-x.a"' in html and 'id="fig-x.a"' in html and 'width="672"' in html
+    assert "fill:var(--ink)" in html and "fill:#464646" in html and "stroke:var(--paper)" in html
+    assert media.chart(SVG.replace("patch_1", "QuadMesh_1"), "fig-x", "A heat map.")[1]
+
+
+@pytest.mark.skipif(not find_browser(), reason="no Chromium or Chrome")
+def test_the_pdf_is_tagged_and_has_outline_title_and_page_numbers(tmp_path):
+    html = tmp_path / "report.html"
+    html.write_text(page(tmp_path, new_markdown_cell("# First\n\n" + "A paragraph of text.\n\n" * 90 + "## Last part"), figure("fig-a")))
+    first = print_pdf(html)
+    (tmp_path / "a.pdf").write_bytes(first)
+    reader = PdfReader(tmp_path / "a.pdf")
+    root = reader.trailer["/Root"]
+    assert reader.metadata.title == "Semantic Segmentation using U-Net" and not reader.metadata.creation_date
+    assert root["/Lang"] == "en" and root["/MarkInfo"]["/Marked"] and "/StructTreeRoot" in root
+    title, (chapter, (part,)) = reader.outline
+    assert [entry.title for entry in (title, chapter, part)] == [reader.metadata.title, "0 First", "0.1 Last part"]
+    last = reader.get_destination_page_number(reader.named_destinations["/last-part"]) + 1
+    assert last > 1 and re.search(rf"0\.1\s+Last part\s*{last}", reader.pages[0].extract_text())
+    assert abs(float(reader.pages[0].mediabox.width) - 595) < 1
+    assert print_pdf(html) == first and up_to_date(html, tmp_path / "a.pdf")
+    html.write_text(html.read_text().replace("Last part", "Another part"))
+    assert not up_to_date(html, tmp_path / "a.pdf") and not up_to_date(html, tmp_path / "none.pdf")
+
+
+def test_a_stop_stays_on_the_line_of_its_formula():
+    markup = Markup(Bibliography(ROOT / "report/references.bib"))
+    html = markup.fill(markup.inline("With $a$, $b$ and ($c$). Then $d$ alone.", Place("test", 1)))
+    assert re.findall(r"</math>([,.;:)]+)</span>", html) == [",", ")."] and html.count("nowrap") == 2 and html.count("<math") == 4

@@ -1,0 +1,192 @@
+"""Intervals that cover what they should, p-values that reject as often as they may, and words that fit the numbers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from lib.metrics import mean_iou
+from report.evidence.statistics import (
+    Estimate,
+    Unit,
+    compare_counts,
+    compare_ratios,
+    compare_seeds,
+    contrast_counts,
+    holm,
+    interval_text,
+    nats,
+    p_text,
+    percent,
+    points,
+    versus,
+)
+
+IMAGES, EFFECT = 60, 0.03
+
+
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    return counts[..., 0] / counts[..., 1]
+
+
+def networks(rng: np.random.Generator, seeds: tuple[int, int], seed_sd: float, image_sd: float, both_sd: float,
+             effect: float = EFFECT) -> list[np.ndarray]:
+    """Counts (S, N, 2) of two networks, A better by `effect`: images, seeds and their interaction all vary."""
+    difficulty = rng.normal(0.6, 0.15, IMAGES)
+    found = []
+    for number, gain in zip(seeds, (effect, 0.0)):
+        own = rng.normal(0, image_sd, IMAGES)
+        rate = difficulty + gain + own + rng.normal(0, seed_sd, (number, 1)) + rng.normal(0, both_sd, (number, IMAGES))
+        found.append(np.stack([1000 * rate, np.full_like(rate, 1000)], -1))
+    return found
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (5, 5), (3, 5)])
+@pytest.mark.parametrize("spread", [(0.01, 0.03, 0.03), (0.02, 0.02, 0.02), (0.03, 0.01, 0.0), (0.001, 0.05, 0.02)])
+def test_coverage(seeds, spread):
+    """Nominal 95 % over both sources of chance, whichever dominates."""
+    rng, trials = np.random.default_rng(0), 400
+    estimates = [compare_counts(*networks(rng, seeds, *spread), accuracy, draws=1000, seed=7) for _ in range(trials)]
+    covered = np.mean([e.low <= EFFECT <= e.high for e in estimates])
+    assert 0.92 <= covered <= 0.995
+
+
+def test_false_alarms_and_power():
+    rng, trials = np.random.default_rng(1), 400
+    p = {effect: np.array([
+        compare_counts(*networks(rng, (3, 3), 0.005, 0.02, 0.02, effect), accuracy, draws=1000).p for _ in range(trials)
+    ]) for effect in (0.0, 0.06)}
+    assert (p[0.0] < 0.05).mean() <= 0.07 and (p[0.06] < 0.05).mean() >= 0.95
+
+
+def test_the_naive_seed_bootstrap_would_mislead():
+    """Why the seed level is not resampled: three seeds with replacement cover far less than 95 %."""
+    rng, covered = np.random.default_rng(2), 0
+    for _ in range(400):
+        a, b = rng.normal(EFFECT, 0.02, 3), rng.normal(0, 0.02, 3)
+        draws = rng.choice(a, (1000, 3)).mean(1) - rng.choice(b, (1000, 3)).mean(1)
+        covered += np.quantile(draws, 0.025) <= EFFECT <= np.quantile(draws, 0.975)
+    assert covered / 400 < 0.9
+
+
+def test_images_alone_is_the_paired_t_interval():
+    """One seed each and a linear score: the bootstrap over images agrees with the textbook to a few per cent."""
+    a, b = networks(np.random.default_rng(3), (1, 1), 0, 0.03, 0)
+    estimate = compare_counts(a, b, accuracy)
+    textbook = stats.ttest_rel(accuracy(a[0]), accuracy(b[0])).confidence_interval()
+    assert estimate.one_seed and estimate.seeds == (1, 1) and estimate.images == IMAGES
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(textbook), abs=0.0015)
+
+
+def test_without_variation_over_images_it_is_welch():
+    a, b = (np.array(x)[:, None, None] * [100, 0] + [0, 100] + np.zeros((1, IMAGES, 1)) for x in
+            ([0.50, 0.52, 0.57], [0.45, 0.49, 0.47, 0.48]))
+    estimate = compare_counts(a, b, accuracy)
+    textbook = compare_seeds(accuracy(a.sum(1)), accuracy(b.sum(1)))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
+        (textbook.value, textbook.low, textbook.high), abs=1e-3)
+    assert estimate.p == pytest.approx(textbook.p, abs=1e-3) and estimate.seeds == (3, 4)
+
+
+def test_same_inputs_same_numbers_and_signs():
+    rng = np.random.default_rng(4)
+    a, b = rng.integers(0, 50, (2, 3, 20, 4, 4))
+    first = compare_counts(a, b, mean_iou, draws=2000)
+    assert first == compare_counts(a, b, mean_iou, draws=2000)
+    assert first.value == pytest.approx(mean_iou(a.sum(1)).mean() - mean_iou(b.sum(1)).mean())
+    first, back = compare_counts(a, b, mean_iou), compare_counts(b, a, mean_iou)
+    assert (back.value, back.low, back.high) == pytest.approx((-first.value, -first.high, -first.low), abs=2e-3)
+    same = compare_counts(a, a, mean_iou, draws=2000)
+    assert same.value == 0 and same.p > 0.9 and same.low < 0 < same.high
+    order = rng.permutation(20)
+    mixed = compare_counts(a[::-1][:, order], b[:, order], mean_iou)
+    assert (mixed.low, mixed.high) == pytest.approx((first.low, first.high), abs=2e-3)
+
+
+def test_a_contrast_of_two_is_a_comparison():
+    a, b = networks(np.random.default_rng(5), (3, 4), 0.02, 0.02, 0.02)
+    assert contrast_counts([a, b], [1, -1], accuracy, 1000) == compare_counts(a, b, accuracy, 1000)
+    whole, half = (contrast_counts([a, b], [w, -w], accuracy, 1000) for w in (1, 0.5))
+    assert (half.value, half.low, half.high) == pytest.approx((whole.value / 2, whole.low / 2, whole.high / 2))
+    assert half.p == whole.p and half.seeds == (3, 4)
+    split = contrast_counts([a, a, b], [0.5, 0.5, -1], accuracy, 1000)
+    assert split.value == pytest.approx(whole.value) and split.seeds == (3, 3, 4)
+
+
+def test_an_interaction_is_exact_and_the_images_cancel():
+    """Scores that differ by image and by seed in the same way everywhere: only the interaction is left, exactly."""
+    rate = np.linspace(0.3, 0.6, IMAGES) + np.zeros((1, 1))
+    cells = [np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1) for gain in (0.0, 0.1, 0.05, 0.22)]
+    found = contrast_counts(cells, [1, -1, -1, 1], accuracy, 1000)
+    assert (found.value, found.low, found.high) == pytest.approx((0.07,) * 3) and found.p < 0.005
+    assert found.one_seed and found.seeds == (1, 1, 1, 1) and plain(interval_text(found)).endswith("1 seed, 60 images")
+    assert contrast_counts(cells[:3], [1, -1, -1], accuracy, 1000).value == pytest.approx(0.45 - 0.55 - 0.5)
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (3, 5)])
+@pytest.mark.parametrize("spread", [(0.02, 0.02, 0.02), (0.03, 0.01, 0.0), (0.001, 0.05, 0.02)])
+def test_coverage_of_an_interaction(seeds, spread):
+    """Four networks, two by two: the difference of the differences, nominal 95 %."""
+    rng, trials, covered = np.random.default_rng(6), 300, 0
+    for _ in range(trials):
+        (a, b), (c, d) = networks(rng, seeds, *spread), networks(rng, seeds, *spread, effect=0.0)
+        found = contrast_counts([a, b, c, d], [1, -1, -1, 1], accuracy, draws=500)
+        covered += found.low <= EFFECT <= found.high
+    assert 0.92 <= covered / trials <= 0.995
+
+
+def test_resamples_with_nothing_to_score_are_left_out():
+    a = np.zeros((2, 3, 2))
+    a[:, 0] = [[3, 4], [2, 4]]
+    b = np.zeros((2, 3, 2)) + [1, 4]
+    estimate = compare_counts(a, b, lambda c: np.where(c[..., 1] > 0, accuracy(c + 1e-12), np.nan))
+    assert np.isfinite([estimate.low, estimate.high, estimate.p]).all()
+    with pytest.raises(ValueError, match="paired images"):
+        compare_counts(a, a[:, :2], accuracy)
+
+
+def test_numbers_of_seeds():
+    a, b = [0.30, 0.34, 0.31], [0.40, 0.41]
+    estimate, textbook = compare_seeds(a, b), stats.ttest_ind(a, b, equal_var=False)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(textbook.confidence_interval()))
+    assert estimate.p == pytest.approx(textbook.pvalue) and estimate.images is None
+    ratio = compare_ratios([2, 2.2, 1.8], [4, 4.4, 3.6])
+    assert ratio.value == pytest.approx(-0.5) and ratio.low < -0.5 < ratio.high < 0
+    one = compare_seeds([0.3], b)
+    assert one.one_seed and one.value == pytest.approx(-0.105) and np.isnan([one.low, one.high, one.p]).all()
+    assert compare_seeds([1, 1], [1, 1]).p == 1 and compare_seeds([1, 1], [2, 2]).p == 0
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.02, np.nan, 0.9])[[0, 2]] == pytest.approx([0.04, 0.9]) and np.isnan(holm([0.02, np.nan])[1])
+    assert holm([]).shape == (0,)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p):
+    p, adjusted = np.array(p), holm(p)
+    assert (adjusted >= p).all() and (adjusted <= np.minimum(1, p * len(p)) + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_numbers_in_words():
+    assert plain(points(-0.0134)) == "−1.3 points" and plain(percent(0.4567)) == "45.7 %"
+    assert points.number(-0.0001) == "0.0" and plain(nats(0.1234)) == "0.123 nats per pixel"
+    assert plain(versus(0.013, "U-Net")) == "1.3 points higher than U-Net"
+    assert plain(versus(-0.2, "U-Net", percent)) == "20.0 % lower than U-Net"
+    assert plain(versus(-0.0004, "U-Net")) == "no different, to 0.1 points, from U-Net"
+    assert plain(Unit("epochs", digits=0)(12.4)) == "12 epochs"
+    assert p_text(0.0004) == "p < 0.001" and p_text(0.0123) == "p = 0.012"
+    estimate = Estimate(-0.052, -0.069, -0.034, 0.01, (3, 3), 233)
+    assert plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"
+    assert plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3)))) == "no interval, 1 and 3 seeds"
+    assert plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (3, 2, 3, 3), 9))).endswith("3 and 2 seeds, 9 images")
+    alone = plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (1, 1), 9)))
+    assert alone == "95 % interval over the images alone 0.0 to 20.0 points, 1 seed, 9 images"

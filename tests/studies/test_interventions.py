@@ -1,0 +1,86 @@
+"""Lesions, other gates and noise: what they change, and that nothing stays behind."""
+
+import pytest
+import torch
+
+from lib.models import attention_maps, build_model
+from lib.studies import interventions as iv
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+
+
+def network(variant: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_model(variant, num_classes=5, base_channels=4).eval()
+
+
+def hooks(model: torch.nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", ["unet", "unet-noskip", "unet-residual", "unet-gated-attention"])
+def test_every_condition_changes_the_logits_and_leaves_the_network_as_it_was(variant, images):
+    model = network(variant)
+    before = model(images)
+    conditions = iv.lesions(model) | iv.disturbances(model)
+    assert len(conditions) == {"unet-noskip": 3, "unet-gated-attention": 22}.get(variant, 19)
+    for name, condition in conditions.items():
+        with condition(model):
+            assert hooks(model) > 0 and not torch.equal(model(images), before), name
+        assert hooks(model) == 0
+    assert torch.equal(model(images), before)
+
+
+@torch.no_grad()
+def test_a_zeroed_skip_is_a_skip_of_zeros_and_a_shuffled_one_that_of_the_next_image(images):
+    model, seen = network("unet"), []
+    model.decoder[2].register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0]))
+    model(images)
+    with iv.lesions(model)["zero 2"](model):
+        model(images)
+    with iv.lesions(model)["shuffle 2"](model):
+        model(images)
+    intact, zeroed, shuffled = seen
+    half = intact.shape[1] // 2
+    assert intact[:, :half].abs().sum() > 0 and zeroed[:, :half].abs().sum() == 0
+    assert torch.equal(shuffled[:, :half], intact[:, :half].roll(1, 0))
+    assert torch.equal(shuffled[:, half:], intact[:, half:]) and torch.equal(zeroed[:, half:], intact[:, half:])
+
+
+@torch.no_grad()
+def test_equal_images_have_nothing_to_exchange(images):
+    model = network("unet-gated-attention")
+    same = images[:1].repeat(3, 1, 1, 1)
+    intact = model(same)
+    for name in ("shuffle all", "clutter 0.5", "alpha other"):
+        with (iv.lesions(model) | iv.disturbances(model))[name](model):
+            torch.testing.assert_close(model(same), intact, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_open_gate_is_a_plain_skip_and_a_mean_gate_a_scaled_one(images):
+    gated, plain = network("unet-gated-attention"), network("unet")
+    plain.load_state_dict({key: value for key, value in gated.state_dict().items() if key in plain.state_dict()})
+    with iv.disturbances(gated)["alpha one"](gated):
+        torch.testing.assert_close(gated(images), plain(images))
+    with iv.disturbances(gated)["alpha mean"](gated):
+        maps = attention_maps(gated, images)
+    assert all(alpha.std() < 1e-6 for alpha in maps) and len(maps) == 4
+
+
+def test_noise_has_the_strength_that_is_asked_for_and_repeats():
+    x = torch.randn(4, 6, 32, 32) * torch.arange(1, 7).view(6, 1, 1)
+    added = iv.noise(x, 2.0) - x
+    assert torch.equal(iv.noise(x, 2.0) - x, added)
+    torch.testing.assert_close(added.std((0, 2, 3)) / x.std((0, 2, 3)), torch.full((6,), 2.0), rtol=0.1, atol=0)
+    assert (iv.noise(x, 0.1, scale=1.0) - x).std().item() == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(iv.clutter(x, 0.25), 0.75 * x + 0.25 * x.roll(1, 0))
+
+
+def test_one_image_has_no_other():
+    with pytest.raises(ValueError, match="a batch of one image holds no other image"):
+        iv.other(torch.zeros(1, 2, 3, 3))

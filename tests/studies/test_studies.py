@@ -1,0 +1,211 @@
+"""The studies of a trained network: each against a case worked out by hand or by brute force, and all of them together."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lib import studies
+from lib.data import as_image
+from lib.machine import Machine
+from lib.models import build_model
+from lib.recipe import cross_entropy
+from lib.studies import depth, gates, landscape, probes
+from lib.training import fit
+
+MACHINE = Machine(torch.device("cpu"), bfloat16=False)
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(256, (2, 3, 32, 48), generator=generator, dtype=torch.uint8)
+    targets = torch.randint(3, (2, 4, 6), generator=generator).repeat_interleave(8, 1).repeat_interleave(8, 2).byte()
+    targets[:, :, :8] = 255
+    return images, targets
+
+
+def test_sums_of_coefficients_by_class_and_place(batch):
+    torch.manual_seed(0)
+    model = build_model("unet-gated-attention", num_classes=3, base_channels=4).eval()
+    for level, skip in enumerate(model.skips):
+        nn.init.zeros_(skip.coefficients.psi.weight)
+        nn.init.constant_(skip.coefficients.psi.bias, float(level))  # alpha = sigmoid(level) everywhere
+    found = gates.coefficient_sums(model, *batch, MACHINE)
+    counts = np.stack([np.bincount(t.numpy().ravel(), minlength=256) for t in batch[1]])
+    expected = torch.sigmoid(torch.arange(4.0)).numpy()
+    np.testing.assert_array_equal(found["classes"][..., 1], counts[:, None].repeat(4, 1))
+    for name in ("classes", "distances", "correct"):
+        sums = found[name][..., :3, :] if name == "classes" else found[name]
+        np.testing.assert_allclose(sums[..., 0], expected[:, None] * sums[..., 1], rtol=1e-5)
+        assert sums[..., 1].sum() == 4 * (batch[1] != 255).sum()
+    right = (model(as_image(batch[0])).argmax(1) == batch[1])[batch[1] != 255].sum()
+    assert found["correct"][:, 0, 1, 1].sum() == right
+    assert gates.coefficient_sums(build_model("unet", base_channels=2).eval(), *batch, MACHINE) == {}
+
+
+def test_bins_of_distance_to_an_outline():
+    target = np.zeros((9, 40), np.uint8)
+    target[:, 20:] = 1  # the outline is columns 19 and 20
+    bins = gates._distance_bins(target)[4]
+    assert bins[18:22].tolist() == [1, 0, 0, 1] and bins[16] == 2 and bins[14] == 3 and bins[8] == 4 and bins[0] == 5
+    assert (gates._distance_bins(np.zeros((4, 4), np.uint8)) == 5).all()
+
+
+@pytest.mark.parametrize("variant", ["unet", "unet-gated-attention"])
+def test_gradient_energy_is_that_of_autograd_shared_out_by_area(variant, batch):
+    torch.manual_seed(0)
+    model, weights = build_model(variant, num_classes=3, base_channels=4).eval(), torch.tensor([1.0, 2.0, 0.5])
+    energy = gates.gradient_energy(model, *batch, weights, MACHINE)
+    assert energy.shape == (2, 4, 3, 2) and (energy >= 0).all()
+    assert not any(p.grad is not None for p in model.parameters())
+    kept = []
+
+    def keep(block, inputs, output):
+        output.retain_grad()
+        kept.append(output)
+
+    handle = model.encoder[3].register_forward_hook(keep)
+    target = batch[1].long()
+    losses = F.cross_entropy(model(as_image(batch[0])), target, weights, ignore_index=255, reduction="none").sum((1, 2)) / (target != 255).sum((1, 2))
+    losses.sum().backward()
+    handle.remove()
+    cells = kept[0].grad.square().sum(1)  # level 3: cells of 8 x 8 pixels, each of one class
+    labels = target[:, ::8, ::8]
+    expected = [[cells[i][labels[i] == k].sum().item() for k in range(3)] for i in range(2)]
+    np.testing.assert_allclose(energy[:, 3, :, 1], expected, rtol=1e-4)
+    assert (energy[:, 3, :, 0] != energy[:, 3, :, 1]).any()
+
+
+def test_a_probe_reads_what_is_linear_within_every_cell(batch, monkeypatch):
+    """Where the features of a level spell out the labels under each of their positions, its probe is perfect."""
+    def spelt_out(model, batches, number, machine):
+        for images, targets in batches:
+            labels = F.one_hot(torch.where(targets == 255, number, targets.long()), number + 1)[..., :-1]
+            edges = torch.from_numpy(np.stack([probes.edge_map(t) for t in targets]))[:, None]
+            wanted = torch.cat([labels.permute(0, 3, 1, 2), edges], 1).float()
+            yield [F.pixel_unshuffle(wanted, 2**level) for _, level in probes.parts(4)], wanted
+
+    model = build_model("unet", num_classes=3, base_channels=2).eval()
+    generator = torch.Generator().manual_seed(2)
+    train = [(torch.zeros(40, 3, 32, 48, dtype=torch.uint8),
+              torch.randint(3, (40, 32, 48), generator=generator, dtype=torch.uint8)) for _ in range(30)]
+    monkeypatch.setattr(probes, "_read", spelt_out)
+    monkeypatch.setattr(probes, "RIDGE", 1e-9)
+    found = probes.probe(model, train, [batch], torch.ones(3), MACHINE)
+    assert found["confusions"].shape == (13, 2, 3, 3)
+    for confusion in found["confusions"].sum(1):
+        assert np.array_equal(confusion, np.diag(np.bincount(batch[1].numpy().ravel(), minlength=256)[:3]))
+    assert (found["edges"][..., 0] < 1e-2 * found["edges"][..., 1]).all()
+
+
+def test_probes_of_a_network_see_its_features(batch):
+    torch.manual_seed(0)
+    model = build_model("unet", num_classes=3, base_channels=4).eval()
+    colours = torch.tensor([[250, 0, 0], [0, 250, 0], [0, 0, 250], [9, 9, 9]], dtype=torch.uint8)
+    targets = batch[1]
+    images = colours[torch.where(targets == 255, 3, targets.long())].permute(0, 3, 1, 2)
+    model.encoder[0] = nn.Conv2d(3, 4, 1)  # a linear map of the colour, which tells the class
+    found = probes.probe(model, [(images, targets)] * 2, [(images, targets)], torch.ones(3), MACHINE)
+    names = [name for name, _ in probes.parts(4)]
+    assert names[4] == "bottleneck" and names[5:7] == ["from below 3", "joined 3"]
+    first, joined = (found["confusions"][names.index(name)].sum(0) for name in ("encoder 0", "joined 0"))
+    assert np.trace(first) == first.sum() == (targets != 255).sum() and np.trace(joined) == joined.sum()
+
+
+class Small(nn.Sequential):
+    """Two layers of 1 x 1 convolutions, whose whole Hessian can be computed."""
+
+    def __init__(self):
+        torch.manual_seed(3)
+        super().__init__(nn.Conv2d(3, 2, 1), nn.Tanh(), nn.Conv2d(2, 3, 1))
+
+
+def test_top_curvature_is_the_largest_eigenvalue(batch, monkeypatch):
+    monkeypatch.setattr(landscape, "ITERATIONS", 200)
+    model, weights, (images, targets) = Small(), torch.ones(3), batch
+    parts = [weight for weight, _ in landscape.filters(model)]
+    shapes, sizes = [p.shape for p in parts], [p.numel() for p in parts]
+
+    def loss(vector):
+        first, second = (v.view(s) for v, s in zip(vector.split(sizes), shapes))
+        hidden = torch.tanh(F.conv2d(as_image(images), first, model[0].bias))
+        return cross_entropy(F.conv2d(hidden, second, model[2].bias), targets.long(), weights)
+
+    hessian = torch.autograd.functional.hessian(loss, torch.cat([p.detach().flatten() for p in parts])).double()
+    lengths = torch.cat([p.detach().square().sum((1, 2, 3), keepdim=True).sqrt().expand_as(p).flatten() for p in parts]).double()
+    for normalised, matrix in ((False, hessian), (True, lengths[:, None] * hessian * lengths)):
+        eigenvalues = torch.linalg.eigvalsh(matrix)
+        expected = eigenvalues[eigenvalues.abs().argmax()].item()
+        found = landscape.top_curvature(model, images, targets, weights, MACHINE, 0, normalised)
+        assert found[-1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_slice_of_the_loss(batch):
+    model, weights = build_model("unet-residual", num_classes=3, base_channels=2).eval(), torch.ones(3)
+    before = [p.clone() for p in model.parameters()]
+    losses = landscape.loss_slice(model, *batch, weights, MACHINE, 0)
+    own = cross_entropy(model(as_image(batch[0])), batch[1].long(), weights).item()
+    assert losses.shape == (9, 9) and losses[4, 4] == pytest.approx(own, rel=1e-6) and losses.std() > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+    for d, (weight, dims) in zip(landscape._direction(model, torch.Generator().manual_seed(0)), landscape.filters(model)):
+        torch.testing.assert_close(d.square().sum(dims), weight.detach().square().sum(dims))
+
+
+def test_networks_without_normalisation_keep_the_scale_of_their_signals():
+    torch.manual_seed(0)
+    model, x = depth.without_normalisation(build_model("unet", num_classes=3, base_channels=16)), torch.randn(4, 3, 64, 64)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    squares = []
+    for block in model.encoder:
+        block.register_forward_hook(lambda block, inputs, output: squares.append(output.square().mean().item()))
+    model(x)
+    assert all(0.2 < after / squares[0] < 20 for after in squares)  # PyTorch's default would lose a factor of 1,000 and more
+
+
+def test_depth_study():
+    found = depth.depth_study("unet-gated-attention", 2, 0)
+    assert len(found) == 6 * 6 and found["6, no normalisation: gradient"].shape == (2, 13)
+    assert all(np.isfinite(found[key]).all() for key in found if not key.endswith("blocks"))
+    assert found["4, batch normalisation: blocks"].tolist()[4:6] == ["encoder 4", "decoder 3"]
+    again = depth.depth_study("unet-gated-attention", 2, 0)
+    assert np.array_equal(found["5, batch normalisation: loss"], again["5, batch normalisation: loss"])
+
+
+def test_everything_on_record_once(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: MACHINE))
+    run = fit(tiny(variant="unet-gated-attention"), tmp_path)
+    studies.study(run, 0, 1)
+    assert run.studies == {}
+    studies.study(run, 3, 1)
+    found = run.studies
+    assert found["names"].tolist() == run.image_names and found["conditions.names"][0] == "intact"
+    assert found["conditions.confusions"].shape == (23, 3, 13, 13)
+    assert np.abs(found["conditions.confusions"][0] - run.per_image).sum() <= 4  # batches round differently
+    assert found["structure.boundary"].shape == (11, 3, 13, 2) and found["structure.components"].shape == (11, 3, 5, 4)
+    assert np.array_equal(found["structure.boundary"][0].sum((0, 1)), run.structure["boundary"].sum((0, 1)))
+    assert found["gates.classes"].shape == (3, 4, 13, 2) and found["gates.energy"].shape == (3, 4, 13, 2)
+    written = (run.folder / "studies.npz").stat()
+    assert written.st_size < 400_000
+    studies.study(run, 3, 1)
+    assert (run.folder / "studies.npz").stat().st_mtime_ns == written.st_mtime_ns
+    with pytest.raises(ValueError, match="study_images = 1 of 3 test images: expected 0 or at least 2"):
+        studies.study(run, 1, 1)
+    (run.folder / "weights.pt").unlink()
+    capsys.readouterr()
+    studies.study(run, 2, 1)
+    assert "no checkpoint" in capsys.readouterr().out and len(run.studies["names"]) == 3
+
+
+def test_chosen_images_come_in_batches_that_can_exchange():
+    class Data:
+        images = targets = torch.arange(100)
+
+        def __len__(self):
+            return 100
+
+    for number in (2, 8, 9, 17, 40, 300):
+        batches = studies.chosen(Data(), number)
+        assert min(len(images) for images, _ in batches) >= 2 and max(len(images) for images, _ in batches) <= 8
+        assert sum(len(images) for images, _ in batches) == min(number, 100)
