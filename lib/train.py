@@ -15,11 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch.distributed
-import yaml
 
 from lib import ROOT
 from lib.config import TrainConfig
 from lib.models import VARIANTS
+from lib.profiles import parse_value, read_profile
 from lib.training import fit
 
 
@@ -35,13 +35,11 @@ def parser(program: str, text: str) -> argparse.ArgumentParser:
 
 def settings(options: argparse.Namespace) -> dict:
     """The profile's values under the others; ValueError for a name that is none of a training's."""
-    path = ROOT / "notebooks" / "profiles" / f"{options.profile}.yaml"
-    if not path.exists():
-        raise ValueError(f"--profile {options.profile}: there is no {path}")
     values = {"data_root": None, "extra": [], "seeds": [0]}
     known = {field.name for field in fields(TrainConfig)} | values.keys()
-    values |= {name: value for name, value in yaml.safe_load(path.read_text()).items() if name in known}
-    values |= {name: yaml.safe_load(value) for name, value in options.parameters}
+    profile = read_profile(options.profile, ROOT / "notebooks" / "profiles")
+    values |= {name: value for name, value in profile.items() if name in known}
+    values |= {name: parse_value(value) for name, value in options.parameters}
     if wrong := sorted(values.keys() - known):
         raise ValueError(f"-p {wrong[0]}: no such setting; there are {', '.join(sorted(known))}")
     return values

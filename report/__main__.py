@@ -13,8 +13,9 @@ from pathlib import Path
 from lib import ROOT
 from lib.datasets import check
 from lib.files import held, write_atomically
+from lib.profiles import UsageError, parse_value, read_profile
 from report import cluster
-from report.build import Job, ReportError, UsageError, execute, parse_value, plan, read_profile
+from report.build import Job, ReportError, execute, plan
 
 SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import nbformat
 import papermill
-import yaml
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
@@ -30,16 +29,13 @@ from traitlets.config import Config
 from lib import ROOT
 from lib.files import write_atomically
 from lib.models import EXTRA
+from lib.profiles import UsageError
 
 NOT_SCIENCE = {"check.py", "__main__.py", "build.py", "cluster.py", "page.py", "markup.py", "media.py", "pdf.py"}  # change no result
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
        "out": "use --out"}
-
-
-class UsageError(ValueError):
-    """A wrong argument: exit status 2."""
 
 
 class ReportError(RuntimeError):
@@ -97,27 +93,6 @@ def _listing(root: str | None) -> str:
     """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
     files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
     return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
-
-
-def read_profile(name: str, folder: Path) -> dict:
-    """The parameters of folder/NAME.yaml; UsageError names the profiles there are."""
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in known:
-        raise UsageError(f"--profile {name}: no such profile; there are {', '.join(known) or f'none in {folder}'}")
-    values = yaml.safe_load((folder / f"{name}.yaml").read_text()) or {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{folder / name}.yaml: expected a mapping of parameter names to values")
-    return values
-
-
-def parse_value(text: str) -> object:
-    """A number, list, True, None, ... as Python writes it (also true and null), and everything else as it is."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        if text.startswith("[") and text.endswith("]"):  # of names, as a profile has them
-            return [parse_value(item.strip()) for item in text[1:-1].split(",")]
-        return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
 def declared(notebook: Path) -> dict[str, dict]:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from lib import ROOT
 from lib.files import write_atomically
-from report.build import Job, ReportError, UsageError, execute
+from lib.profiles import UsageError
+from report.build import Job, ReportError, execute
 
 NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]
 

@@ -7,8 +7,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell
 
+from lib.profiles import UsageError
 from report.__main__ import main
-from report.build import Job, UsageError, execute, parse_value, plan
+from report.build import Job, execute, plan
 from report.pdf import find_browser
 from tests.pages import code, write
 
@@ -57,11 +58,6 @@ def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, 
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and all(word in message for word in words)
     assert not (tmp_path / "out").exists()
-
-
-def test_values_are_read_as_python_writes_them():
-    values = ["3", "1e-3", "[3, 4]", "true", "null", "camvid", "[]", "[unet-noskip-wide, 2]"]
-    assert [parse_value(value) for value in values] == [3, 1e-3, [3, 4], True, None, "camvid", [], ["unet-noskip-wide", 2]]
 
 
 def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_path):

@@ -1,0 +1,67 @@
+"""Profiles and `-p NAME VALUE`: one value for one text, in every command and every file."""
+
+import pytest
+import yaml
+
+from lib import ROOT, train
+from lib.profiles import UsageError, parse_value, read_profile
+from lib.studies import ablation
+from report import __main__ as report
+
+PROFILES = ROOT / "notebooks" / "profiles"
+TEXTS = {
+    "3": 3, "1e-3": 0.001, "1E3": 1000.0, "2.5e2": 250.0, "-1e-3": -0.001, "[3, 4]": [3, 4],
+    "true": True, "False": False, "null": None, "None": None, "camvid": "camvid", "yes": "yes",
+    "[]": [], "[unet-noskip-wide, 2]": ["unet-noskip-wide", 2], "~/images": "~/images",
+    "{[]: 1}": "{[]: 1}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_one_value(text):
+    value = parse_value(text)
+    assert value == TEXTS[text] and type(value) is type(TEXTS[text])
+
+
+def _of_a_training(program, *arguments: str) -> dict:
+    options = train.parser(program, "A test.").parse_args(["--profile", "smoke", "--out", "x", *arguments])
+    return train.settings(options)
+
+
+@pytest.mark.parametrize("name, text", [
+    ("learning_rate", "1e-3"), ("data_root", "yes"), ("crop_size", "None"), ("seeds", "[1, 2]"),
+])
+def test_every_command_reads_the_same_value(tmp_path, name, text):
+    options = report.parser().parse_args(["--out", str(tmp_path), "-p", name, text])
+    expected = report._settings(options, tmp_path)[1][name]
+    for program in ("lib.train", "lib.studies.ablation"):
+        value = _of_a_training(program, "-p", name, text)[name]
+        assert value == expected == TEXTS.get(text, expected) and type(value) is type(expected)
+    assert ablation.command is train.command and ablation.parser is train.parser
+
+
+def test_a_profile_s_numbers_are_numbers(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "learning_rate: 1e-3\nweight_decay: 1.5E2\nscale: [.5e0, +2e+0]\nepochs: 3\ndice: 0.5\ndataset: 1e-3x\n")
+    found = read_profile("own", tmp_path)
+    assert found == {"learning_rate": 0.001, "weight_decay": 150.0, "scale": [0.5, 2.0], "epochs": 3,
+                     "dice": 0.5, "dataset": "1e-3x"}
+    assert all(type(found[name]) is float for name in ("learning_rate", "weight_decay", "dice"))
+    assert yaml.safe_load("1e-3") == "1e-3", "PyYAML's own reader is left alone"
+
+
+@pytest.mark.parametrize("path", sorted(PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_papermill_reads_the_project_s_profiles_alike(path):
+    """`papermill -f` follows YAML 1.1: a number written as 1e-3 would be a text there."""
+    assert read_profile(path.stem, PROFILES) == yaml.safe_load(path.read_text())
+
+
+def test_what_is_wrong_with_a_profile_is_said(tmp_path):
+    with pytest.raises(UsageError, match="--profile none: no such profile; there are none in"):
+        read_profile("none", tmp_path)
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    (tmp_path / "broken.yaml").write_text("a: [1, 2")
+    with pytest.raises(UsageError, match="list.yaml: expected a mapping"):
+        read_profile("list", tmp_path)
+    with pytest.raises(UsageError, match="broken.yaml: not readable as YAML"):
+        read_profile("broken", tmp_path)
