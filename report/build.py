@@ -1,8 +1,9 @@
 """Notebooks -> executed notebooks, each run once by papermill in the running interpreter and not again until needed.
 
-An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters, the modules of
-`lib`, the list of the user's own images and, for the notebooks that come after the networks, the run records. An equal
-fingerprint is up to date.
+An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters, the project's files
+that decide what it shows (`deciding_files`), the list of the user's own images and, for the notebooks that come after
+the networks, the run records. An equal fingerprint is up to date. Whether a record is still good is another question,
+which the edition of the training answers (`lib.runs.EDITION`): a changed file makes no training again.
 A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that
 was there, and the partial one to look at.
 """
@@ -87,6 +88,19 @@ class Job:
 
     def up_to_date(self) -> bool:
         return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
+
+
+def deciding_files() -> list[Path]:
+    """Return every file of the project that decides what a notebook shows, in order."""
+    return [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*"))
+            if path.is_file() and _decides(path.relative_to(ROOT))]
+
+
+def _decides(path: Path) -> bool:
+    """Return whether the file of that path from the project's folder may change what a notebook shows."""
+    if path.suffix == ".md" or any(part.startswith((".", "__pycache__")) for part in path.parts):
+        return False
+    return DOCUMENTS_ONLY.isdisjoint(above.as_posix() for above in (path, *path.parents))
 
 
 def _listing(root: str | None) -> str:
