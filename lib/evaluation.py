@@ -17,7 +17,7 @@ from lib.data import Dataset, as_image
 from lib.files import write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model, multiply_adds
-from lib.runs import EDITION, RECORD, Run
+from lib.runs import EDITION, RECORD, STRUCTURE, Run
 from lib.structure import structure_counts
 
 WEIGHTS = "weights.pt"
@@ -73,8 +73,7 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
     drives, frames = zip(*test.frames)
     write_arrays(folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32), loss=losses.numpy(),
                  names=np.array(test.items), drives=np.array(drives), frames=np.array(frames))
-    counts = list(in_processes(structure_counts, predictions, test.targets.numpy(), [len(test.classes)] * len(test)))
-    write_arrays(folder / "structure.npz", **{key: np.stack([c[key] for c in counts]) for key in counts[0]})
+    write_structure(folder, predictions, test)
     examples = np.unique(np.linspace(0, len(test) - 1, EXAMPLES).round().astype(int))
     for index in examples:
         name, shared = test.items[index], folder.parent.parent / "examples"
@@ -99,6 +98,14 @@ def write_record(config, folder: Path, machine: Machine, history: list[dict], we
         "device": machine.name, "precision": machine.precision,
         "versions": versions(), "commit": commit(),
     })
+
+
+def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> None:
+    """Write the counts of `lib.structure` for predictions uint8 (N, H, W) of all test images."""
+    classes = [len(test.classes)] * len(test)
+    images = list(in_processes(structure_counts, predictions, test.targets.numpy(), classes))
+    counts = {name: np.stack([image[name] for image in images]) for name in images[0]}
+    write_arrays(folder / STRUCTURE, **counts)
 
 
 def write_predictions(run: Run, test: Dataset) -> None:

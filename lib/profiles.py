@@ -1,7 +1,8 @@
-"""What a user sets: the values of a profile, a YAML file, and those of `-p NAME VALUE` on a command line.
+"""Read what a user sets: the values of a profile, a YAML file, and those of `-p NAME VALUE`.
 
-`report`, `lib.train` and `lib.studies.ablation` read both here, so that a text is the same value in every command. Numbers
-are what Python and YAML 1.2 call numbers: YAML 1.1, which PyYAML follows, takes 1e-3 for a text.
+`report`, `lib.train` and `lib.studies.ablation` read both here, so that a text is the same value in every
+command. Numbers are what Python and YAML 1.2 call numbers: YAML 1.1, which PyYAML follows, takes 1e-3
+for a text.
 """
 
 import ast
@@ -29,7 +30,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_profile(name: str, folder: Path) -> dict:
-    """Return the parameters of folder/NAME.yaml; raise UsageError that names the profiles there are."""
+    """Return the parameters of folder/NAME.yaml; UsageError names the profiles there are."""
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     path = folder / f"{name}.yaml"
     if name not in known:

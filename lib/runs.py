@@ -30,6 +30,7 @@ from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
 
 RECORD = "record.json"
+STRUCTURE = "structure.npz"
 # The edition of the training: one more whenever other weights come out of the same settings and seed, or another network
 # is tested. 1: the epoch with the best validation mIoU was tested. 2: the network after the last epoch is.
 EDITION = 2
@@ -136,7 +137,7 @@ class Run:
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image, or {} where they were not taken."""
-        path = self.folder / "structure.npz"
+        path = self.folder / STRUCTURE
         return read_arrays(path) if path.exists() else {}
 
     @cached_property

@@ -1,9 +1,10 @@
 """Notebooks -> executed notebooks, each run once by papermill in the running interpreter and not again until needed.
 
-An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters, the project's files
-that decide what it shows (`deciding_files`), the list of the user's own images and, for the notebooks that come after
-the networks, the run records. An equal fingerprint is up to date. Whether a record is still good is another question,
-which the edition of the training answers (`lib.runs.EDITION`): a changed file makes no training again.
+An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters,
+the project's files that decide what it shows (`deciding_files`), the list of the user's own images
+and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to
+date. Whether a record is still good is another question, which the edition of the training answers
+(`lib.runs.EDITION`): a changed file makes no training again.
 A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that
 was there, and the partial one to look at.
 """
@@ -31,6 +32,7 @@ from lib import ROOT
 from lib.files import write_atomically
 from lib.models import EXTRA
 from lib.profiles import UsageError
+from lib.runs import STRUCTURE
 
 NOT_SCIENCE = {"check.py", "__main__.py", "build.py", "cluster.py", "page.py", "markup.py", "media.py", "pdf.py"}  # change no result
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
@@ -97,7 +99,7 @@ def deciding_files() -> list[Path]:
 
 
 def _decides(path: Path) -> bool:
-    """Return whether the file of that path from the project's folder may change what a notebook shows."""
+    """Return whether the file of that path, from the project's folder, counts."""
     if path.suffix == ".md" or any(part.startswith((".", "__pycache__")) for part in path.parts):
         return False
     return DOCUMENTS_ONLY.isdisjoint(above.as_posix() for above in (path, *path.parents))

@@ -49,9 +49,10 @@ def test_what_a_notebook_shows_depends_on(project, job, name):
 
 
 @pytest.mark.parametrize("name", [
-    "README.md", "report/template/report.css", "report/template/report.html", "report/references.bib",
+    "README.md", "report/references.bib", "tests/test_models.py",
+    "report/template/report.css", "report/template/report.html",
     "lib/render.py", "lib/pdf.py", "report/published/report.html", "report/fonts/LICENSES.md",
-    "lib/__pycache__/models.cpython-312.pyc", "lib/.lock", "tests/test_models.py", "build/quick/build.json",
+    "lib/__pycache__/models.cpython-312.pyc", "lib/.lock", "build/quick/build.json",
 ])  # fmt: skip
 def test_what_a_notebook_shows_does_not_depend_on(project, job, name):
     before = job.fingerprint()

@@ -24,8 +24,8 @@ def test_a_text_is_one_value(text):
 
 
 def _of_a_training(program, *arguments: str) -> dict:
-    options = train.parser(program, "A test.").parse_args(["--profile", "smoke", "--out", "x", *arguments])
-    return train.settings(options)
+    arguments = ["--profile", "smoke", "--out", "x", *arguments]
+    return train.settings(train.parser(program, "A test.").parse_args(arguments))
 
 
 @pytest.mark.parametrize("name, text", [
@@ -42,10 +42,11 @@ def test_every_command_reads_the_same_value(tmp_path, name, text):
 
 def test_a_profile_s_numbers_are_numbers(tmp_path):
     (tmp_path / "own.yaml").write_text(
-        "learning_rate: 1e-3\nweight_decay: 1.5E2\nscale: [.5e0, +2e+0]\nepochs: 3\ndice: 0.5\ndataset: 1e-3x\n")
+        "learning_rate: 1e-3\nweight_decay: 1.5E2\nscale: [.5e0, +2e+0]\n"
+        "epochs: 3\ndice: 0.5\ndataset: 1e-3x\n")
     found = read_profile("own", tmp_path)
-    assert found == {"learning_rate": 0.001, "weight_decay": 150.0, "scale": [0.5, 2.0], "epochs": 3,
-                     "dice": 0.5, "dataset": "1e-3x"}
+    assert found == {"learning_rate": 0.001, "weight_decay": 150.0, "scale": [0.5, 2.0],
+                     "epochs": 3, "dice": 0.5, "dataset": "1e-3x"}
     assert all(type(found[name]) is float for name in ("learning_rate", "weight_decay", "dice"))
     assert yaml.safe_load("1e-3") == "1e-3", "PyYAML's own reader is left alone"
 
