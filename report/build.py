@@ -34,7 +34,16 @@ from lib.models import EXTRA
 from lib.profiles import UsageError
 from lib.runs import STRUCTURE
 
-NOT_SCIENCE = {"check.py", "__main__.py", "build.py", "cluster.py", "page.py", "markup.py", "media.py", "pdf.py"}  # change no result
+# Whatever lies below these folders decides what a notebook shows, a new file or subfolder as well,
+SOURCES = ("lib", "report")
+# but for what only starts notebooks or makes documents of executed ones; paths from the project.
+DOCUMENTS_ONLY = {
+    "lib/datasets/check.py", "report/__main__.py", "report/build.py", "report/cluster.py",
+    "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
+    "report/published", "report/references.bib",
+    "report/template/charts.js", "report/template/paper.css", "report/template/print.js",
+    "report/template/report.css", "report/template/report.html", "report/template/report.js",
+}  # fmt: skip
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
@@ -73,10 +82,12 @@ class Job:
         cells = [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nbformat.read(self.source, 4).cells]
         settings = {name: value for name, value in self.parameters.items() if name != "out"}
         digest.update(json.dumps([cells, settings], sort_keys=True, default=str).encode())
-        modules = [path for half in ("lib", "report") for path in sorted((ROOT / half).rglob("*.py"))
-                   if path.name not in NOT_SCIENCE]
-        for path in [*modules, *self.reads]:
-            digest.update(path.read_bytes() if path.exists() else b"")
+        for path in deciding_files():
+            digest.update(f"\n{path.relative_to(ROOT).as_posix()}\n".encode())
+            digest.update(path.read_bytes())
+        for record in self.reads:
+            for path in (record, record.with_name(STRUCTURE)):  # which `lib.recount` writes anew
+                digest.update(path.read_bytes() if path.exists() else b"")
         if settings.get("dataset") == "folder":  # its images are still being worked on
             digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()

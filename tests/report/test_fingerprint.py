@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from lib import ROOT
-from report import build as execute
+from report import build
 from report.build import DOCUMENTS_ONLY, Job, deciding_files
 from tests.pages import code, write
 
@@ -16,12 +16,11 @@ from tests.pages import code, write
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     """A copy of the files that decide what a notebook shows, and a few that do not."""
-    for folder in ("lib", "report/template", "report/fonts"):
-        ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("lib", "report"):
+        ignored = shutil.ignore_patterns("__pycache__", "published")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    for name in ("README.md", "report/references.bib"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    monkeypatch.setattr(execute, "ROOT", tmp_path)
+    shutil.copy(ROOT / "README.md", tmp_path / "README.md")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -37,7 +36,7 @@ def _touch(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [
-    "lib/models.py", "lib/figures.py", "lib/__init__.py", "lib/train.py",
+    "lib/models.py", "report/figures/style.py", "lib/__init__.py", "lib/train.py",
     "lib/studies/gates.py", "lib/scenes/deeper/actors.py", "lib/datasets/classes.json",
     "report/template/slider.html", "report/fonts/Inter-400.ttf", "report/evidence/wording.py",
     "report/template/new.html",
@@ -51,7 +50,7 @@ def test_what_a_notebook_shows_depends_on(project, job, name):
 @pytest.mark.parametrize("name", [
     "README.md", "report/references.bib", "tests/test_models.py",
     "report/template/report.css", "report/template/report.html",
-    "lib/render.py", "lib/pdf.py", "report/published/report.html", "report/fonts/LICENSES.md",
+    "report/page.py", "report/pdf.py", "report/published/report.html", "report/fonts/LICENSES.md",
     "lib/__pycache__/models.cpython-312.pyc", "lib/.lock", "build/quick/build.json",
 ])  # fmt: skip
 def test_what_a_notebook_shows_does_not_depend_on(project, job, name):
@@ -81,7 +80,7 @@ def _imported(source: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name.split(".")[0] in execute.SOURCES}
+    return {name for name in names if name.split(".")[0] in build.SOURCES}
 
 
 def _module(name: str) -> Path | None:
