@@ -2,12 +2,14 @@
 
 Shapes, parameters, multiply-adds, kept activations and receptive fields follow from (block, skip, base_channels,
 in_channels, num_classes, depth) and the image size alone; no model is built for them. A block or skip class enters
-through its row in `BLOCKS` or `SKIPS`, so that a new one needs one formula and nothing else. Counted are
-multiplications with weights, as torch's own counter does: not biases, normalisation, activations or interpolation.
+through its row in `BLOCKS` or `SKIPS`, so that a new one needs one formula and nothing else; a block without a row is
+measured instead (`measured_block`). Counted are multiplications with weights, as torch's own counter does: not biases,
+normalisation, activations or interpolation.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import pandas as pd
@@ -54,11 +56,12 @@ def attention_skip(c: int, n: int) -> Cost:
 
 @dataclass(frozen=True)
 class BlockForm:
-    """Closed form of a block: cost (in, out, pixels), and the fewest convolutions between its two ends."""
+    """Closed form of a block: cost (in, out, pixels), fewest convolutions between its ends, reach."""
 
     cost: Callable[[int, int, int], Cost]
     shortest: int
     shortest_same: int  # where as many channels come out as go in
+    reach: int = 2  # pixels beyond its own that an output looks at, to every side
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,78 @@ SKIPS = {
 }
 
 
+@lru_cache
+def measured_block(block: type) -> BlockForm:
+    """Return the form of a block that has no formula, measured on the block itself.
+
+    Its cost has to be proportional to the number of pixels, as that of convolutions is.
+    """
+    return BlockForm(
+        cost=lambda a, b, n: _measured_cost(block, a, b, n),
+        shortest=_fewest_convolutions(block, 2, 3),
+        shortest_same=_fewest_convolutions(block, 2, 2),
+        reach=_measured_reach(block),
+    )
+
+
+@lru_cache
+def _measured_cost(block: type, a: int, b: int, n: int) -> Cost:
+    """Return what a block of a to b channels costs on n pixels, counted on 32 x 32 of them."""
+    pixels = 32 * 32
+    saved = {}  # by the address of the memory, since layers share it
+
+    def save(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.ndim == 4 and not isinstance(tensor, nn.Parameter):
+            saved[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.device("meta"):  # without storage: counted, never computed
+        module, image = block(a, b), torch.empty(1, a, 32, 32)
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        module(image)
+    saved.pop(image.untyped_storage()._cdata, None)  # which `parts` counts
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module.eval()(image)
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        multiply_adds=counter.get_total_flops() // 2 * n // pixels,
+        kept=sum(tensor.untyped_storage().nbytes() for tensor in saved.values()) * n // pixels,
+    )
+
+
+def _fewest_convolutions(block: type, a: int, b: int) -> int:
+    """Return the fewest convolutions on a path through the graph of a block of a to b channels."""
+    with torch.device("meta"):
+        start = torch.empty(1, a, 32, 32, requires_grad=True).clone()
+        end = block(a, b)(start)
+    distance, queue = {end.grad_fn: 0}, [end.grad_fn]
+    for node in queue:  # breadth first, revisiting what turns out to be nearer
+        length = distance[node] + (node.name() == "ConvolutionBackward0")
+        for following, _ in node.next_functions:
+            if following is not None and length < distance.get(following, length + 1):
+                distance[following] = length
+                queue.append(following)
+    return distance[start.grad_fn]
+
+
+def _measured_reach(block: type, side: int = 129) -> int:
+    """Return how far from one pixel of the input a block's output depends on it.
+
+    That pixel is not a number, and nothing that depends on it is one either. In float64, where a
+    convolution mixes no pixels beyond those of its kernel.
+    """
+    centre, image = side // 2, torch.zeros(1, 2, side, side, dtype=torch.float64)
+    image[..., centre, centre] = torch.nan
+    with torch.inference_mode():
+        reached = block(2, 2).double().eval()(image).isnan().any(dim=1)[0].nonzero()
+    return int((reached - centre).abs().max())
+
+
 def _forms(variant: str, depth: int) -> tuple[BlockForm, list[SkipForm]]:
     """The form of the blocks, and that of the skip of every level."""
-    return BLOCKS[NETWORKS[variant].block], [SKIPS[skip] for skip in NETWORKS[variant].skips(depth)]
+    entry = NETWORKS[variant]
+    block = BLOCKS.get(entry.block) or measured_block(entry.block)
+    return block, [SKIPS[skip] for skip in entry.skips(depth)]
 
 
 @dataclass(frozen=True)
@@ -174,14 +246,16 @@ def receptive_field(variant: str, depth: int = DEPTH) -> pd.DataFrame:
 
     In the decoder it depends on where the output lies within its 2**depth cell: `smallest` and `largest` side.
     """
-    reach = [skip.reach for skip in _forms(variant, depth)[1]]
+    block, skips = _forms(variant, depth)
+    reach = [skip.reach for skip in skips]
 
     def side(level: int, position: int, down: bool) -> int:
         low = high = position
         for above in range(level, depth if down else level):  # from a decoder level to the bottleneck
-            low, high = (low - 2 - reach[above]) // 2, (high + 2 + reach[above]) // 2
+            beyond = block.reach + reach[above]
+            low, high = (low - beyond) // 2, (high + beyond) // 2
         for remaining in reversed(range((depth if down else level) + 1)):  # and from there up to the image
-            low, high = low - 2, high + 2
+            low, high = low - block.reach, high + block.reach
             if remaining:
                 low, high = 2 * low, 2 * high + 1
         return high - low + 1

@@ -28,7 +28,7 @@ from report.figures.style import by_variant
 BLOCKS = {DoubleConv: "plain", ResidualBlock: "residual"}
 SKIPS = {NoSkip: "no", ConcatSkip: "concatenated", AttentionSkip: "gated"}
 CELLS = {(entry.block, entry.skip): key for key, entry in NETWORKS.items()
-         if entry.width == 1 and not entry.without}
+         if entry.block in BLOCKS and entry.skip in SKIPS and entry.width == 1 and not entry.without}
 SIGNIFICANT = "significant"
 
 Step = tuple[type, type]  # from one level of a factor to another

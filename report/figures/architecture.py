@@ -123,6 +123,8 @@ def _label(node: fx.Node, traced: fx.GraphModule) -> tuple[str, ...]:
     layer = traced.get_submodule(node.target)
     if isinstance(layer, nn.Conv2d):
         stride = [f"stride {layer.stride[0]}"] if layer.stride[0] > 1 else []
+        if layer.dilation[0] > 1:
+            stride.append(f"dilation {layer.dilation[0]}")
         kernel = " × ".join(map(str, layer.kernel_size))
         return f"{kernel} conv", *stride, f"{layer.in_channels} → {layer.out_channels}"
     return ({nn.BatchNorm2d: "normalise", nn.ReLU: "ReLU", nn.Identity: "identity"}.get(type(layer), type(layer).__name__),)

@@ -1,7 +1,8 @@
 """One style for every chart, the charts of one network or data set, and how a notebook shows what it has made.
 
 A variant has the same colour and marker everywhere (Okabe and Ito's palette, safe for colour-blind readers); those
-beyond the four have the colour of their skips and a line of their own. Lines are labelled where they end. Charts that
+beyond the four have the colour of their skips and a line of their own, and a new network without a row in `LOOKS` has a
+look that no other has. Lines are labelled where they end. Charts that
 compare networks are in `report.figures.charts`, pictures in `report.figures.pictures`. `show` and `show_table` carry label, caption
 and alternative text to the report, and write the caption below for those who read the notebook itself.
 """
@@ -41,7 +42,28 @@ LOOKS = {  # colour, marker, line and short name of each network
     "unet-noskip-wide": (NONE, "P", DOTTED, "no skips, wide"),
     "unet-noskip-finest": ("#0072B2", "p", DOTTED, "no finest skip"),
 }
-LOOKS = {key: LOOKS.get(key, ("#7f7f7f", ".", "-", key.removeprefix("unet-").replace("-", " "))) for key in TITLES}
+SPARE = [("#E69F00", "*"), ("#56B4E9", "h"), ("#332288", "<"), ("#882255", ">")]  # without a row above
+SUBSET = ("#7f7f7f", ".", "-")  # the subsets of the skips, which share one
+
+
+def _look(key: str, unlisted: list[str]) -> tuple:
+    """Return colour, marker, line and short name of a network, by its row or among those without."""
+    name = key.removeprefix("unet-").replace("-", " ")
+    if key in LOOKS:
+        return LOOKS[key]
+    if key.startswith("unet-skips-"):
+        return *SUBSET, name
+    again, place = divmod(unlisted.index(key), len(SPARE))
+    return *SPARE[place], ("-", DASHED, DOTTED)[again % 3], name
+
+
+def _looks(keys: Sequence[str]) -> dict[str, tuple]:
+    """Return the look of every network in the order of the table of networks."""
+    unlisted = [key for key in keys if key not in LOOKS and not key.startswith("unet-skips-")]
+    return {key: _look(key, unlisted) for key in keys}
+
+
+LOOKS = _looks([*TITLES])
 COLORS, MARKERS, LINES, SHORT = ({key: look[part] for key, look in LOOKS.items()} for part in range(4))
 INK, FAINT, LUMINANCE = "#333333", "#d9d9d9", np.array([0.2126, 0.7152, 0.0722])
 

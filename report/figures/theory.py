@@ -147,7 +147,9 @@ def _by_level(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.2, handletextpad=0.4)
+    columns = len(labels) if len(labels) < 5 else 3
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.2,
+                  handletextpad=0.4)
 
 
 def receptive_fields(image: np.ndarray, influences: dict[str, np.ndarray]) -> Figure:

@@ -1,0 +1,104 @@
+"""A fifth network: nothing breaks, the others look as before, and it has a look of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from fifth import KEY, TITLE, DilatedConv
+
+from lib import ROOT
+from lib.models import TITLES, VARIANTS, DoubleConv, ResidualBlock
+from report.evidence import closed_forms as theory
+from report.figures import style as figures
+
+FIVE = [*VARIANTS, KEY]
+TITLES_OF_FIVE = [*(TITLES[key] for key in VARIANTS), TITLE]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    """What a process with five networks says."""
+    folder = tmp_path_factory.mktemp("fifth")
+    script = ROOT / "tests/fifth.py"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "MPLBACKEND": "agg"}
+    done = subprocess.run([sys.executable, script, folder / "out", folder / "found.json"], cwd=ROOT,
+                          env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "found.json").read_text())
+
+
+def test_the_others_keep_their_looks_and_the_fifth_has_its_own(found):
+    looks, before = found["looks"], json.loads(json.dumps(figures.LOOKS))
+    assert {key: looks[key] for key in before} == before
+    assert list(looks)[:5] == FIVE
+    color, marker, _, name = looks[KEY]
+    others = [look for key, look in looks.items() if key != KEY]
+    assert name == "dilated" and name not in [look[3] for look in others]
+    assert color not in [look[0] for look in others] and marker not in [look[1] for look in others]
+
+
+def test_tables_have_a_row_for_each_in_order(found):
+    assert found["order"] == FIVE
+    assert set(map(tuple, found["networks"].values())) == {tuple(TITLES_OF_FIVE)}
+    names = [*(figures.SHORT[key] for key in VARIANTS), "dilated"]
+    assert found["classes"][2:] == found["definitions"][1:] == names
+    assert found["differences"] == FIVE[1:] and found["ledger"] == 7
+    assert any(TITLE in text for text in found["text"])
+    assert TITLE not in found["design"], "its block is no part of the design of blocks and skips"
+
+
+def test_charts_have_each_network_s_colour_and_label(found):
+    colors = figures.COLORS | {KEY: found["looks"][KEY][0]}
+    short = {**figures.SHORT, KEY: "dilated"}
+    by_name = {short[key]: [colors[key]] for key in FIVE}
+    by_title = {title: [colors[key]] for key, title in zip(FIVE, TITLES_OF_FIVE)}
+    charts = found["charts"]
+    assert charts["loss"] == charts["fine"] == by_name
+    assert charts["miou"].items() >= by_name.items()
+    assert charts["scores"] == charts["costs"] == by_title
+    assert charts["differences"] == {title: by_title[title] for title in TITLES_OF_FIVE[1:]}
+    assert charts["own"][TITLE] == [colors[KEY]]
+    overview, network = found["drawings"]
+    for key in FIVE:
+        assert colors[key] in overview
+    assert colors[KEY] in network and "dilation 2" not in overview
+
+
+def test_theory_measures_a_block_without_a_formula(found):
+    summary = found["summary"]
+    assert summary["variant"] == FIVE
+    assert summary["parameters"] == summary["counted_parameters"]
+    assert summary["multiply_adds"] == summary["counted_multiply_adds"]
+    plain, dilated = summary["variant"].index("unet"), summary["variant"].index(KEY)
+    for column in ("parameters", "multiply_adds", "kept"):
+        assert summary[column][dilated] == summary[column][plain]
+    assert found["paths"] == [theory.shortest_path("unet", level) for level in range(5)]
+    # A block looks 4 pixels beyond its own where the U-Net's looks 2, whose fields are 9 * 2**l - 4.
+    assert found["field"][:5] == [17 * 2**level - 8 for level in range(5)]
+    assert found["levels"][:5] == ["encoder 0", "encoder 1", "encoder 2", "encoder 3", "bottleneck"]
+
+
+@pytest.mark.parametrize("block", [DoubleConv, ResidualBlock])
+def test_what_is_measured_of_a_block_is_its_closed_form(block):
+    measured, form = theory.measured_block(block), theory.BLOCKS[block]
+    assert (measured.shortest, measured.shortest_same) == (form.shortest, form.shortest_same)
+    assert measured.reach == form.reach == 2
+    for channels in ((3, 8), (8, 8), (24, 16)):
+        assert measured.cost(*channels, 5 * 96) == form.cost(*channels, 5 * 96)
+
+
+def test_a_dilated_block_looks_further():
+    assert theory.measured_block(DilatedConv).reach == 4
+    image = torch.rand(1, 2, 16, 16)
+    assert DilatedConv(2, 3)(image).shape == (1, 3, 16, 16)
+
+
+def test_there_is_a_look_for_many_more_networks():
+    keys = [*TITLES, *(f"unet-new-{number}" for number in range(12))]
+    looks = figures._looks(keys)
+    assert {key: looks[key] for key in TITLES} == figures.LOOKS
+    drawn = [look[:3] for key, look in looks.items() if not key.startswith("unet-skips-")]
+    assert len(set(drawn)) == len(drawn)
