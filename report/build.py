@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ DOCUMENTS_ONLY = {
     "report/template/report.css", "report/template/report.html", "report/template/report.js",
 }  # fmt: skip
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
+CHAPTER = re.compile(r"(\d+)_")
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
        "out": "use --out"}
@@ -146,12 +148,26 @@ def check_values(values: dict, known: dict[str, dict], origin: str) -> None:
             raise UsageError(f"{origin} {name} = {value!r}: expected {expected}")
 
 
+def chapters(notebooks: Path) -> list[Path]:
+    """Return the notebooks whose names begin with a number and an underscore, in the order of the numbers.
+
+    Every other notebook in the folder is named on standard error, since it is no part of the report.
+    """
+    numbers = {}
+    for path in sorted(notebooks.glob("*.ipynb")):
+        if match := CHAPTER.match(path.name):
+            numbers[path] = int(match[1])
+        else:
+            print(f"{path}: left out, its name does not begin with a number and an underscore", file=sys.stderr)
+    return sorted(numbers, key=numbers.get)
+
+
 def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict) -> list[Job]:
     """What to execute, in order: one job a notebook, one a seed for the networks', and one a seed for each `extra`.
 
     A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
     """
-    sources = sorted(notebooks.glob("[0-9]_*.ipynb"))
+    sources = chapters(notebooks)
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
     parameters = {source: declared(source) for source in sources}
@@ -164,7 +180,7 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
 
     networks = {source: ast.literal_eval(names["variant"]["default"]) for source, names in parameters.items()
                 if {"variant", "seed"} <= names.keys()}
-    first = min(networks, default=Path())
+    first = next(iter(networks), Path())
     trained = []
     for source, variant, name in [*((source, variant, source.stem) for source, variant in networks.items()),
                                   *((first, variant, f"extra-{variant}") for variant in values["extra"])]:
@@ -172,9 +188,11 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
             copy = source.stem if name == source.stem and index == 0 else f"{name}-seed-{seed}"
             record = out / "runs" / variant / f"seed-{seed}" / "record.json"
             trained.append(job(source, copy, record, variant=variant, seed=seed))
-    others, records = [source for source in sources if source not in networks], tuple(job.record for job in trained)
-    return [*(job(source, source.stem) for source in others if source < first), *trained,
-            *(job(source, source.stem, reads=records) for source in others if source > first)]
+    records = tuple(job.record for job in trained)
+    start = sources.index(first) if networks else 0
+    before = [job(source, source.stem) for source in sources[:start]]
+    after = [source for source in sources[start:] if source not in networks]
+    return [*before, *trained, *(job(source, source.stem, reads=records) for source in after)]
 
 
 def _settings(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:

@@ -17,6 +17,7 @@ from PIL import Image
 from lib import ROOT
 from lib.runs import load_runs
 from report.__main__ import main
+from report.build import chapters
 
 NAMES = ("<script>alert(1)</script>", "a|b $x$ [@y] @fig-z", "_background_ **b**", "`never`")
 STEM = "<i>$p$ [@q] @tbl-x "
@@ -60,7 +61,7 @@ def notebooks(tmp_path) -> Path:
     shutil.copytree(ROOT / "notebooks/profiles", folder / "profiles")
     smoke = folder / "profiles/smoke.yaml"
     smoke.write_text(re.sub("^measure_.*\n", "", smoke.read_text(), flags=re.MULTILINE))  # of the chapter on cost
-    for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for source in chapters(ROOT / "notebooks"):
         if source.stem in ("0_data", "1_unet", "5_analysis"):
             shutil.copy(source, folder)
         else:

@@ -9,7 +9,7 @@ from nbformat.v4 import new_markdown_cell
 
 from lib.profiles import UsageError
 from report.__main__ import main
-from report.build import Job, execute, plan
+from report.build import Job, chapters, execute, plan
 from report.pdf import find_browser
 from tests.pages import code, write
 
@@ -87,6 +87,22 @@ def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_cha
         "0_data.ipynb", "1_unet.ipynb", "2_unet_noskip.ipynb", "5_analysis.ipynb"]
     assert jobs(notebooks, tmp_path, {"epochs": 3, "seeds": [0], "extra": ["unet-residual-noskip"]}, extra=[]) == jobs(
         notebooks, tmp_path, {"epochs": 3, "seeds": [0]})
+
+
+def test_chapters_follow_their_numbers_whatever_their_digits(notebooks, tmp_path, capsys):
+    """And a notebook that is no chapter is named."""
+    for name in ("10_more", "2_unet_noskip", "09_cost", "00_before"):
+        write(notebooks / f"{name}.ipynb", new_markdown_cell("# A chapter"))
+    names = ["00_before", "0_data", "1_unet", "2_unet_noskip", "09_cost", "10_more"]
+    assert [path.stem for path in chapters(notebooks)] == names
+    found = jobs(notebooks, tmp_path)
+    assert [job.source.stem for job in found] == [*names[:3], "1_unet", *names[3:]]
+    trained = tuple(job.record for job in found[2:4])
+    assert [job.reads for job in found] == [(), (), (), (), trained, trained, trained]
+    assert capsys.readouterr().err == ""
+    write(notebooks / "Untitled.ipynb", new_markdown_cell("# Notes"))
+    assert jobs(notebooks, tmp_path) == found
+    assert f"{notebooks / 'Untitled.ipynb'}: left out, its name" in capsys.readouterr().err
 
 
 def test_the_fingerprint_follows_source_parameters_and_records(notebooks, tmp_path):

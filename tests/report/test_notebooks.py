@@ -15,15 +15,17 @@ from lib import ROOT
 from lib.models import VARIANTS
 from lib.runs import load_runs
 from report.__main__ import main
+from report.build import chapters
 from report.pdf import find_browser
 
-SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOURCES = chapters(ROOT / "notebooks")
 CHAPTERS = [path for path in SOURCES if "unet" in path.stem]
 NAMES = ["0_data", "1_unet", "2_unet_noskip", "3_unet_residual", "4_unet_gated_attention", "5_analysis", "6_theory", "7_cost"]
 
 
 def test_there_are_eight():
     assert [path.stem for path in SOURCES] == NAMES
+    assert len(list((ROOT / "notebooks").glob("*.ipynb"))) == len(NAMES), "one is no chapter"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
