@@ -18,7 +18,7 @@ from lib.files import write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model, multiply_adds
 from lib.runs import EDITION, RECORD, STRUCTURE, Run
-from lib.structure import structure_counts
+from lib.structure import pack, structure_counts
 
 WEIGHTS = "weights.pt"
 BATCH = 8  # images in one evaluation pass
@@ -105,7 +105,7 @@ def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> Non
     classes = [len(test.classes)] * len(test)
     images = list(in_processes(structure_counts, predictions, test.targets.numpy(), classes))
     counts = {name: np.stack([image[name] for image in images]) for name in images[0]}
-    write_arrays(folder / STRUCTURE, **counts)
+    write_arrays(folder / STRUCTURE, **pack(counts))
 
 
 def write_predictions(run: Run, test: Dataset) -> None:

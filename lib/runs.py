@@ -28,6 +28,7 @@ from lib.config import complete
 from lib.files import drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
+from lib.structure import unpack
 
 RECORD = "record.json"
 STRUCTURE = "structure.npz"
@@ -138,7 +139,7 @@ class Run:
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image, or {} where they were not taken."""
         path = self.folder / STRUCTURE
-        return read_arrays(path) if path.exists() else {}
+        return unpack(read_arrays(path)) if path.exists() else {}
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ SIZES = (16, 64, 256, 1024)  # pixels: a component belongs to the first bin whos
 SIZE_NAMES = ("under 16", "16 to 63", "64 to 255", "256 to 1023", "1024 and more")
 EIGHT = np.ones((3, 3), bool)
 NAMES = ("boundary", "trimap", "contours", "components", "false_components", "index_maps")
+IMAGES_LAST = ", images last"  # behind the name of a packed array
 WITH_VOID = ("components", "false_components")
 
 
@@ -159,6 +160,28 @@ def _component_sums(mask: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
     labels, number = ndimage.label(mask, EIGHT)
     inside = labels[mask]
     return [np.bincount(inside[weight[mask]], minlength=number + 1)[1:] for weight in weights]
+
+
+def pack(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the counts of all images (N, ...) in the form that compresses best: small integers, images last.
+
+    Neighbouring frames of a film are alike, so that the same count of consecutive images is stored side by side.
+    """
+    packed = {}
+    for name, array in counts.items():
+        small = array.astype(np.min_scalar_type(array.max())) if array.dtype.kind == "i" and array.size else array
+        packed[name + IMAGES_LAST] = np.ascontiguousarray(np.moveaxis(small, 0, -1))
+    return packed
+
+
+def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what was given to `pack`, integers as int32; arrays of the first edition were not packed."""
+    counts = {}
+    for name, array in packed.items():
+        if name.endswith(IMAGES_LAST):
+            array = np.moveaxis(array, -1, 0)
+        counts[name.removesuffix(IMAGES_LAST)] = array.astype(np.int32) if array.dtype.kind in "iu" else array
+    return counts
 
 
 COUNTS = {"boundary": _boundary, "trimap": _trimap, "contours": _contours, "components": _components,

@@ -1,17 +1,21 @@
 """The designs: which trainings decide the report's statements, and one command that makes them.
 
     python -m lib.studies.designs D1 D2 D3 --out build/designs --workers 2
+    python -m lib.studies.designs D1 D2 D3 --out build/designs --collect report/records
 
 trains what is missing, design by design and seed by seed: all cells of one seed before the next, so that a design that
 stops early is balanced. What is recorded is skipped and what was interrupted continues, so that the same command takes
 the work up again at any time; several may share an output folder. Each training is a process of its own at low priority,
-with one thread, and with the precision in which its seed was begun, wherever that was.
+with one thread, and with the precision in which its seed was begun, wherever that was. When trainings fail one after the
+other nothing more is started.
 
-Records go to OUT/<part>/runs/<variant>/seed-<k>/. Trainings that two designs share are made once.
+Records go to OUT/<part>/runs/<variant>/seed-<k>/. Trainings that two designs share are made once. `--collect` copies what
+is on record, but for the weights and the predictions of all images, to another folder.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +30,8 @@ from lib.models import EXTRA, SUBSETS, VARIANTS, subset_name
 from lib.runs import RECORD, Run, run_folder
 
 LOWEST_PRIORITY = 19
+ENOUGH = 3  # failures one after the other
+NOT_COLLECTED = shutil.ignore_patterns("*.pt", "predictions.npz", ".*")
 BLOCK_BY_SKIP = [*VARIANTS, *(name for name in EXTRA if name.startswith("unet-residual"))]
 FACTORIAL = [subset_name(levels) for levels in reversed(SUBSETS)]
 DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")
@@ -131,6 +137,35 @@ def train(training: Training, out: Path, data_root: str | None, threads: int) ->
     return False
 
 
+class Failures:
+    """How many trainings have failed since the last one that did not."""
+
+    def __init__(self):
+        self.number = 0
+
+    def train(self, training: Training, out: Path, data_root: str | None, threads: int) -> bool:
+        """Make the training, unless so many have failed one after the other that the next would fail as well."""
+        if self.number >= ENOUGH:
+            return False
+        done = train(training, out, data_root, threads)
+        self.number = 0 if done else self.number + 1
+        if self.number == ENOUGH:
+            print(f"{ENOUGH} trainings failed one after the other: nothing more is started", file=sys.stderr)
+        return done
+
+
+def collect(trainings: Sequence[Training], out: Path, into: Path) -> int:
+    """Copy the records there are, with the test images that they show, and return their number."""
+    recorded = [training for training in trainings if training.recorded(out)]
+    for training in recorded:
+        source = training.folder(out)
+        target = training.folder(into)
+        shutil.copytree(source, target, ignore=NOT_COLLECTED, dirs_exist_ok=True)
+        examples = Path("..") / ".." / "examples"
+        shutil.copytree(source / examples, target / examples, dirs_exist_ok=True)
+    return len(recorded)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns 0 when everything is on record, 1 when something failed, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m lib.studies.designs", description=__doc__.splitlines()[0])
@@ -139,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-root", metavar="DIR", help="the folder that holds CamVid")
     parser.add_argument("--workers", type=int, default=2, help="trainings side by side (default: 2)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
+    parser.add_argument("--collect", type=Path, metavar="DIR", help="copy the records to DIR, train nothing")
     parser.add_argument("--list", action="store_true", help="list the trainings, train nothing")
     options = parser.parse_args(arguments)
     out, trainings = options.out.resolve(), queue(options.designs)
@@ -146,10 +182,16 @@ def main(arguments: list[str] | None = None) -> int:
         for training in trainings:
             print(f"{training}: {'recorded' if training.recorded(out) else 'missing'}")
         return 0
+    if options.collect:
+        number = collect(trainings, out, options.collect.resolve())
+        print(f"{number} of {len(trainings)} trainings are on record; copied to {options.collect}")
+        return 0
     os.nice(LOWEST_PRIORITY)
+    failures = Failures()
     try:
         with ThreadPoolExecutor(options.workers) as pool:
-            done = list(pool.map(lambda training: train(training, out, options.data_root, options.threads), trainings))
+            done = list(pool.map(
+                lambda training: failures.train(training, out, options.data_root, options.threads), trainings))
     except KeyboardInterrupt:
         print("stopped: the same command goes on from the last checkpoints", file=sys.stderr)
         return 130
