@@ -1,8 +1,8 @@
 """Read what a user sets: the values of a profile, a YAML file, and those of `-p NAME VALUE`.
 
-`report`, `lib.train` and `lib.studies.ablation` read both here, so that a text is the same value in every
-command. Numbers are what Python and YAML 1.2 call numbers: YAML 1.1, which PyYAML follows, takes 1e-3
-for a text.
+`report`, `lib.train` and `lib.studies.ablation` read both here, so that a text is the same value in
+every command. Numbers are what Python and YAML 1.2 call numbers: YAML 1.1, which PyYAML follows,
+takes 1e-3 for a text.
 """
 
 import ast

@@ -4,9 +4,9 @@
 
 Nothing is trained. Every run below the folder that still has its predictions.npz gets a new
 structure.npz. First the predictions and the labels at hand must give the confusion matrices on
-record, image by image: otherwise these are other predictions or other data, and the run stays as it
-was. No record.json is touched. Exit status: 0 when every run was recounted, 1 when one was refused or
-has no predictions, or when there is no run.
+record, image by image: otherwise these are other predictions or other data, and the run stays as
+it was. No record.json is touched. Exit status: 0 when every run was recounted, 1 when one was
+refused or has no predictions, or when there is no run.
 """
 
 import argparse
