@@ -85,3 +85,8 @@ CITYSCAPES = _table(*((c.name.capitalize(), *c.color) for c in sorted(Cityscapes
                       if not c.ignore_in_eval))
 
 TABLES = {"scenes": SCENES, "camvid": CAMVID, "carla": CARLA, "cityscapes": CITYSCAPES}  # known without files
+
+
+def family(dataset: str) -> str:
+    """The data set that another one is a form of: "camvid" of "camvid-without-0001TP"."""
+    return dataset.split("-")[0]

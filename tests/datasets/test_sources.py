@@ -1,6 +1,7 @@
 """The data sets on disk: layouts, splits, what labels mean; every kind of bad file, said in training and in `check`."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from PIL import Image
 
 from lib.classes import CARLA, CITYSCAPES, IGNORE, ClassTable
 from lib.data import SPLITS, load_dataset
-from lib.datasets import LYFT_SETS, VAL_CITIES
+from lib.datasets import LYFT_SETS, SOURCES, VAL_CITIES, camvid_without
+from lib.datasets.camvid import DRIVES
 from lib.training import fit
+from report.evidence.findings import about, title
+
+REAL = os.environ.get("SEGMENTATION_DATA")
 
 
 def photo(path: Path, red: int = 0, size=(16, 32)) -> None:
@@ -58,6 +63,77 @@ def test_carla_in_the_course_s_layout_draws_its_validation_split(tmp_path, folde
     photo(tmp_path / folder / "test/labels/02.png", 13)
     with pytest.raises(ValueError, match=r"test/labels/02\.png: label value 13 in 512 pixels; expected 0 to 12"):
         load_dataset("carla", tmp_path, "test").images  # noqa: B018
+
+
+def drives(root: Path, **counts: int) -> Path:
+    """CamVid's layout with so many images of each drive, every third one in each official split."""
+    labels = iter(range(1000))
+    for drive, count in counts.items():
+        for frame in range(count):
+            part = ("train", "val", "test")[frame % 3]
+            name = f"{drive}_f{30 * frame:05}" if drive == "Seq05VD" else f"{drive}_{30 * frame:06}"
+            photo(root / "CamVid" / part / f"{name}.png", next(labels))
+            label = root / "CamVid" / f"{part}annot" / f"{name}.png"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (32, 16), DRIVES.index(drive)).save(label)
+    return root
+
+
+FOUR = {"0001TP": 12, "0006R0": 9, "0016E5": 31, "Seq05VD": 20}
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+def test_camvid_without_a_drive_tests_that_drive_and_sees_it_nowhere_else(tmp_path, drive):
+    root = drives(tmp_path, **FOUR)
+    splits = {s: load_dataset(f"camvid-without-{drive}", root, s) for s in SPLITS}
+    names = [name for split in splits.values() for name in split.items]
+    assert len(names) == len(set(names)) == sum(FOUR.values())
+    for split, data in splits.items():
+        seen = {name for name, _ in data.frames}
+        assert seen == ({drive} if split == "test" else set(DRIVES) - {drive})
+        for image, target, (name, _) in zip(data.images, data.targets, data.frames):
+            assert target.unique().tolist() == [DRIVES.index(name)]
+    assert len(splits["test"]) == FOUR[drive]
+    tenths = {"0001TP": 1, "0006R0": 1, "0016E5": 3, "Seq05VD": 2}
+    assert len(splits["val"]) == sum(tenths.values()) - tenths[drive]
+    last = dict(sorted(splits["train"].frames))  # of each drive the last training frame
+    assert all(frame > last[name] for name, frame in splits["val"].frames)
+    assert splits["train"].frames == sorted(splits["train"].frames)
+
+
+def test_camvid_without_a_drive_that_is_unknown_absent_or_mixed_up(tmp_path):
+    with pytest.raises(ValueError, match="unknown data set 'camvid-without-0002': choose one of"):
+        load_dataset("camvid-without-0002", tmp_path)
+    with pytest.raises(ValueError, match="no drive '0002' in CamVid: choose one of 0001TP, 0006R0"):
+        camvid_without(tmp_path, "train", None, "0002")
+    root = drives(tmp_path / "three", **(FOUR | {"0006R0": 0}))
+    with pytest.raises(FileNotFoundError, match=r"three/CamVid: no image of the drive 0006R0 here; "
+                       r"expected images of all four drives in train, val and test .*Correct data_root"):
+        load_dataset("camvid-without-0001TP", root)
+    root = drives(tmp_path / "more", **FOUR)
+    photo(root / "CamVid/val/0007_000001.png")
+    photo(root / "CamVid/valannot/0007_000001.png")
+    with pytest.raises(ValueError, match=r"val/0007_000001.png: of no drive of CamVid; expected a name that begins "
+                       "with one of 0001TP.* Remove the file, or correct data_root"):
+        load_dataset("camvid-without-0001TP", root)
+    root = drives(tmp_path / "twice", **FOUR)
+    for part in ("val", "valannot"):
+        shutil.copy(root / f"CamVid/{part.replace('val', 'train')}/0001TP_000000.png", root / f"CamVid/{part}")
+    with pytest.raises(ValueError, match=r"val/0001TP_000000.png: the same name as .*train/0001TP_000000.png"):
+        load_dataset("camvid-without-0001TP", root)
+
+
+@pytest.mark.skipif(not REAL, reason="SEGMENTATION_DATA does not name a folder with CamVid")
+@pytest.mark.parametrize("drive, counts", [
+    ("0001TP", (520, 57, 124)), ("0006R0", (541, 59, 101)), ("0016E5", (357, 39, 305)),
+    ("Seq05VD", (478, 52, 171)),
+])
+def test_the_real_camvid_without_a_drive(drive, counts):
+    splits = [load_dataset(f"camvid-without-{drive}", REAL, split) for split in SPLITS]
+    assert tuple(map(len, splits)) == counts and sum(counts) == 701
+    assert {name for name, _ in splits[2].frames} == {drive}
+    assert len({name for split in splits for name in split.items}) == 701
+    assert load_dataset(f"camvid-without-{drive}", REAL, "test", (36, 48), 2).images.shape == (2, 3, 36, 48)
 
 
 def city(root: Path, split: str, city: str, frame: int, ids: list[int]) -> None:
@@ -153,3 +229,11 @@ def test_a_split_that_was_drawn_is_on_record(tmp_path, tiny):
 def test_signs_are_found_by_their_name():
     table = ClassTable(("Design", "sign_board", "Traffic sign", "Assign", "SignSymbol", "StopSign"), ((0, 0, 0),) * 6)
     assert table.signs == [1, 2, 4, 5] and CITYSCAPES.signs == [7] and CARLA.signs == [12]
+
+
+def test_every_data_set_has_a_title_and_a_paragraph():
+    titles = {name: title(name) for name in SOURCES}
+    assert titles["camvid"] == "CamVid" and titles["camvid-without-0001TP"] == "CamVid without 0001TP"
+    assert len(set(titles.values())) == len(SOURCES)
+    assert "drive 0001TP is tested and seen in no other split" in about("camvid-without-0001TP")
+    assert all(len(about(name)) > 100 for name in SOURCES)
