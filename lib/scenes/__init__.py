@@ -5,6 +5,8 @@ of polygon numbers at twice the resolution; ground, façades, leaves, shadows, w
 sample of that buffer. Image and label come from the same samples, so they cannot disagree: a pixel on an edge is the
 mean of four samples and is labelled with the class that most of them have. The layout follows no paper; the classes
 are those of CARLA (Dosovitskiy et al. 2017).
+
+A scene may have clutter and noise, in doses; at dose 0 of both it is the plain scene, bit for bit.
 """
 
 from dataclasses import dataclass
@@ -12,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lib.scene_clutter import MOST, add_clutter
 from lib.scenes.layout import lay_out
-from lib.scenes.light import develop, shade
+from lib.scenes.light import develop, sensor_noise, shade
 from lib.scenes.world import draw_street
 
 SPLITS = ("train", "val", "test")
+CLUTTER, NOISE = 0, 1  # what a scene's further random streams are for
 
 
 def _table(stage, street, camera, size) -> dict:
@@ -111,22 +115,50 @@ class Samples:
         return target.reshape(self.size)
 
 
-def draw_scene(split: str, index: int, size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(
+    split: str,
+    index: int,
+    size: tuple[int, int],
+    seed: int = 0,
+    clutter: float = 0.0,
+    noise: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw scene `index` of a split.
 
-    Returns the image, uint8 (H, W, 3), and the target, uint8 (H, W) of class indices. The three splits draw from
-    different random streams, so they share no scene; the size, (H, W), changes the sampling and not the street.
-    Raises ValueError for an unknown split, a negative index or an empty size.
+    Returns the image, uint8 (H, W, 3), and the target, uint8 (H, W) of class indices. The three
+    splits draw from different random streams, so they share no scene; the size, (H, W), changes
+    the sampling and not the street.
+
+    `clutter` is a dose in [0, 4] of things that look like another class (`lib.scene_clutter`),
+    `noise` a dose from 0 on of sensor noise (`lib.scenes.light.sensor_noise`). Both draw from random
+    streams of their own, so that they change nothing else of a scene: clutter covers what stands
+    behind it, and noise leaves the target as it is.
+
+    Raises ValueError for an unknown split, a negative index, an empty size or another dose.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
     if index < 0 or min(size) < 1:
         raise ValueError(f"scene {index} at size {size}: expected an index from 0 on, and a height and width from 1 on")
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), index)))
+    if not 0 <= clutter <= MOST:
+        raise ValueError(f"clutter = {clutter}: expected a dose from 0 to {MOST:g}")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise = {noise}: expected a dose from 0 on")
+
+    def stream(*purpose: int) -> np.random.Generator:
+        key = (SPLITS.index(split), index, *purpose)
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+    rng = stream()
     street, camera = draw_street(rng)
     stage = lay_out(rng, street)
+    if clutter:
+        add_clutter(stage, stream(CLUTTER), street, clutter)
     samples = 2 * size[0], 2 * size[1]
     table = _table(stage, street, camera, samples)
     at = Samples.choose(*_rasterise(stage, table, street, camera, samples), size)
     label, colour = shade(street, camera, at, table)
-    return develop(at.mean(colour), street.weather, camera.horizon, rng), at.majority(label)
+    image = develop(at.mean(colour), street.weather, camera.horizon, rng)
+    if noise:
+        image = sensor_noise(image, stream(NOISE), noise)
+    return image, at.majority(label)

@@ -133,7 +133,7 @@ def box(stage, s, z, wide, deep, low, high, colour, label=Label.OTHER):
     stage.put(upright(a, z, b, z, low, high), colour, label, z)
 
 
-def clutter(stage, rng, s, z, side):
+def furniture(stage, rng, s, z, side):
     """Street furniture of the class Other: bins, benches, cabinets, shelters, columns, hydrants, crates."""
     colour = rgb((70, 84, 76), (96, 98, 100), (52, 74, 96), (150, 146, 136), (128, 92, 60))[rng.integers(5)]
     kind = rng.integers(7)

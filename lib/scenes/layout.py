@@ -96,7 +96,7 @@ def _kerbside(stage, rng, street, side):
     while z < 75:
         kind = rng.random()
         if free(z) and kind < 0.42:
-            actors.clutter(stage, rng, kerb + side * 0.3, z, side)
+            actors.furniture(stage, rng, kerb + side * 0.3, z, side)
         elif free(z) and kind < 0.75:
             paint.sign(stage, rng, kerb, z)
         elif free(z) and free(z + 6) and kind < 0.85:

@@ -7,6 +7,10 @@ from lib.scenes.objects import Label, Material, rgb
 from lib.scenes.surfaces import GRAIN, facade_at, ground_at, masonry_at, noise, sky_at
 from lib.scenes.world import FAR, KERB
 
+# Standard deviations of a sensor's noise at dose 1, in units of the image's range: of reading a
+# pixel, whatever its value, and of counting photons, at full brightness.
+READ_NOISE, SHOT_NOISE = 0.02, 0.04
+
 
 def _look_up(at, table) -> dict:
     """What each sample shows, by name: the attributes of its polygon; the ground and the sky are filled in later."""
@@ -109,3 +113,16 @@ def develop(colour, light, horizon, rng):
     image *= (1 - 0.1 * (x * x + y * y))[..., None]
     image += (rng.standard_normal((h, w), np.float32) * 0.012)[..., None]
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def sensor_noise(image, rng, dose: float):
+    """Add the noise of a sensor to an image uint8 (H, W, 3); returns another one.
+
+    Each value v, in [0, 1], gets Gaussian noise of its own with the standard deviation
+    dose * sqrt(READ_NOISE ** 2 + SHOT_NOISE ** 2 * v): that of reading the sensor out, and that of
+    the photons counted, whose variance is in proportion to the light.
+    """
+    value = image.astype(np.float32) / 255
+    deviation = dose * np.sqrt(READ_NOISE**2 + SHOT_NOISE**2 * value)
+    noisy = value + deviation * rng.standard_normal(image.shape, np.float32)
+    return (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)

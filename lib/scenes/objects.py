@@ -194,6 +194,11 @@ def sign(stage, rng, s, z):
     """A traffic sign on its post: triangle, ban, order, priority or board; some are seen from behind."""
     y, size = rng.uniform(2.3, 3.0), rng.uniform(0.36, 0.5)
     post(stage, s, z, y + size, 0.05)
+    plate(stage, rng, s, y, z, size)
+
+
+def plate(stage, rng, s, y, z, size, label=Label.TRAFFIC_SIGN):
+    """The plate of a traffic sign around (s, y, z), `size` metres from its middle to its rim."""
     square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     triangle, diamond = np.array([(-1, -0.8), (1, -0.8), (0, 0.95)]), np.array([(-1, 0), (0, -1), (1, 0), (0, 1)])
     shapes = ((triangle, SIGN_RED, WHITE), (RING, SIGN_RED, WHITE), (RING, SIGN_BLUE, SIGN_BLUE),
@@ -201,8 +206,8 @@ def sign(stage, rng, s, z):
               (square * (2.2, 1), SIGN_GREEN, SIGN_GREEN), (RING, METAL, METAL),
               (triangle * (1, -1), SIGN_RED, WHITE))  # fmt: skip
     corners, rim, face = shapes[rng.integers(len(shapes))]
-    stage.put(disc(s, y, z, size, corners=corners), rim, Label.TRAFFIC_SIGN, z)
-    stage.put(disc(s, y, z, size * 0.7, corners=corners), face, Label.TRAFFIC_SIGN, z, casts=False)
+    stage.put(disc(s, y, z, size, corners=corners), rim, label, z)
+    stage.put(disc(s, y, z, size * 0.7, corners=corners), face, label, z, casts=False)
     if rim is not METAL:
         mark = DARK if face is WHITE else WHITE
-        stage.put(disc(s, y, z, size * 0.42, 0.32, square), mark, Label.TRAFFIC_SIGN, z, casts=False)
+        stage.put(disc(s, y, z, size * 0.42, 0.32, square), mark, label, z, casts=False)

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from lib.classes import SCENES
-from lib.scenes import SPLITS, draw_scene
+from lib.scene_clutter import Face, _press
+from lib.scenes import SPLITS, actors, draw_scene
+from lib.scenes.objects import Label, Stage
 
 SIZE = (96, 128)
 INDEX = {name: index for index, name in enumerate(SCENES.names)}
 
 # The first eight digits of SHA-256 over image and label of the first twenty scenes of each split at
 # 96 x 128, as they were before scenes had doses. Processors round differently: without fused
-# multiply-adds some pixels of a quarter of the scenes are one level brighter or darker. One random
-# number more or less changes all of them, so that it is enough that more than half are the same.
+# multiply-adds ten of the sixty scenes differ in some pixels. One random number more or less
+# changes all of them, so that it is enough that more than half are the same.
 GOLDEN = {
     "train": """
         84b51cc2 ec99beb9 ca03b6ad f0e28dfb 95c61c4b bb15351e 936f4b8a 04151deb 8ce8e4c9 850b30d8
@@ -152,3 +154,87 @@ def test_the_label_is_what_the_colour_shows():
 def test_bad_requests_are_refused_in_words(arguments):
     with pytest.raises(ValueError, match="expected"):
         draw_scene(*arguments)
+
+
+# Doses
+
+def test_dose_0_is_the_plain_scene():
+    assert digest("test", 4, SIZE, clutter=0.0, noise=0) == digest("test", 4, SIZE)
+
+@pytest.fixture(scope="module")
+def cluttered() -> dict[int, list]:
+    """Image and target of twelve scenes by dose of clutter."""
+    return {dose: [draw_scene("val", index, SIZE, clutter=dose) for index in range(12)] for dose in (0, 1, 2, 4)}
+
+
+def test_clutter_belongs_to_what_it_is_part_of(cluttered):
+    """Labels change to those of what stands on the pavement; on houses and walls they do not."""
+    new, repainted = [], 0
+    for (before, old), (after, target) in zip(cluttered[0], cluttered[4]):
+        new.append(target[target != old])
+        house = (old == target) & np.isin(old, [INDEX["Building"], INDEX["Wall"]])
+        repainted += (np.abs(before.astype(int) - after)[house].max(1) > 16).sum()
+    new = np.bincount(np.concatenate(new), minlength=len(SCENES)) / len(np.concatenate(new))
+    assert new[[INDEX[name] for name in ("Building", "Wall", "Other", "Sidewalk")]].sum() > 0.97
+    assert new[[INDEX[name] for name in ("Pedestrian", "Car", "Traffic sign")]].sum() < 0.005
+    assert repainted > 0.03 * 12 * SIZE[0] * SIZE[1]
+
+
+def test_more_clutter_adds_to_the_same_scene(cluttered):
+    """What a small dose paints stays under a larger one, and untouched pixels keep even their grain."""
+    changed = {}
+    for dose in (1, 2, 4):
+        pairs = zip(cluttered[0], cluttered[dose])
+        changed[dose] = np.stack([(plain != image).any(2) for (plain, _), (image, _) in pairs])
+    shares = [changed[dose].mean() for dose in (1, 2, 4)]
+    assert 0.01 < shares[0] < shares[1] < shares[2] < 0.3
+    assert (changed[4][changed[1]]).mean() > 0.97
+
+
+def test_what_is_printed_looks_like_the_real_thing():
+    """A pressed figure has the parts and the colours of a person, and the class of its wall."""
+    figure, real = Stage(), Stage()
+    face = Face(np.zeros(2), np.ones(2), np.array((1, 0)), np.array((0, 1)), 0, 3, 9, Label.BUILDING)
+    actors.person(real, np.random.default_rng(3), 0, 0)
+    _press(figure, real, np.array((2.0, 9.0)), 0.5, face, 1.0)
+    rows, printed = np.concatenate(real.rows), np.concatenate(figure.rows)
+    assert np.array_equal(rows[:, :3], printed[:, :3]) and real.sizes == figure.sizes
+    assert (printed[:, 3] == Label.BUILDING).all() and (printed[:, 5] == 9).all()
+    points, pressed = np.concatenate(real.points), np.concatenate(figure.points)
+    assert np.allclose(pressed[:, :2], points[:, :2] + (2, 0.5)) and np.allclose(pressed[:, 2], 9)
+
+
+def test_noise_has_the_deviation_of_its_dose_and_leaves_labels_alone():
+    plain, target = draw_scene("train", 2, SIZE)
+    middle = (plain > 90) & (plain < 166)  # far from black and white, where nothing is clipped
+    value = plain[middle].mean() / 255
+    for dose in (1, 2):
+        image, labels = draw_scene("train", 2, SIZE, noise=dose)
+        assert np.array_equal(labels, target)
+        difference = (image.astype(float) - plain)[middle] / 255
+        assert difference.std() == pytest.approx(dose * np.hypot(0.02, 0.04 * value**0.5), rel=0.05)
+        assert abs(difference.mean()) < 0.002
+    other = draw_scene("train", 2, SIZE, noise=1, clutter=4)[0].astype(int)
+    difference = other - draw_scene("train", 2, SIZE, clutter=4)[0]
+    same = plain == draw_scene("train", 2, SIZE, clutter=4)[0]
+    again = draw_scene("train", 2, SIZE, noise=1)[0].astype(int) - plain
+    assert np.array_equal(difference[same], again[same])  # its stream is its own
+
+
+@pytest.mark.parametrize("doses, message", [
+    ({"clutter": -1}, "clutter = -1: expected a dose from 0 to 4"),
+    ({"clutter": 4.5}, "clutter = 4.5: expected a dose from 0 to 4"),
+    ({"clutter": float("nan")}, "clutter = nan: expected a dose from 0 to 4"),
+    ({"noise": -0.1}, "noise = -0.1: expected a dose from 0 on"),
+    ({"noise": float("inf")}, "noise = inf: expected a dose from 0 on"),
+])
+def test_doses_that_are_none(doses, message):
+    with pytest.raises(ValueError, match=message):
+        draw_scene("train", 0, SIZE, **doses)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (50, 17), (1, 1), (30, 200)])
+def test_any_size_is_drawn_with_clutter(size):
+    for index in range(4):
+        image, target = draw_scene("test", index, size, clutter=4, noise=4)
+        assert image.shape == (*size, 3) and target.shape == size and target.max() < len(SCENES)

@@ -1,0 +1,229 @@
+"""Clutter: things that look like people, cars, signs, poles and road lines and are none, in doses.
+
+Posters and murals of people and cars on houses and garden walls, shop signs in the shapes of road
+signs, drainpipes, free-standing advertisements with a person or a car on them, and pale strips in
+the pavement. Each has the class of what it is part of: what is printed on a house is Building, an
+advertisement on legs is Other. A figure is drawn by the painter of the real thing and pressed flat,
+so that its own pixels do not give it away, and only what surrounds it does.
+
+The places of all candidates, what each would be and the dose that it needs are drawn at random
+without regard to the dose that is asked for. A larger dose therefore adds things and changes none
+that are there, and the number of things grows in proportion to the dose.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.scenes import actors, objects as paint
+from lib.scenes.objects import Label, Material, rgb
+
+MOST = 4.0  # the largest dose: all candidates are there
+NEAREST, FARTHEST = 4.0, 60.0  # metres ahead of the camera, between which there is clutter
+WALL_PITCH, BOARD_PITCH, STRIP_PITCH = 1.2, 5.0, 4.0  # metres of wall or pavement per candidate
+RELIEF = 0.02  # depth that is left of a figure that is pressed flat, relative to the real thing
+BEHIND_A_FENCE = 2.8  # metres: what is higher up on a house that is set back shows above its fence
+OBLIQUE = 1.5  # figures on a wall along the street are that much wider: they are seen at an angle
+ON_THE_GROUND = 199.0  # order: drawn after the backdrop and before everything that stands
+PANELS = rgb((214, 206, 190), (150, 158, 164), (92, 84, 78), (186, 160, 120), (120, 138, 128))
+STRIPS = rgb((226, 224, 214), (222, 216, 196), (214, 190, 110))
+
+
+@dataclass(frozen=True)
+class Face:
+    """The side of a house or of a garden wall that one sees from the street, in metres.
+
+    `start` and `end` are its two ends (s, z) on the ground, `right` runs from the viewer's left to
+    the right along it, and `inward` points away from the viewer; both are unit vectors (s, z).
+    There is clutter between the heights `foot` and `height`.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    right: np.ndarray
+    inward: np.ndarray
+    foot: float  # what is lower may be hidden by something that is drawn before the face
+    height: float
+    order: float
+    label: int
+
+    @property
+    def along_the_street(self) -> bool:
+        return self.inward[1] == 0
+
+
+def add_clutter(stage, rng, street, dose: float) -> None:
+    """Put the clutter of that dose, in [0, MOST], on a stage that is laid out already."""
+    for face in _faces(stage, street):
+        _cover(stage, rng, face, dose)
+    for side in (-1, 1):
+        for z, chance in _candidates(rng, NEAREST + 4, FARTHEST, BOARD_PITCH, dose):
+            if chance and not street.at_junction(z):
+                _board(stage, chance, street, side, z)
+        for z, chance in _candidates(rng, NEAREST, FARTHEST / 2, STRIP_PITCH, dose):
+            if chance and not street.at_junction(z) and not street.at_junction(z + STRIP_PITCH):
+                _strip(stage, chance, street, side, z)
+
+
+def _candidates(rng, start: float, end: float, pitch: float, dose: float):
+    """Places about `pitch` metres apart, each with its own random generator, or None.
+
+    A place has None where the dose does not suffice. The numbers drawn from `rng` are the same for
+    every dose.
+    """
+    for middle in np.arange(start + pitch / 2, end, pitch):
+        place = middle + rng.uniform(-0.3, 0.3) * pitch
+        need, seed = rng.uniform(0, MOST), rng.integers(2**63)
+        yield place, np.random.default_rng(seed) if need < dose else None
+
+
+def _faces(stage, street) -> list[Face]:
+    """Façades and garden walls at the edge of the pavement, and end walls that face the camera."""
+    faces = []
+    for points, rows in zip(stage.points, stage.rows):
+        row = rows[0]
+        material, order = row[4], float(row[5])
+        if material not in (Material.FACADE, Material.MASONRY) or order >= ON_THE_GROUND:
+            continue
+        (s0, _, z0), (s1, _, z1) = points[:2].astype(float)
+        side = np.sign(s0)
+        if s0 == s1:
+            right, inward = np.array((0, -side)), np.array((side, 0))
+        else:
+            right, inward = np.array((1, 0)), np.array((0, 1))
+        ends = np.array((s0, z0)), np.array((s1, z1))
+        foot = BEHIND_A_FENCE if abs(s0) > street.front + 0.01 else 0.0
+        height = float(np.ptp(points[:, 1]))
+        if height > foot + 0.6:
+            faces.append(Face(*ends, right, inward, foot, height, order, int(row[3])))
+    return faces
+
+
+def _cover(stage, rng, face: Face, dose: float) -> None:
+    """Posters, murals, shop signs and pipes on one face."""
+    length = float(np.hypot(*(face.end - face.start)))
+    forward = (face.end - face.start) / length
+    for along, chance in _candidates(rng, 0, length, WALL_PITCH, dose):
+        place = face.start + along * forward
+        room = min(along, length - along)  # to the nearer end of the face
+        if not chance or room < 0.6 or not NEAREST < place[1] < FARTHEST:
+            continue
+        kind = chance.random()
+        if kind < 0.2 or face.height - face.foot < 1.2:
+            _pipe(stage, chance, face, place)
+        elif kind < 0.45 and face.height > 4 and face.along_the_street and not face.foot:
+            _shop_sign(stage, chance, face, place)
+        elif kind < 0.75:
+            _picture(stage, chance, face, place, room, _person(chance), 1.75, 0.6)
+        else:
+            _picture(stage, chance, face, place, room, *_car(chance))
+
+
+def _person(rng) -> paint.Stage:
+    figure = paint.Stage()
+    actors.person(figure, rng, 0, 0)
+    return figure
+
+
+def _car(rng) -> tuple[paint.Stage, float, float]:
+    """A car seen from behind, from the front or from a side; how tall and broad that is, in metres."""
+    figure, quarter = paint.Stage(), rng.choice((0, 1, 1, 2, 3, 3))
+    actors.car(figure, rng, 0, 0, quarter * np.pi / 2)
+    points = np.concatenate(figure.points)
+    return figure, float(points[:, 1].max()), float(np.ptp(points[:, 0]))
+
+
+def _press(stage, figure, place, low, face, scale, wide=1.0, order=None) -> None:
+    """Put a figure on a face, pressed flat; `place` is (s, z), and `low` how high it stands."""
+    across, up, away = np.concatenate(figure.points).T * scale
+    ground = np.outer(across * wide, face.right) + np.outer(away * RELIEF, face.inward) + place
+    points = np.column_stack([ground[:, 0], low + up, ground[:, 1]])
+    rows = np.concatenate(figure.rows)
+    order = face.order if order is None else order
+    solid = rows[:, 6]
+    stage.put(points, rows[:, :3], face.label, order, figure.sizes, Material.FLAT, solid, False)
+
+
+def _panel(stage, place, half, low, high, face, colour) -> None:
+    """A rectangle on a face, `half` metres to either side of `place`."""
+    (s0, z0), (s1, z1) = place - half * face.right, place + half * face.right
+    rectangle = paint.upright(s0, z0, s1, z1, low, high)
+    stage.put(rectangle, colour, face.label, face.order, casts=False)
+
+
+def _picture(stage, rng, face, place, room, figure, tall, broad) -> None:
+    """A figure about `tall` by `broad` metres, with or without a poster behind it.
+
+    Low down it is at most life-size; from the first storey up it is as large as an advertisement.
+    `room` is the distance to the nearer end of the face, where the figure has to end.
+    """
+    storeys = face.height - face.foot
+    high_up = face.foot > 0 or (storeys > 6 and rng.random() < 0.4)
+    wide = OBLIQUE if face.along_the_street and broad < 1 else 1.0
+    scale = rng.uniform(1, 2.2) if high_up else 1.0
+    scale = min(scale, 0.85 * storeys / tall, room / (0.75 * broad * wide))
+    free = max(face.height - tall * scale - 0.3, face.foot + 0.06)
+    if high_up:
+        low = rng.uniform(min(max(face.foot, 2.5), free), min(9.0, free))
+    else:
+        low = rng.uniform(0.05, min(1.2, free))
+    if rng.random() < 0.5:
+        half, margin = 0.7 * broad * scale * wide, 0.12 * scale
+        colour = PANELS[rng.integers(len(PANELS))] * rng.uniform(0.7, 1.1)
+        _panel(stage, place, half, low - 0.04, low + tall * scale + margin, face, colour)
+    _press(stage, figure, place, low, face, scale, wide)
+
+
+def _pipe(stage, rng, face, place) -> None:
+    """A drainpipe or a painted stripe, as wide as a post."""
+    half = max(0.09, 0.0042 * place[1])
+    if face.along_the_street:
+        half *= 4  # seen at an angle
+    high = face.height
+    if high > 4:
+        high = max(face.foot + 1, high * rng.uniform(0.5, 0.95))
+    colour = (paint.METAL, paint.METAL * 0.6, paint.BARK * 1.2, paint.WHITE * 0.8)[rng.integers(4)]
+    _panel(stage, place, half, face.foot, high, face, colour)
+
+
+def _shop_sign(stage, rng, face, place) -> None:
+    """A sign that sticks out of the house on a bracket, in the shape of a road sign."""
+    size, y, z = rng.uniform(0.36, 0.55), rng.uniform(2.2, 4.2), place[1]
+    s = place[0] - face.inward[0] * (size + 0.12)
+    thick = max(0.03, 0.002 * z)
+    bracket = paint.upright(place[0], z, s, z, y - thick, y + thick)
+    stage.put(bracket, paint.DARK, face.label, z, casts=False)
+    paint.plate(stage, rng, s, y, z, size, face.label)
+
+
+def _board(stage, rng, street, side, z) -> None:
+    """A free-standing advertisement on the pavement, of the class Other, that faces the camera."""
+    near_houses = rng.random() < 0.75
+    s = side * (street.front - 0.65 if near_houses else street.half + 0.7)
+    frame = (paint.METAL, paint.DARK, paint.WHITE * 0.7)[rng.integers(3)]
+    place, ahead = np.array((s, z)), (np.array((1, 0)), np.array((0, 1)))
+    if rng.random() < 0.3:  # a low one with a sign on it
+        actors.box(stage, s, z, 0.62, 0.3, 0, 1.15, frame)
+        paint.plate(stage, rng, s, 0.68, z, 0.26, Label.OTHER)
+        return
+    face = Face(place, place, *ahead, 0.0, 2.0, z, Label.OTHER)
+    actors.box(stage, s, z, 1.3, 0.14, 0.25, 2.25, frame)
+    _panel(stage, place, 0.58, 0.33, 2.17, face, PANELS[rng.integers(len(PANELS))])
+    if rng.random() < 0.6:
+        _press(stage, _person(rng), place, 0.36, face, 0.95)
+    else:
+        figure = paint.Stage()
+        actors.car(figure, rng, 0, 0, rng.choice((0, np.pi)), "hatch")
+        _press(stage, figure, place, 0.7, face, 0.6)
+
+
+def _strip(stage, rng, street, side, z) -> None:
+    """A pale strip in the pavement, along the street or across it, as narrow as a road line."""
+    colour = STRIPS[rng.integers(len(STRIPS))] * rng.uniform(0.8, 1)
+    if rng.random() < 0.7:
+        s, half, long = rng.uniform(street.half + 0.4, street.front - 0.4), 0.11, STRIP_PITCH
+    else:
+        s, half, long = (street.half + street.front) / 2, (street.front - street.half) / 2 - 0.1, 0.5
+    a, b = side * s - half, side * s + half
+    corners = np.array([(a, 0, z), (b, 0, z), (b, 0, z + long), (a, 0, z + long)], np.float32)
+    stage.put(corners, colour, Label.SIDEWALK, ON_THE_GROUND, casts=False)
