@@ -22,6 +22,7 @@ from torch import Tensor
 from lib.classes import IGNORE, ClassTable
 from lib.datasets import SOURCES
 from lib.datasets.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
+from lib.drawn import drawn_once
 from lib.files import drive_and_frame
 from lib.machine import in_processes
 
@@ -39,6 +40,7 @@ class Dataset(torch.utils.data.Dataset):
     read: Callable[[int], Pair]
     drawn: dict | None = None  # how chance chose the items, where it did: seed, of, indices
     independent: bool = False  # no two images are frames of one film
+    drawn_size: Size | None = None  # of pairs that our own code draws; None: they are files
 
     def __len__(self) -> int:
         return len(self.items)
@@ -50,11 +52,25 @@ class Dataset(torch.utils.data.Dataset):
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
-        if self.name == "scenes":
-            pairs = list(in_processes(self.read, range(len(self))))
+        if self.drawn_size:
+            title = f"{self.name}/{self.split}"
+            images, targets = drawn_once(title, self.items, self.drawn_size, self._draw)
         else:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-                pairs = list(pool.map(self.read, range(len(self))))
+            images, targets = self._read_files()
+        targets = torch.from_numpy(targets)
+        if (targets == IGNORE).all():
+            raise Wrong(VALUES, f"{self.name}/{self.split}: every pixel is void; expected labelled ones in each split")
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), targets
+
+    def _draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 (N, H, W, 3) and targets uint8 (N, H, W), drawn on all processors."""
+        images, targets = zip(*in_processes(self.read, range(len(self))))
+        return np.stack(images), np.stack(targets)
+
+    def _read_files(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same of files. Raises Wrong unless all have one size."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
+            pairs = list(pool.map(self.read, range(len(self))))
         sizes = Counter(target.shape for _, target in pairs)
         if len(sizes) > 1:
             (usual, _), *rare = sizes.most_common()
@@ -63,10 +79,8 @@ class Dataset(torch.utils.data.Dataset):
                 f"{self.name}/{self.split}: {odd} has {rare[0][0][0]} x {rare[0][0][1]} pixels where most images "
                 f"have {usual[0]} x {usual[1]}; set image_size to bring all to one size"
             ))
-        images, targets = (torch.from_numpy(np.stack(part)) for part in zip(*pairs))
-        if (targets == IGNORE).all():
-            raise Wrong(VALUES, f"{self.name}/{self.split}: every pixel is void; expected labelled ones in each split")
-        return images.permute(0, 3, 1, 2).contiguous(), targets
+        images, targets = zip(*pairs)
+        return np.stack(images), np.stack(targets)
 
     @property
     def images(self) -> Tensor:
@@ -130,7 +144,7 @@ def load_dataset(
         kept = np.linspace(0, len(kept) - 1, limit).round().astype(int).tolist()
     items = tuple(source.items[index] for index in kept)
     return Dataset(name, split, source.classes, items, lambda index: source.read(kept[index]), source.drawn,
-                   source.independent)
+                   source.independent, source.drawn_size)
 
 
 def as_size(size: object, name: str = "image_size") -> Size | None:

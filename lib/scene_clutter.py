@@ -126,7 +126,7 @@ def _person(rng) -> paint.Stage:
 
 
 def _car(rng) -> tuple[paint.Stage, float, float]:
-    """A car seen from behind, from the front or from a side; how tall and broad that is, in metres."""
+    """A car from behind, from the front or from a side, its height and its width in metres."""
     figure, quarter = paint.Stage(), rng.choice((0, 1, 1, 2, 3, 3))
     actors.car(figure, rng, 0, 0, quarter * np.pi / 2)
     points = np.concatenate(figure.points)
@@ -223,7 +223,8 @@ def _strip(stage, rng, street, side, z) -> None:
     if rng.random() < 0.7:
         s, half, long = rng.uniform(street.half + 0.4, street.front - 0.4), 0.11, STRIP_PITCH
     else:
-        s, half, long = (street.half + street.front) / 2, (street.front - street.half) / 2 - 0.1, 0.5
+        s, long = (street.half + street.front) / 2, 0.5
+        half = (street.front - street.half) / 2 - 0.1
     a, b = side * s - half, side * s + half
     corners = np.array([(a, 0, z), (b, 0, z), (b, 0, z + long), (a, 0, z + long)], np.float32)
     stage.put(corners, colour, Label.SIDEWALK, ON_THE_GROUND, casts=False)

@@ -3,6 +3,8 @@
 import functools
 import http.server
 import os
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -12,10 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from lib import ROOT, datasets as sources, drawn
 from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
 from lib.data import Augment, load_dataset
-from lib.datasets import camvid as camvid_module
+from lib.datasets import SCENE_DOSES, SOURCES, camvid as camvid_module
 from lib.datasets.camvid import FOLDERS, download, extract, find_camvid, pixel_checksum
+from lib.scenes import draw_scene
 
 REAL = os.environ.get("SEGMENTATION_DATA")
 
@@ -39,9 +43,90 @@ def test_item_shapes_and_types():
 
 
 def test_scenes_splits_differ_and_have_the_study_s_sizes():
-    assert [len(load_dataset("scenes", split=s)) for s in ("train", "val", "test")] == [2000, 250, 500]
+    assert [len(load_dataset("scenes", split=s)) for s in ("train", "val", "test")] == [2000, 250, 2000]
     sums = {load_dataset("scenes", split=s, image_size=(16, 16), limit=3).checksum for s in ("train", "val", "test")}
     assert len(sums) == 3
+
+
+def test_scenes_come_in_doses():
+    doses = [name for name in SOURCES if name.startswith("scenes")]
+    assert len(doses) == 25 and SCENE_DOSES["scenes"] == {"clutter": 0, "noise": 0}
+    assert SCENE_DOSES["scenes-clutter-1-noise-3"] == {"clutter": 1, "noise": 3}
+    data = {name: load_dataset(name, None, "test", (96, 128), 1) for name in doses}
+    assert len({split.checksum for split in data.values()}) == 25
+    assert torch.equal(data["scenes-noise-4"].targets, data["scenes"].targets)
+    image, target = draw_scene("test", 1999, (32, 48), clutter=2, noise=1)
+    two = load_dataset("scenes-clutter-2-noise-1", None, "test", (32, 48), 2)
+    assert np.array_equal(two.images[1].permute(1, 2, 0), image)
+    assert np.array_equal(two.targets[1], target)
+    assert two.items == ("test-00000", "test-01999") and two.independent
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch) -> Path:
+    """A folder of drawn splits in which even the smallest are kept."""
+    monkeypatch.setattr(drawn, "WORTH_KEEPING", 1)
+    monkeypatch.setenv(drawn.FOLDER, str(tmp_path / "scenes"))
+    return tmp_path / "scenes"
+
+
+def three(name="scenes", split="val", size=(32, 48), limit=3):
+    return load_dataset(name, None, split, size, limit)
+
+
+def test_a_drawn_split_is_drawn_once(kept, monkeypatch):
+    first = three()
+    assert first.checksum and len(list(kept.iterdir())) == 1
+    monkeypatch.setattr(sources, "draw_scene", None)  # nothing can be drawn any more
+    again = three()
+    assert again.checksum == first.checksum and torch.equal(again.images, first.images)
+    for other in (dict(name="scenes-noise-1"), dict(split="test"), dict(size=(32, 40)), dict(limit=2)):
+        with pytest.raises(TypeError):
+            three(**other).images  # noqa: B018
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    lambda path: path.write_bytes(path.read_bytes()[:900] + b"damage" + path.read_bytes()[906:]),
+    lambda path: path.write_bytes(b""),
+    lambda path: np.savez(path, images=np.zeros((3, 32, 48, 3), np.uint8)),
+    lambda path: np.savez(path, images=np.zeros((3, 9, 9, 3), np.uint8), targets=np.zeros((3, 9, 9), np.uint8)),
+    lambda path: np.savez(path, images=np.zeros((3, 32, 48, 3)), targets=np.zeros((3, 32, 48))),
+    lambda path: (path.unlink(), path.mkdir()),
+])
+def test_a_damaged_file_is_drawn_anew(kept, spoil, capsys):
+    checksum = three().checksum
+    path = next(kept.iterdir())
+    spoil(path)
+    assert three().checksum == checksum
+    if path.is_file():
+        assert path.stat().st_size > 3 * 32 * 48 and three().checksum == checksum
+    else:
+        assert "the 3 images of scenes/val will be drawn again" in capsys.readouterr().out
+
+
+def test_other_code_draws_anew_and_removes_what_it_replaces(kept, monkeypatch):
+    checksum, old = three().checksum, next(kept.iterdir())
+    three(limit=2).images  # noqa: B018
+    monkeypatch.setattr(drawn, "fingerprint", lambda: "other")
+    assert three().checksum == checksum
+    assert not old.exists() and len(list(kept.iterdir())) == 2
+    assert any(".other.npz" in path.name for path in kept.iterdir())
+
+
+def test_two_processes_may_draw_the_same_split(kept):
+    code = "import sys; sys.path.insert(0, '.'); from lib import drawn; drawn.WORTH_KEEPING = 1; " \
+           "from lib.data import load_dataset; print(load_dataset('scenes', None, 'val', (32, 48), 3).checksum)"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            for _ in range(2)]
+    assert {process.communicate()[0].strip() for process in both} == {three().checksum}
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_small_splits_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv(drawn.FOLDER, str(tmp_path / "scenes"))
+    three().images  # noqa: B018
+    assert not (tmp_path / "scenes").exists()
 
 
 def test_camvid_layout_void_and_checksum(camvid):

@@ -6,6 +6,7 @@ nothing: then the environment variable SEGMENTATION_DATA counts, else `data/` in
 
 import os
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from lib.datasets.camvid import DATA_ROOT, DRIVES, find_camvid
 from lib.datasets.folder import CLASSES, folder
 from lib.datasets.pairs import (
     Found,
+    Pair,
     Size,
     Source,
     drive_and_frame,
@@ -27,17 +29,31 @@ from lib.datasets.pairs import (
 )  # fmt: skip
 from lib.scenes import draw_scene
 
-SCENE_COUNTS = {"train": 2000, "val": 250, "test": 500}  # the size of the original study's splits
+SCENE_COUNTS = {"train": 2000, "val": 250, "test": 2000}  # the original study tested on 500
+DOSES = range(5)  # of clutter and of noise
 LYFT_SETS = {"train": ("dataA", "dataB", "dataC"), "val": ("dataD",), "test": ("dataE",)}  # frames follow one another
 VAL_SHARE, VAL_SEED = 0.1, 0  # of the training images, where a data set brings no validation split
 VAL_CITIES = ("ulm", "weimar", "zurich")  # of Cityscapes' training cities
 Root = str | Path | None
 
 
-def scenes(root: Root, split: str, size: Size | None) -> Source:
-    """Drawn when they are read; 256 x 256 pixels without a size."""
+def scenes(
+    root: Root, split: str, size: Size | None, clutter: float = 0, noise: float = 0
+) -> Source:
+    """Scenes with these doses of clutter and noise; 256 x 256 pixels without a size."""
+    size = size or (256, 256)
     items = [f"{split}-{index:05d}" for index in range(SCENE_COUNTS[split])]
-    return Source(SCENES, items, lambda index: draw_scene(split, index, size or (256, 256)), independent=True)
+
+    def read(index: int) -> Pair:
+        return draw_scene(split, index, size, clutter=clutter, noise=noise)
+
+    return Source(SCENES, items, read, independent=True, drawn_size=size)
+
+
+def scene_name(clutter: int, noise: int) -> str:
+    """Return the data set's name: "scenes", "scenes-noise-3", "scenes-clutter-1-noise-1"."""
+    doses = {"clutter": clutter, "noise": noise}
+    return "-".join(["scenes", *(f"{what}-{dose}" for what, dose in doses.items() if dose)])
 
 
 def camvid(root: Root, split: str, size: Size | None) -> Source:
@@ -214,3 +230,6 @@ def _absent(base: Path, what: str, expected: str) -> FileNotFoundError:
 
 SOURCES = {"scenes": scenes, "camvid": camvid, "carla": carla, "cityscapes": cityscapes, "folder": own}
 SOURCES |= {f"camvid-without-{drive}": partial(camvid_without, drive=drive) for drive in DRIVES}
+SCENE_DOSES = {scene_name(clutter, noise): {"clutter": clutter, "noise": noise}
+               for clutter, noise in product(DOSES, DOSES)}
+SOURCES |= {name: partial(scenes, **doses) for name, doses in SCENE_DOSES.items()}

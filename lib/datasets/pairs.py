@@ -45,6 +45,7 @@ class Source:
     unpaired: Sequence[str] = ()
     drawn: dict | None = None  # how the split was drawn, where chance did it: seed, of, indices
     independent: bool = False  # no two images are frames of one film
+    drawn_size: Size | None = None  # of pairs that our own code draws; None: they are files
 
 
 Found = tuple[list[tuple[str, Path, Path]], list[str]]  # (name, image, label) by name, and what has no partner

@@ -11,8 +11,10 @@ import pandas as pd
 
 from lib.classes import family
 from lib.data import Dataset
+from lib.datasets import SCENE_DOSES
 from lib.models import NETWORKS
 from lib.runs import Run
+from lib.scenes.light import READ_NOISE, SHOT_NOISE
 from report.evidence import closed_forms as theory
 from report.evidence.statistics import nats, percent, points, versus
 
@@ -65,16 +67,33 @@ def title(dataset: str) -> str:
     """The data set's name in prose: "CamVid without 0001TP" for "camvid-without-0001TP"."""
     kind = family(dataset)
     words = dataset.removeprefix(kind).replace("-", " ")
+    if kind == "scenes" and words:
+        doses = SCENE_DOSES[dataset].items()
+        words = " with " + listed([f"{what} {dose}" for what, dose in doses if dose])
     return TITLES.get(kind, kind.capitalize()) + words
 
 
 def about(dataset: str) -> str:
     """The paragraph that introduces the data set."""
     kind = family(dataset)
-    drive = dataset.removeprefix("camvid-without-")
-    if kind != "camvid" or drive == dataset:
+    if dataset == kind:
         return ABOUT[kind]
-    return f"{CAMVID} {WITHOUT.format(drive=drive)}"
+    if kind == "scenes":
+        return f"{ABOUT[kind]} {doses_sentence(**SCENE_DOSES[dataset])}"
+    return f"{CAMVID} {WITHOUT.format(drive=dataset.removeprefix('camvid-without-'))}"
+
+
+def doses_sentence(clutter: int, noise: int) -> str:
+    """What the scenes of these doses have beside what all scenes have."""
+    parts = []
+    if clutter:
+        parts.append(f"clutter of dose {clutter} (pictures of people and cars on houses, shop signs in the shapes of road "
+                     "signs, pipes like poles, each of the class of what it is part of)")
+    if noise:
+        read, shot = noise * READ_NOISE, noise * SHOT_NOISE
+        parts.append(f"the noise of a sensor at dose {noise} (a standard deviation of {read:.0%} of the range in the dark, "
+                     f"and of {np.hypot(read, shot):.0%} in full light)")
+    return f"These have {listed(parts)}."
 
 
 def pixels(size: Sequence[int]) -> str:

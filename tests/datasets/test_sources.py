@@ -234,6 +234,8 @@ def test_signs_are_found_by_their_name():
 def test_every_data_set_has_a_title_and_a_paragraph():
     titles = {name: title(name) for name in SOURCES}
     assert titles["camvid"] == "CamVid" and titles["camvid-without-0001TP"] == "CamVid without 0001TP"
+    assert titles["scenes-clutter-1-noise-3"] == "Scenes with clutter 1 and noise 3"
     assert len(set(titles.values())) == len(SOURCES)
     assert "drive 0001TP is tested and seen in no other split" in about("camvid-without-0001TP")
+    assert "noise of a sensor at dose 2 (a standard deviation of 4%" in about("scenes-noise-2")
     assert all(len(about(name)) > 100 for name in SOURCES)
