@@ -1,0 +1,123 @@
+"""Precision at matched recall: how often the things that a network reports are real, at equal shares of things found.
+
+Networks that differ in how readily they report a rare class differ in precision and in recall, and one of the two alone
+says little. A threshold on the class's probability therefore stands for the largest probability, and is swept: precision
+is then read where two networks have the same recall, from a curve of precision over recall. Components are those of 8
+neighbours. A component is right where it touches the class in the target at all, and a component of the target is found
+where the mask touches it: loose rules, which suit things of a few pixels.
+
+Void never counts: pixels of void are no pixels, and a predicted component that lies on void alone is none. A component
+that also covers labelled pixels is one component, whatever void it crosses, as in `lib.structure`.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from lib.classes import IGNORE
+from lib.structure import EIGHT
+
+THRESHOLDS = np.linspace(0.05, 0.95, 19)  # of a class's probability
+SMALL_SHARE = 0.015  # of the labelled training pixels: classes with less are counted
+COUNTS = ("predicted components", "those that touch the class", "target components", "those that are touched",
+          "true positive pixels", "false positive pixels", "false negative pixels")
+COMPONENTS, PIXELS = "components", "pixels"
+MOST_GROUPS = 250  # of images whose counts are summed: about 100 kB of record with five classes
+
+
+def small_classes(pixels: np.ndarray) -> np.ndarray:
+    """Return the indices of the classes with less than `SMALL_SHARE` of these pixels (K,), or that of the rarest one.
+
+    A class without any pixel is none of them: it cannot have been learnt.
+    """
+    present = pixels > 0
+    share = np.where(present, pixels / pixels.sum(), np.inf)
+    small = np.flatnonzero(share < SMALL_SHARE)
+    return small if len(small) else np.array([share.argmin()])
+
+
+def steps_passed(probabilities: np.ndarray) -> np.ndarray:
+    """Return how many of `THRESHOLDS` each probability reaches, uint8 of the same shape."""
+    return np.digitize(probabilities, THRESHOLDS).astype(np.uint8)
+
+
+def matched_counts(passed: np.ndarray, target: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the `COUNTS` of one image at every threshold, int32 (classes, thresholds, 7), to be summed over images.
+
+    passed uint8 (classes, H, W) is `steps_passed` of the probabilities of these classes; the mask at a threshold is
+    where the probability reaches it. target (H, W) holds class indices, 255 is void.
+    """
+    found = np.zeros((len(classes), len(THRESHOLDS), len(COUNTS)), np.int32)
+    known = target != IGNORE
+    for row, label, reached in zip(found, classes, passed):
+        truth = target == label
+        true_components, row[:, 2] = ndimage.label(truth, EIGHT)
+        row[:, 6] = truth.sum()  # all are missed by an empty mask
+        for column, counts in enumerate(row):
+            mask = reached > column
+            if not mask.any():
+                break  # higher thresholds have empty masks too
+            components, _ = ndimage.label(mask, EIGHT)
+            right = mask & truth
+            counts[0] = _distinct(components[mask & known])
+            counts[1] = _distinct(components[right])
+            counts[3] = _distinct(true_components[right])
+            counts[4] = right.sum()
+            counts[5] = (mask & known).sum() - counts[4]
+            counts[6] -= counts[4]
+    return found
+
+
+def _distinct(labels: np.ndarray) -> int:
+    """Return how many different labels occur."""
+    return len(np.unique(labels))
+
+
+def grouped(drives: list[str]) -> np.ndarray:
+    """Return the group of each image, int32 (N,): as many consecutive images of one drive as make `MOST_GROUPS`.
+
+    With up to `MOST_GROUPS` images every image is a group of its own. The last group of a drive may be smaller.
+    """
+    size = -(-len(drives) // MOST_GROUPS)
+    groups = np.zeros(len(drives), np.int32)
+    filled = 1
+    for index in range(1, len(drives)):
+        opens = drives[index] != drives[index - 1] or filled == size
+        groups[index] = groups[index - 1] + opens
+        filled = 1 if opens else filled + 1
+    return groups
+
+
+def precision_and_recall(counts: np.ndarray, what: str = COMPONENTS) -> tuple[np.ndarray, np.ndarray]:
+    """Return precision and recall, fractions (..., thresholds), of sums of counts (..., thresholds, 7).
+
+    `what` is "components" or "pixels". NaN where nothing is predicted, or nothing is there to be found.
+    """
+    counts = np.asarray(counts, float)
+    if what == COMPONENTS:
+        predicted, right, there, touched = np.moveaxis(counts[..., :4], -1, 0)
+    else:
+        right, false, missed = np.moveaxis(counts[..., 4:], -1, 0)
+        predicted, there, touched = right + false, right + missed, right
+    return _quotient(right, predicted), _quotient(touched, there)
+
+
+def _quotient(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+
+
+def precision_at_recall(counts: np.ndarray, recall: float, what: str = COMPONENTS) -> float:
+    """Return the precision at that recall, a fraction, of one class's sums of counts (thresholds, 7).
+
+    Linear between neighbouring thresholds, and the best precision where several have the same recall; NaN where the
+    thresholds do not reach so high or so low a recall. (Davis and Goadrich 2006 show that lines overestimate precision
+    between distant points; neighbouring thresholds are close.)
+    """
+    precision, recalls = precision_and_recall(counts, what)
+    defined = ~np.isnan(precision) & ~np.isnan(recalls)
+    best: dict[float, float] = {}
+    for x, y in zip(recalls[defined], precision[defined]):
+        best[x] = max(y, best.get(x, 0.0))
+    if not best:
+        return np.nan
+    x = np.array(sorted(best))
+    return float(np.interp(recall, x, [best[value] for value in x], left=np.nan, right=np.nan))
