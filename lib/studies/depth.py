@@ -3,6 +3,16 @@
 For each depth a small network is trained for a few steps on drawn scenes while `lib.gradients` watches. Without
 normalisation it gets biases and the initial weights of He et al. (2015), which keep the signal's scale through
 rectified layers: PyTorch's default would shrink it at every layer and prove nothing but that.
+
+He's variance counts every weight of a filter. Padding with zeros would take 7 of 9 away where a deep network's maps are
+but 1 x 2 cells, and with them nineteen twentieths of what a block of two convolutions passes on, though not of what a
+1 x 1 shortcut does: there, too, the border is repeated.
+
+A residual sum adds the variances of its two terms, so that without normalisation the signal of a residual network would
+grow by 2 in every block, and the network would start from a loss several times that of the others. Both terms are
+therefore multiplied by 1/sqrt(2), which keeps the variance. Fixup (Zhang, Dauphin and Ma 2019) and SkipInit (De and
+Smith 2020) start the branch at zero instead. That would serve to train hundreds of blocks; in a study of gradients it
+would make the branch's own gradient zero at the first step by construction.
 """
 
 import numpy as np
@@ -13,24 +23,41 @@ from torch import nn
 from lib.classes import SCENES
 from lib.data import as_image, load_dataset
 from lib.gradients import GradientLog
-from lib.models import build_model
+from lib.models import ResidualBlock, build_model
 
 DEPTHS = (4, 5, 6)
 NORMALISED = {True: "batch normalisation", False: "no normalisation"}
+KEEPING = 2**-0.5  # of both terms of a sum, so that it has their mean variance
 SIZE, CHANNELS, BATCH, RATE = (64, 128), 4, 8, 3e-3
 
 
 def without_normalisation(model: nn.Module) -> nn.Module:
-    """The network with every batch normalisation replaced by a bias, and He's initial weights."""
-    for module in model.modules():
+    """Return the network with a bias for every batch normalisation, He's initial weights and scaled residual sums."""
+    for module in list(model.modules()):
+        if isinstance(module, ResidualBlock):
+            module.residual.append(Scale(KEEPING))
+            module.shortcut = nn.Sequential(module.shortcut, Scale(KEEPING))
+    for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, Bias(child.num_features))
             elif isinstance(child, nn.Conv2d):
                 nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
+                child.padding_mode = "replicate"
             elif isinstance(child, nn.ConvTranspose2d):  # no two kernel positions overlap, no rectification follows
                 nn.init.normal_(child.weight, std=child.in_channels**-0.5)
     return model
+
+
+class Scale(nn.Module):
+    """Multiplies by a fixed number: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * x
 
 
 class Bias(nn.Module):
