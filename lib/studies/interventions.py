@@ -8,12 +8,12 @@ where the skip ends, after the gate. Noise and clutter are added where it begins
 Another image means the next one of the same batch; a batch has at least two images.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.models import AttentionCoefficients, NoSkip, UNet
 
@@ -37,9 +37,35 @@ def mean(x: Tensor) -> Tensor:
     return x.mean().expand_as(x)
 
 
+def image_mean(x: Tensor) -> Tensor:
+    """Return the mean over each image's channels and pixels, everywhere in that image: (B, C, H, W) -> (B, C, H, W)."""
+    return x.mean((1, 2, 3), keepdim=True).expand_as(x)
+
+
+def permuted(x: Tensor, seed: int = 0) -> Tensor:
+    """Return x with the pixels of each image in random order, one order for all channels of an image.
+
+    (B, C, H, W) -> (B, C, H, W). Every image has an order of its own; equal seeds and shapes give equal orders.
+    """
+    order = _orders(len(x), x[0, 0].numel(), seed).to(x.device)  # (B, H W)
+    return x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).view(x.shape)
+
+
+@lru_cache(maxsize=8)  # the levels of a network, several times over
+def _orders(images: int, pixels: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed + pixels)
+    return torch.rand(images, pixels, generator=generator).argsort(1)
+
+
+@lru_cache(maxsize=8)
+def _gaussian(shape: torch.Size) -> Tensor:
+    generator = torch.Generator().manual_seed(shape[1:].numel())
+    return torch.randn(shape, generator=generator)
+
+
 def noise(x: Tensor, strength: float, scale: float | None = None) -> Tensor:
     """Gaussian noise, the same at every call: `strength` times `scale`, or times each channel's deviation (B, C, 1, 1)."""
-    drawn = torch.randn(x.shape, generator=torch.Generator().manual_seed(x[0].numel())).to(x)
+    drawn = _gaussian(x.shape).to(x)
     return x + strength * drawn * (x.std((2, 3), keepdim=True) if scale is None else scale)
 
 
@@ -78,6 +104,46 @@ def seeing(model: UNet, change: Change) -> Iterator[None]:
         yield
 
 
+class _Saved(nn.Module):
+    """Stands for a block whose output is known."""
+
+    def __init__(self, features: Tensor):
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features
+
+
+@contextmanager
+def saved_features(model: UNet, features: Sequence[Tensor]) -> Iterator[None]:
+    """Make the encoder return these features, finest first, instead of computing them.
+
+    What happens after the encoder can then be changed again and again at half the cost. The features have to be those
+    of the images that the network is called with.
+    """
+    encoder = model.encoder
+    model.encoder = nn.ModuleList(_Saved(level) for level in features)
+    try:
+        yield
+    finally:
+        model.encoder = encoder
+
+
+@contextmanager
+def reading_features(model: UNet) -> Iterator[list[Tensor]]:
+    """Collect the features of every level of the encoder during one forward pass, finest first."""
+    features: list[Tensor] = []
+    with _hooks(block.register_forward_hook(lambda block, inputs, output: features.append(output))
+                for block in model.encoder):
+        yield features
+
+
+def changes_the_image(name: str) -> bool:
+    """Tell whether the condition of this name changes the image and with it the features of the encoder."""
+    return name.startswith("input noise")
+
+
 @contextmanager
 def intact(model: UNet) -> Iterator[None]:
     yield
@@ -109,6 +175,6 @@ def disturbances(model: UNet) -> dict[str, Condition]:
         found |= {f"skip noise {s}": partial(entering, change=partial(noise, strength=s)) for s in SKIP_NOISE}
         found |= {f"clutter {s}": partial(entering, change=partial(clutter, share=s)) for s in CLUTTER}
     if any(isinstance(module, AttentionCoefficients) for module in model.modules()):
-        found |= {f"alpha {name}": partial(gating, change=change)
-                  for name, change in (("one", torch.ones_like), ("mean", mean), ("other", other))}
+        changes = {"one": torch.ones_like, "mean": mean, "other": other, "permuted": permuted}
+        found |= {f"alpha {name}": partial(gating, change=change) for name, change in changes.items()}
     return found

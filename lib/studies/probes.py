@@ -5,6 +5,8 @@ pole within its cell coded in the channels, a linear decoder would find it. It p
 outlines of the labels (1 on both sides of a change), by ridge regression in closed form from training images, and is
 scored on others. Read are the encoder's levels, the bottleneck, and at each level of the decoder what comes up from
 below before the skip adds anything, and the two joined.
+
+What a map of random features already tells is no merit of the training: `untrained` gives the network to compare with.
 """
 
 from collections.abc import Iterator
@@ -12,13 +14,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.classes import IGNORE
 from lib.data import as_image
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
-from lib.models import UNet, pad_to_multiple
+from lib.models import UNet, build_model, pad_to_multiple
 from lib.structure import outline
 
 RIDGE = 1e-3  # of the features' mean square
@@ -53,10 +55,29 @@ def probe(model: UNet, train: list[tuple[Tensor, Tensor]], test: list[tuple[Tens
         for index, (x, linear, (_, level)) in enumerate(zip(features, maps, parts(depth))):
             cells = (_cells(x) @ linear).view(len(x), *x.shape[-2:], -1).permute(0, 3, 1, 2)
             found = F.pixel_shuffle(cells, 2**level)[window].cpu()  # (B, K + 1, H, W)
-            labels = (found[:, :-1] * weights.cpu().double()[:, None, None]).argmax(1)
+            labels = (found[:, :-1].float() * weights.cpu()[:, None, None]).argmax(1)
             confusions[index] += [confusion_matrix(p, t, number).numpy() for p, t in zip(labels, targets)]
             errors[index] += [_errors(e, t, mean) for e, t in zip(found[:, -1].numpy(), targets.numpy())]
     return {"confusions": np.array(confusions, np.int32), "edges": np.array(errors)}
+
+
+@torch.no_grad()
+def untrained(variant: str, base_channels: int, number: int, seed: int, train: list[tuple[Tensor, Tensor]],
+              machine: Machine) -> UNet:
+    """Return the network of that variant as a training with that seed starts, in evaluation mode.
+
+    Its normalisations have the statistics of the images of `train`, uint8 (B, 3, H, W) each: without any, the features
+    of deep levels would be so small that the probes' penalty would hide what they hold. number is that of the classes.
+    """
+    torch.manual_seed(seed)
+    model = machine.place(build_model(variant, num_classes=number, base_channels=base_channels))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches
+    model.train()
+    for images, _ in train:
+        machine.logits(model, as_image(images.to(machine.device)))
+    return model.eval()
 
 
 def edge_map(target: Tensor) -> np.ndarray:

@@ -27,7 +27,7 @@ def test_every_condition_changes_the_logits_and_leaves_the_network_as_it_was(var
     model = network(variant)
     before = model(images)
     conditions = iv.lesions(model) | iv.disturbances(model)
-    assert len(conditions) == {"unet-noskip": 3, "unet-gated-attention": 22}.get(variant, 19)
+    assert len(conditions) == {"unet-noskip": 3, "unet-gated-attention": 23}.get(variant, 19)
     for name, condition in conditions.items():
         with condition(model):
             assert hooks(model) > 0 and not torch.equal(model(images), before), name
@@ -84,3 +84,49 @@ def test_noise_has_the_strength_that_is_asked_for_and_repeats():
 def test_one_image_has_no_other():
     with pytest.raises(ValueError, match="a batch of one image holds no other image"):
         iv.other(torch.zeros(1, 2, 3, 3))
+
+
+@torch.no_grad()
+def test_permuted_coefficients_are_the_same_ones_elsewhere(images):
+    model = network("unet-gated-attention")
+    before = attention_maps(model, images)
+    with iv.disturbances(model)["alpha permuted"](model):
+        after = attention_maps(model, images)
+    # The coarsest gate decides first, so that its own coefficients are those of the intact network in another order.
+    own, moved = before[3].flatten(1), after[3].flatten(1)
+    assert torch.equal(own.sort(1).values, moved.sort(1).values) and not torch.equal(own, moved)
+
+
+def test_a_permutation_moves_whole_pixels_within_their_image():
+    x = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
+    moved = iv.permuted(x, seed=1)
+    for image, before in zip(moved, x):
+        pixels, own = (set(map(tuple, part.flatten(1).T.tolist())) for part in (image, before))
+        assert pixels == own and not torch.equal(image, before)
+    orders = moved.flatten(2)[:, 0] - x[:, 0, 0, 0, None]
+    assert not torch.equal(orders[0], orders[1])  # every image has an order of its own
+    assert torch.equal(iv.permuted(x, seed=1), moved) and not torch.equal(iv.permuted(x, seed=2), moved)
+
+
+def test_a_mean_over_the_image_is_that_of_each_image_alone():
+    x = torch.tensor([[[[1.0, 3.0]]], [[[5.0, 9.0]]]])
+    assert iv.image_mean(x).flatten().tolist() == [2, 2, 7, 7]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", ["unet-residual", "unet-gated-attention"])
+def test_saved_features_give_the_same_logits(variant, images):
+    model = network(variant)
+    with iv.reading_features(model) as features:
+        intact = model(images)
+    encoder = model.encoder
+    for name, condition in (iv.lesions(model) | iv.disturbances(model)).items():
+        with condition(model):
+            expected = model(images)
+        with iv.saved_features(model, features), condition(model):
+            found = model(images if iv.changes_the_image(name) else torch.zeros_like(images))
+        if iv.changes_the_image(name):  # saved features do not see it
+            torch.testing.assert_close(found, intact)
+        else:
+            assert torch.equal(found, expected), name
+    assert model.encoder is encoder and hooks(model) == 0

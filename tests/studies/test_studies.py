@@ -1,5 +1,7 @@
 """The studies of a trained network: each against a case worked out by hand or by brute force, and all of them together."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,11 @@ from torch import nn
 
 from lib import studies
 from lib.data import as_image
+from lib.files import write_arrays
 from lib.machine import Machine
 from lib.models import build_model
 from lib.recipe import cross_entropy
+from lib.runs import Run
 from lib.studies import depth, gates, landscape, probes
 from lib.training import fit
 
@@ -40,9 +44,35 @@ def test_sums_of_coefficients_by_class_and_place(batch):
         sums = found[name][..., :3, :] if name == "classes" else found[name]
         np.testing.assert_allclose(sums[..., 0], expected[:, None] * sums[..., 1], rtol=1e-5)
         assert sums[..., 1].sum() == 4 * (batch[1] != 255).sum()
+    for name in ("classes", "distances"):  # one coefficient everywhere: a permutation changes nothing
+        sums = found[f"permuted_{name}"]
+        np.testing.assert_allclose(sums, found[name][..., :1].repeat(gates.PERMUTATIONS, -1), rtol=1e-5)
     right = (model(as_image(batch[0])).argmax(1) == batch[1])[batch[1] != 255].sum()
     assert found["correct"][:, 0, 1, 1].sum() == right
     assert gates.coefficient_sums(build_model("unet", base_channels=2).eval(), *batch, MACHINE) == {}
+
+
+def test_permuted_coefficients_have_the_same_total_and_no_place(batch):
+    torch.manual_seed(0)
+    model = build_model("unet-gated-attention", num_classes=3, base_channels=4).eval()
+    images, targets = batch
+    targets[:] = 0
+    targets[:, :, 24:] = 1
+    maps = [torch.zeros(2, 1, 32 >> level, 48 >> level) for level in range(4)]
+    for alpha in maps:
+        alpha[..., alpha.shape[-1] // 2 :] = 1  # alpha is the class
+    for gate, alpha in zip(model.skips, maps):
+        gate.coefficients.register_forward_hook(lambda gate, inputs, output, alpha=alpha: alpha)
+    found = gates.coefficient_sums(model, images, targets, MACHINE)
+    half = 32 * 24
+    assert (found["classes"][:, :, :2, 0] == [0, half]).all() and (found["classes"][:, :, :2, 1] == half).all()
+    permuted = found["permuted_classes"][:, :, :2]
+    assert permuted.shape == (2, 4, 2, gates.PERMUTATIONS)
+    np.testing.assert_allclose(permuted.sum(2), half)
+    np.testing.assert_allclose(permuted[:, 0, 0] / half, 0.5, atol=0.08)  # level 0 has 1,536 cells
+    assert len(np.unique(permuted[:, 0, 0])) > 4  # other images and other permutations, other sums
+    again = gates.coefficient_sums(model, images, targets, MACHINE)
+    assert np.array_equal(again["permuted_distances"], found["permuted_distances"])
 
 
 def test_bins_of_distance_to_an_outline():
@@ -58,7 +88,9 @@ def test_gradient_energy_is_that_of_autograd_shared_out_by_area(variant, batch):
     torch.manual_seed(0)
     model, weights = build_model(variant, num_classes=3, base_channels=4).eval(), torch.tensor([1.0, 2.0, 0.5])
     energy = gates.gradient_energy(model, *batch, weights, MACHINE)
-    assert energy.shape == (2, 4, 3, 2) and (energy >= 0).all()
+    assert energy.shape == (2, 4, 3, 3) and (energy >= 0).all()
+    if variant == "unet":  # its skips hand on what they are given
+        np.testing.assert_allclose(energy[..., 2], energy[..., 0], rtol=1e-5)
     assert not any(p.grad is not None for p in model.parameters())
     kept = []
 
@@ -76,6 +108,50 @@ def test_gradient_energy_is_that_of_autograd_shared_out_by_area(variant, batch):
     expected = [[cells[i][labels[i] == k].sum().item() for k in range(3)] for i in range(2)]
     np.testing.assert_allclose(energy[:, 3, :, 1], expected, rtol=1e-4)
     assert (energy[:, 3, :, 0] != energy[:, 3, :, 1]).any()
+
+
+def test_gates_let_the_gradient_through_by_their_formula(batch):
+    """Three gates on the way back across the finest skip, each against the rule that it stands for, pixel by pixel.
+
+    With u the gradient that arrives: alpha u where alpha is detached, its mean times u where it is constant, and
+    alpha u plus what flows through alpha = sigma(psi(relu(W_x x + W_g g))) where nothing is changed.
+    """
+    torch.manual_seed(0)
+    model, weights = build_model("unet-gated-attention", num_classes=3, base_channels=4).eval(), torch.ones(3)
+    gate = model.skips[0].coefficients
+    nn.init.normal_(gate.psi.weight, std=2.0)
+    nn.init.normal_(gate.w_x.weight, std=2.0)  # so that alpha varies
+    target, energies = batch[1].long(), []
+    for name in ("as it is", "detached", "constant"):
+        seen = {}
+
+        def take(skip, inputs, output):
+            seen["features"], seen["gating"], seen["output"] = inputs[0].detach(), inputs[1].detach(), output
+            output.retain_grad()
+
+        condition = {"detached": gates.detached, "constant": gates.constant}.get(name)
+        handle = model.skips[0].register_forward_hook(take)
+        with condition(model) if condition else nullcontext():
+            energy = gates.gradient_energy(model, *batch, weights, MACHINE)
+            losses = F.cross_entropy(model(as_image(batch[0])), target, ignore_index=255, reduction="none").sum((1, 2))
+            (losses / (target != 255).sum((1, 2))).sum().backward()
+        handle.remove()
+        model.zero_grad(set_to_none=True)
+        arriving, x = seen["output"].grad, seen["features"].requires_grad_()
+        alpha = gate(x, seen["gating"])
+        if name == "as it is":
+            (expected,) = torch.autograd.grad((x * alpha * arriving).sum(), x)
+        elif name == "detached":
+            expected = alpha.detach() * arriving
+        else:
+            expected = alpha.detach().mean((1, 2, 3))[:, None, None, None] * arriving
+        for gradient, column in ((expected, 0), (arriving, 2)):
+            cells = gradient.square().sum(1)
+            by_hand = [[cells[i][target[i] == k].sum().item() for k in range(3)] for i in range(2)]
+            np.testing.assert_allclose(energy[:, 0, :, column], by_hand, rtol=1e-4)
+        energies.append(energy[:, 0, :, 0])
+    for first, second in ((0, 1), (0, 2), (1, 2)):  # the three rules differ by far more than rounding
+        assert np.abs(energies[first] / energies[second] - 1).max() > 0.01
 
 
 def test_a_probe_reads_what_is_linear_within_every_cell(batch, monkeypatch):
@@ -114,6 +190,17 @@ def test_probes_of_a_network_see_its_features(batch):
     assert np.trace(first) == first.sum() == (targets != 255).sum() and np.trace(joined) == joined.sum()
 
 
+def test_the_untrained_network_is_the_one_that_a_training_starts_from(batch):
+    found = probes.untrained("unet-residual", 4, 3, 7, [batch, batch], MACHINE)
+    torch.manual_seed(7)
+    begun = build_model("unet-residual", num_classes=3, base_channels=4)
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), begun.parameters()))
+    assert not found.training
+    first = found.encoder[0].residual
+    convolved = first[0](as_image(batch[0]))
+    torch.testing.assert_close(first[1].running_mean, convolved.mean((0, 2, 3)), rtol=1e-4, atol=1e-6)
+
+
 class Small(nn.Sequential):
     """Two layers of 1 x 1 convolutions, whose whole Hessian can be computed."""
 
@@ -122,24 +209,66 @@ class Small(nn.Sequential):
         super().__init__(nn.Conv2d(3, 2, 1), nn.Tanh(), nn.Conv2d(2, 3, 1))
 
 
-def test_top_curvature_is_the_largest_eigenvalue(batch, monkeypatch):
-    monkeypatch.setattr(landscape, "ITERATIONS", 200)
-    model, weights, (images, targets) = Small(), torch.ones(3), batch
+def dense_hessian(model: Small, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The whole Hessian over the weights of both layers, entry by entry."""
     parts = [weight for weight, _ in landscape.filters(model)]
     shapes, sizes = [p.shape for p in parts], [p.numel() for p in parts]
 
     def loss(vector):
         first, second = (v.view(s) for v, s in zip(vector.split(sizes), shapes))
         hidden = torch.tanh(F.conv2d(as_image(images), first, model[0].bias))
-        return cross_entropy(F.conv2d(hidden, second, model[2].bias), targets.long(), weights)
+        logits = F.conv2d(hidden, second, model[2].bias)
+        return F.cross_entropy(logits, targets.long(), torch.tensor([1.0, 2.0, 0.5]), ignore_index=255)
 
-    hessian = torch.autograd.functional.hessian(loss, torch.cat([p.detach().flatten() for p in parts])).double()
-    lengths = torch.cat([p.detach().square().sum((1, 2, 3), keepdim=True).sqrt().expand_as(p).flatten() for p in parts]).double()
+    return torch.func.hessian(loss)(torch.cat([p.detach().flatten() for p in parts])).double()
+
+
+def test_curvature_is_both_ends_of_the_spectrum_of_the_whole_hessian(batch, monkeypatch):
+    monkeypatch.setattr(landscape, "TOLERANCE", 1e-4)
+    model, weights, (images, targets) = Small(), torch.tensor([1.0, 2.0, 0.5]), batch
+    targets[1, :, 8:24] = 255  # the images have unequal shares of the mean
+    hessian = dense_hessian(model, images, targets)
+    filters = [p.detach() for p, _ in landscape.filters(model)]
+    hessian = hessian.detach()
+    lengths = torch.cat([p.square().sum((1, 2, 3), keepdim=True).sqrt().expand_as(p).flatten() for p in filters]).double()
+    alone = [(images[i : i + 1], targets[i : i + 1]) for i in range(2)]
     for normalised, matrix in ((False, hessian), (True, lengths[:, None] * hessian * lengths)):
-        eigenvalues = torch.linalg.eigvalsh(matrix)
-        expected = eigenvalues[eigenvalues.abs().argmax()].item()
-        found = landscape.top_curvature(model, images, targets, weights, MACHINE, 0, normalised)
-        assert found[-1] == pytest.approx(expected, rel=1e-3)
+        expected = torch.linalg.eigvalsh(matrix)[[0, -1]].numpy()
+        assert expected[0] < 0 < expected[1]
+        for batches in ([batch], alone):
+            found = landscape.curvature(model, batches, weights, MACHINE, 0, normalised)
+            np.testing.assert_allclose(found["values"][-1], expected, rtol=1e-3)
+    assert not any(p.grad is not None for p in model.parameters())
+
+
+def test_no_direction_of_a_network_is_curved_more_than_the_ends_of_its_spectrum(batch):
+    """A U-Net has too many weights for the whole matrix, but random directions lie between the two eigenvalues."""
+    torch.manual_seed(0)
+    model, weights = build_model("unet-residual", num_classes=3, base_channels=2).eval(), torch.ones(3)
+    found = landscape.curvature(model, [batch], weights, MACHINE, 0, False)
+    image, target = as_image(batch[0]), batch[1].long()
+    parameters = [weight for weight, _ in landscape.filters(model)]
+    gradient = torch.autograd.grad(cross_entropy(model(image), target, weights), parameters, create_graph=True)
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(5):
+        direction = [torch.randn(p.shape, generator=generator) for p in parameters]
+        product = torch.autograd.grad(gradient, parameters, direction, retain_graph=True)
+        quotient = sum((d * p).sum() for d, p in zip(direction, product)) / sum(d.square().sum() for d in direction)
+        assert found["values"][-1, 0] <= quotient.item() <= found["values"][-1, 1]
+
+
+def test_lanczos_finds_a_known_spectrum_and_knows_how_far_off_it_is(monkeypatch):
+    generator = torch.Generator().manual_seed(4)
+    turned = torch.linalg.qr(torch.randn(200, 200, generator=generator))[0]
+    spectrum = torch.cat([torch.tensor([-5.0, -3.0, 40.0, 100.0]), torch.rand(196, generator=generator)])
+    matrix, start = turned @ torch.diag(spectrum) @ turned.T, torch.randn(200, generator=generator)
+    found = landscape.lanczos(lambda v: matrix @ v, start)
+    np.testing.assert_allclose(found["values"][-1], [-5, 100], rtol=5e-3)
+    assert (np.abs(found["values"][-1] - [-5, 100]) <= found["residuals"] + 1e-4).all()
+    assert (found["residuals"] <= landscape.TOLERANCE * np.abs(found["values"][-1])).all()
+    monkeypatch.setattr(landscape, "STEPS", 3)
+    stopped = landscape.lanczos(lambda v: matrix @ v, start)
+    assert stopped["values"].shape == (3, 2) and stopped["residuals"][0] > landscape.TOLERANCE * 5
 
 
 def test_slice_of_the_loss(batch):
@@ -205,19 +334,40 @@ def test_everything_on_record_once(tiny, tmp_path, capsys, monkeypatch):
     studies.study(run, 3, 1)
     found = run.studies
     assert found["names"].tolist() == run.image_names and found["conditions.names"][0] == "intact"
-    assert found["conditions.confusions"].shape == (23, 3, 13, 13)
+    assert found["conditions.confusions"].shape == (24, 3, 13, 13)
     assert np.abs(found["conditions.confusions"][0] - run.per_image).sum() <= 4  # batches round differently
     assert found["structure.boundary"].shape == (11, 3, 13, 2) and found["structure.components"].shape == (11, 3, 5, 4)
     assert np.array_equal(found["structure.boundary"][0].sum((0, 1)), run.structure["boundary"].sum((0, 1)))
     assert found["gates.classes"].shape == (3, 4, 13, 2) and found["gates.energy"].shape == (3, 4, 13, 2)
+    assert found["gates.permuted_classes"].shape == (3, 4, 13, gates.PERMUTATIONS)
+    for name in ("energy_detached", "energy_constant"):
+        assert found[f"gates.{name}"].shape == (3, 4, 13, 2)
+        assert not np.allclose(found[f"gates.{name}"], found["gates.energy"], atol=0)
+    assert found["gates.energy_arriving"].shape == (3, 4, 13)
+    assert found["landscape.eigenvalues"].shape == (2, landscape.STEPS, 2) and found["landscape.residuals"].shape == (2, 2)
+    assert (np.abs(found["landscape.eigenvalues"]).max(-1) == np.abs(found["landscape.curvature"])).all()
+    assert found["probes.untrained_confusions"].shape == found["probes.confusions"].shape
+    assert found["probes.untrained_edges"].shape == found["probes.edges"].shape
+    small = found["matched.classes"]
+    assert found["matched.counts"].shape == (3, len(small), 19, 7) and found["matched.groups"].tolist() == [0, 1, 2]
+    true_pixels = found["matched.counts"][:, :, 5][..., [4, 6]].sum((0, 2))
+    assert np.array_equal(true_pixels, run.confusion.sum(1)[small])
     written = (run.folder / "studies.npz").stat()
     assert written.st_size < 400_000
     studies.study(run, 3, 1)
     assert (run.folder / "studies.npz").stat().st_mtime_ns == written.st_mtime_ns
+    write_arrays(run.folder / "studies.npz", **{key: array for key, array in found.items() if key != "edition"})
+    run = Run.read(run.folder)
+    studies.study(run, 3, 1)  # of an older edition: made anew, to the same numbers
+    assert run.studies["edition"] == studies.EDITION
+    assert all(np.array_equal(run.studies[key], found[key]) for key in found if key != "seconds")
     with pytest.raises(ValueError, match="study_images = 1 of 3 test images: expected 0 or at least 2"):
         studies.study(run, 1, 1)
     (run.folder / "weights.pt").unlink()
     capsys.readouterr()
+    monkeypatch.setattr(studies, "EDITION", studies.EDITION + 1)
+    studies.study(run, 3, 1)
+    assert capsys.readouterr().out == ""  # it can be read, and nothing newer can be had
     studies.study(run, 2, 1)
     assert "no checkpoint" in capsys.readouterr().out and len(run.studies["names"]) == 3
 
