@@ -21,7 +21,7 @@ SMALL_SHARE = 0.015  # of the labelled training pixels: classes with less are co
 COUNTS = ("predicted components", "those that touch the class", "target components", "those that are touched",
           "true positive pixels", "false positive pixels", "false negative pixels")
 COMPONENTS, PIXELS = "components", "pixels"
-MOST_GROUPS = 250  # of images whose counts are summed: about 100 kB of record with five classes
+MOST_GROUPS = 120  # of images whose counts are summed: under 100 kB of record with five classes
 
 
 def small_classes(pixels: np.ndarray) -> np.ndarray:

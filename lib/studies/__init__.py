@@ -8,7 +8,7 @@
     probes.untrained_confusions, .untrained_edges      the same of the network as its training began
     gates.classes, gates.distances, gates.correct      `lib.studies.gates`: sums of α and numbers of pixels
     gates.permuted_classes, gates.permuted_distances   the sums with α permuted over the pixels of each image
-    gates.energy, gates.energy_arriving          energy of the gradient before the skips and after them, (N, levels, K, ...)
+    gates.energy, gates.energy_arriving          energy of the gradient at the skips' start (..., K, 2) and end
     gates.energy_detached, gates.energy_constant       gates.energy with α detached, and with its mean over the image
     landscape.slice                              `lib.studies.landscape`: nats
     landscape.eigenvalues, landscape.residuals   (raw, filter-normalised) x steps x (smallest, largest), and of the last
@@ -114,11 +114,13 @@ def _conditions(model: UNet, batches: Batches, machine: Machine, number: int) ->
     confusions = [[confusion_matrix(p, t, number).numpy() for p, t in zip(labels[name], targets)] for name in conditions]
     count = partial(structure_counts, num_classes=number, names=("boundary", "components"))
     counts = [list(in_processes(count, labels[name].numpy(), targets.numpy())) for name in lesions]
+    boundary = [[image["boundary"] for image in lesion] for lesion in counts]
+    components = [[image["components"].sum(0) for image in lesion] for lesion in counts]
     return {
         "conditions.names": np.array([*conditions]),
         "conditions.confusions": np.array(confusions, np.int32),
-        "structure.boundary": np.array([[image["boundary"] for image in lesion] for lesion in counts], np.int32),
-        "structure.components": np.array([[image["components"].sum(0) for image in lesion] for lesion in counts], np.int32),
+        "structure.boundary": np.array(boundary, np.int32),
+        "structure.components": np.array(components, np.int32),
     }
 
 

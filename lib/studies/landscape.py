@@ -5,7 +5,7 @@ the network's own filter; biases and normalisations stay. Such a picture shows t
 smallest and the largest eigenvalue of the Hessian stand beside it, found by the method of Lanczos on Hessian-vector
 products (Pearlmutter 1994): in the network's own coordinates, which rescaled filters would change without changing the
 network, and in filter-normalised ones, in which a step of 1 along a filter's direction is as long as the filter (the
-slice's own). The magnitude of the smallest by that of the largest is Li et al.'s measure of how far from convex a loss is.
+slice's own). |smallest / largest| is Li et al.'s measure of how far from convex a loss is.
 
 The loss is the weighted cross-entropy, whatever else a training adds to it, and the network is evaluated as at test
 time, with the running statistics of its normalisations.
