@@ -1,16 +1,17 @@
 """What trains and measures, and writes run records. `report` reads them; nothing here imports it.
 
-    networks and data    classes  models  data, datasets/, scenes/ (the drawn streets)
-    one training         config  training  machine  gradients  files
-    what is recorded     metrics  structure  runs
+    networks and data    classes  models  data  datasets/ (a file each)  scenes/ (the drawn streets)
+    one training         config  train  machine  files
+    what is recorded     metrics  structure  evaluation  records
     studies/             a trained network questioned; designs of many trainings; what training costs
 """
 
 import os
 from pathlib import Path
 
-# A thread that has nothing to do sleeps instead of spinning: on a machine that does other work as well, spinning costs a
-# factor of ten. OpenMP reads this once, when torch is loaded, so that it is set before; what the user has set counts.
+# A thread that has nothing to do sleeps instead of spinning: on a machine that does other work as well,
+# spinning costs a factor of ten. OpenMP reads this once, when torch is loaded, so that it is set before;
+# what the user has set counts.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).resolve().parent.parent

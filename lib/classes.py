@@ -1,13 +1,12 @@
-"""The class tables: index, name and colour of every class, once per data set.
+"""What a class table is: name and colour of every class in the order of the index; and the label that is void.
 
-Nothing else in the project knows how many classes there are or what they look like.
+Each data set's own table stands in its file in `lib.datasets`, that of the drawn scenes in `lib.scenes.objects`.
 """
 
 import re
 from dataclasses import dataclass
 
 import numpy as np
-from torchvision.datasets import Cityscapes
 
 SIGN = re.compile(r"(?:\b|_)(?i:sign)|(?<=[a-z])Sign")  # of a road sign or a SignSymbol, not of a design
 IGNORE = 255  # void: no loss, no score, drawn black
@@ -43,48 +42,9 @@ class ClassTable:
         return [index for index, name in enumerate(self.names) if SIGN.search(name)]
 
 
-def _table(*rows: tuple) -> ClassTable:
+def class_table(*rows: tuple) -> ClassTable:
+    """Return the table of rows (name, red, green, blue)."""
     return ClassTable(tuple(name for name, *_ in rows), tuple(tuple(color) for _, *color in rows))
-
-
-# The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is Unlabeled.
-CARLA = _table(
-    ("Unlabeled", 0, 0, 0),
-    ("Building", 70, 70, 70),
-    ("Fence", 100, 40, 40),
-    ("Other", 55, 90, 80),
-    ("Pedestrian", 220, 20, 60),
-    ("Pole", 153, 153, 153),
-    ("Roadline", 157, 234, 50),
-    ("Road", 128, 64, 128),
-    ("Sidewalk", 244, 35, 232),
-    ("Vegetation", 107, 142, 35),
-    ("Car", 0, 0, 142),
-    ("Wall", 102, 102, 156),
-    ("Traffic sign", 220, 220, 0),
-)
-SCENES = CARLA
-
-# CamVid's eleven classes (Brostow et al. 2009) as Badrinarayanan et al. (2017) grouped them.
-CAMVID = _table(
-    ("Sky", 128, 128, 128),
-    ("Building", 128, 0, 0),
-    ("Pole", 192, 192, 128),
-    ("Road", 128, 64, 128),
-    ("Pavement", 60, 40, 222),
-    ("Tree", 128, 128, 0),
-    ("SignSymbol", 192, 128, 128),
-    ("Fence", 64, 64, 128),
-    ("Car", 64, 0, 128),
-    ("Pedestrian", 64, 64, 0),
-    ("Bicyclist", 0, 128, 192),
-)
-
-# The nineteen classes of Cityscapes that are scored (Cordts et al. 2016), in the order of their training ids.
-CITYSCAPES = _table(*((c.name.capitalize(), *c.color) for c in sorted(Cityscapes.classes, key=lambda c: c.train_id)
-                      if not c.ignore_in_eval))
-
-TABLES = {"scenes": SCENES, "camvid": CAMVID, "carla": CARLA, "cityscapes": CITYSCAPES}  # known without files
 
 
 def family(dataset: str) -> str:

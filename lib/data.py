@@ -8,7 +8,7 @@ go through items: it takes the whole split as two uint8 tensors and augments bat
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,15 +18,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lib.classes import IGNORE, ClassTable
-from lib.datasets import SOURCES
-from lib.datasets.pairs import PAIRING, SIZES, VALUES, Pair, Size, Wrong
-from lib.drawn import drawn_once
+from lib.config import TrainConfig, as_size
+from lib.datasets import MODULES, SOURCES
+from lib.datasets.pairs import PAIRING, SIZES, SPLITS, VALUES, Pair, Size, Wrong
 from lib.files import drive_and_frame
-from lib.machine import in_processes
+from lib.machine import Machine, World, in_processes
+from lib.scenes.stored import drawn_once
 
-SPLITS = ("train", "val", "test")
+Batch = tuple[Tensor, Tensor, Tensor]  # images uint8 (B, 3, H, W), targets uint8 (B, H, W), numbers (B, 8)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def load_dataset(
     FileNotFoundError for a root that does not hold the data set.
     """
     if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(SOURCES)}")
+        forms = "or a form of one, such as camvid-without-0001TP or scenes-noise-2"
+        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(MODULES)}, {forms}")
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
     if limit is not None and not (type(limit) is int and limit > 0):
@@ -147,14 +150,10 @@ def load_dataset(
                    source.independent, source.drawn_size)
 
 
-def as_size(size: object, name: str = "image_size") -> Size | None:
-    """(H, W) of a list or tuple, None of nothing. Raises ValueError for anything else."""
-    if size is None:
-        return None
-    sides = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None]
-    if not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(f"{name} = {size!r}: expected height and width in pixels such as [96, 128], or None")
-    return tuple(size)
+def load_split(config: TrainConfig, split: str, data_root: str | Path | None = None) -> Dataset:
+    """Return that split of the configured data set."""
+    limit = getattr(config, f"{split}_images")
+    return load_dataset(config.dataset, data_root, split, config.image_size, limit)
 
 
 @dataclass(frozen=True)
@@ -203,3 +202,44 @@ class Augment:
         zero = torch.zeros_like(zoom)
         rows = (half_width * mirror, zero, centre_x, zero, half_height, centre_y)
         return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+
+class Feed:
+    """`for images, targets, drawn in feed.epoch(seed, n)`: `steps` full batches, the last, partial one dropped."""
+
+    def __init__(self, dataset: Dataset, batch_size: int, machine: Machine, world: World = World()):
+        self.images, self.targets, self.machine = dataset.images, dataset.targets, machine
+        self.steps, self.batch = max(1, len(dataset) // batch_size), min(batch_size, len(dataset))
+        self.share = world.share(self.batch)
+        self.resident = machine.keeps(self.images.nbytes + self.targets.nbytes)
+        if self.resident:
+            self.images, self.targets = self.images.to(machine.device), self.targets.to(machine.device)
+
+    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
+        """That epoch's batches, for this process."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        order = torch.randperm(len(self.images), generator=generator)[: self.steps * self.batch]
+        drawn = Augment.draw(len(order), generator).view(self.steps, self.batch, -1)[:, self.share]
+        chosen = order.view(self.steps, self.batch)[:, self.share].contiguous()
+        drawn = drawn.contiguous().to(self.machine.device)
+        for (images, targets), numbers in zip(self._gathered(chosen), drawn):
+            yield images, targets, numbers
+
+    def _gathered(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        device = self.machine.device
+        if self.resident:
+            return ((self.images[batch], self.targets[batch]) for batch in chosen.to(device))
+        loader = DataLoader(_Rows(self.images, self.targets), batch_size=None, sampler=list(chosen),
+                            pin_memory=device.type == "cuda")  # gathered while the device is busy with the step before
+        return ((images.to(device, non_blocking=True), targets.to(device, non_blocking=True))
+                for images, targets in loader)
+
+
+class _Rows(torch.utils.data.Dataset):
+    """Rows of tensors by a tensor of indices."""
+
+    def __init__(self, *tensors: Tensor):
+        self.tensors = tensors
+
+    def __getitem__(self, chosen: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor[chosen] for tensor in self.tensors)

@@ -1,28 +1,37 @@
-"""What a trained network is measured by, and how that is put on record.
+"""What is measured of a network, and how that is put on record.
 
-`evaluate` serves validation and test alike: one pass over whole images, one confusion matrix for each.
+While it is trained, at a few fixed steps: how the gradient reaches every level. For each block the
+convolutions' weights are taken as one vector w, and recorded are the norm of its gradient, of w itself,
+and of the update that the optimiser makes of the gradient. Observing changes no bit of the training.
+
+When it is tested: one pass over whole images, with one confusion matrix and one loss for each, which
+serves validation and test alike.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
-from lib.checkpoint import read_state
 from lib.classes import IGNORE
 from lib.data import Dataset, as_image
-from lib.files import write_arrays, write_image, write_json
+from lib.files import read_state, write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model, multiply_adds
-from lib.runs import EDITION, RECORD, STRUCTURE, Run
+from lib.records import EDITION, RECORD, STRUCTURE, Run
 from lib.structure import pack, structure_counts
 
 WEIGHTS = "weights.pt"
 BATCH = 8  # images in one evaluation pass
 ROUNDED = 0.001  # share of the pixels that another machine's rounding may label otherwise
+SAMPLES = 24  # steps of a training at which norms are taken, evenly spaced, the first and the last among them
+NORMS = ("gradient", "weight", "update")
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
 
 
@@ -110,7 +119,7 @@ def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> Non
 
 def write_predictions(run: Run, test: Dataset) -> None:
     """predictions.npz of a recorded run from its checkpoint; ValueError when they are not those on record."""
-    machine = Machine.here()
+    machine = Machine.detect()
     model = machine.place(load_model(run.folder, run.variant, run.config["base_channels"], len(test.classes)))
     weights = torch.ones(len(test.classes), device=machine.device)
     confusions, _, predictions = evaluate(model, test, weights, machine)
@@ -141,3 +150,45 @@ def load_model(folder: Path, variant: str, base_channels: int, num_classes: int)
     model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
     model.load_state_dict(read_state(folder / WEIGHTS))
     return model.eval()
+
+
+def blocks(model: nn.Module) -> dict[str, list[Tensor]]:
+    """The convolution weights of every block, in the order of the forward pass: "encoder 0", ..., "decoder 0"."""
+    named = [(f"encoder {level}", block) for level, block in enumerate(model.encoder)]
+    named += [(f"decoder {level}", block) for level, block in reversed(list(enumerate(model.decoder)))]
+    return {name: [w for w in block.parameters() if w.ndim == 4] for name, block in named}
+
+
+class GradientLog:
+    """The norms of one training: `with log.step(n): optimiser.step()`, n counting from 0."""
+
+    def __init__(self, model: nn.Module, total_steps: int):
+        self.weights = blocks(model)
+        self.chosen = set(np.linspace(0, total_steps - 1, min(SAMPLES, total_steps)).round().astype(int).tolist())
+        self.taken: dict[int, Tensor] = {}  # step -> (3, blocks)
+
+    @contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Around the optimiser's step, after the backward pass."""
+        if number not in self.chosen:
+            yield
+            return
+        before = [[w.detach().clone() for w in weights] for weights in self.weights.values()]
+        gradient = [get_total_norm([w.grad for w in weights]) for weights in self.weights.values()]
+        yield
+        update = [get_total_norm([w.detach() - old for w, old in zip(weights, olds)])
+                  for weights, olds in zip(self.weights.values(), before)]
+        self.taken[number] = torch.stack([torch.stack(norms) for norms in (gradient, [*map(get_total_norm, before)], update)])
+
+    def state_dict(self) -> dict:
+        return {"taken": {number: norms.cpu() for number, norms in self.taken.items()}}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.taken = dict(state["taken"])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """steps (S,), blocks (L,) by name, and each of `NORMS` as float32 (S, L)."""
+        steps = sorted(self.taken)
+        norms = np.array([self.taken[step].cpu().numpy() for step in steps]).reshape(-1, len(NORMS), len(self.weights))
+        columns = {name: norms[:, index] for index, name in enumerate(NORMS)}
+        return {"steps": np.array(steps), "blocks": np.array(list(self.weights)), **columns}

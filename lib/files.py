@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from threading import get_native_id
 from typing import IO
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lib.classes import ClassTable
@@ -47,8 +49,8 @@ def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
             _LOCKS.discard(lock)
 
 
-def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
-    """The whole content under that name, on the disk, or what was there before; `keep` is where that goes.
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole content under that name, on the disk, or what was there before.
 
     Raises OSError that names the file, for a full disk say, and leaves nothing behind.
     """
@@ -59,8 +61,6 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if keep and path.exists():
-            os.replace(path, keep)
         os.replace(partial, path)
         _bring_to_disk(path.parent)
     except OSError as error:
@@ -102,6 +102,33 @@ def write_image(path: Path, pixels: np.ndarray, classes: ClassTable | None = Non
         image.putpalette(classes.palette.tobytes())
         image.save(buffer, "PNG", optimize=True)
     write_atomically(path, buffer.getvalue())
+
+
+def write_state(path: Path, state: dict) -> None:
+    """Write tensors and plain values as PyTorch does, atomically."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
+    """Return what `write_state` wrote, on the device.
+
+    Nobody's file runs code here: it is read as tensors and plain values, and checksums are compared,
+    since PyTorch's reader does not notice a byte that has changed. Raises FileNotFoundError where
+    there is no file, ValueError for one that is damaged or holds more than data.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} has another checksum")
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # readers raise whatever a broken file leads them into
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: not a readable checkpoint ({reason[0]})") from error
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """What the machine at hand is, and the form in which a network runs on it.
 
 A form (precision, memory format, compiler, fused optimiser, where the data are kept) changes speed and rounding, never
-what is computed: it is no part of a run's settings, `Machine.here` chooses it, and `lib.studies.cost` measures it piece by piece.
+what is computed: it is no part of a run's settings, `Machine.detect` chooses it, and `lib.studies.cost` measures it piece by piece.
 bfloat16 is used where there are units for it (tensor cores; AMX), float32 elsewhere; the loss is always float32.
 """
 
@@ -24,7 +24,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lib import ROOT
 
@@ -50,8 +52,8 @@ class Machine:
     deterministic: bool = False
 
     @classmethod
-    def here(cls) -> "Machine":
-        """The GPU of this process where there is one, else the CPU, with as many threads as it may really use."""
+    def detect(cls) -> "Machine":
+        """Return the GPU of this process where there is one, else the CPU with the threads it may really use."""
         short = os.environ.get(PRECISION) != "float32"
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
@@ -116,12 +118,81 @@ class Machine:
             return torch.cuda.get_device_properties(self.device).total_memory
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
+    def forget_peak_memory(self) -> None:
+        """Begin to measure the peak anew, where that can be done: on a GPU."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
     def peak_memory_mib(self) -> float:
         """Of the device on a GPU, of the whole process on a CPU."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
         unit = 1 if platform.system() == "Darwin" else 2**10  # bytes there, KiB elsewhere
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train one network together, and which of them this is; by itself it is alone.
+
+    The first one prints and writes; all read the same data and the same output folder.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def detect(cls) -> "World":
+        """Return the world that `torchrun` describes in the environment; join the others on the first call."""
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def alone(self) -> bool:
+        return self.size == 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def total(self, part: Tensor) -> Tensor:
+        """Return the sum of this tensor over the processes."""
+        if not self.alone:
+            dist.all_reduce(part)
+        return part
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if not self.alone:
+            dist.barrier()
+
+    def share(self, batch: int) -> slice:
+        """This process's part of a batch; ValueError where the parts would be unequal."""
+        if batch % self.size:
+            raise ValueError(f"a batch of {batch} images on {self.size} processes: expected equal parts; "
+                             f"choose batch_size as a multiple of {self.size}")
+        return slice(self.rank, batch, self.size)
+
+    def join(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Return the model as it takes part, with averaged gradients (Li et al. 2020).
+
+        On GPUs the statistics of batch normalisation are those of all processes' parts together; on CPUs,
+        where PyTorch has no such layer, each process normalises by its own part of the batch.
+        """
+        if self.alone:
+            return model
+        if device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return DistributedDataParallel(model)
+
+    @staticmethod
+    def leave() -> None:
+        """Leave the other processes, where there are any."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 @contextmanager

@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.classes import SCENES
 
 DEPTH = 4  # how often the resolution is halved between the input and the bottleneck
 
@@ -225,7 +224,7 @@ NETWORKS = VARIANTS | EXTRA
 TITLES = {key: variant.title for key, variant in NETWORKS.items()}
 
 
-def build_model(variant: str, in_channels: int = 3, num_classes: int = len(SCENES), base_channels: int = 64,
+def build_model(variant: str, in_channels: int = 3, num_classes: int = 13, base_channels: int = 64,
                 depth: int = DEPTH) -> UNet:
     """The network of that name, freshly initialised: image (B, in_channels, H, W) -> logits (B, num_classes, H, W).
 

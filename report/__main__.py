@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from lib import ROOT
+from lib.config import UsageError, parse_value, read_profile
 from lib.datasets import check
 from lib.files import held, write_atomically
-from lib.profiles import UsageError, parse_value, read_profile
 from report import cluster
 from report.build import Job, ReportError, execute, plan
 

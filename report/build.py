@@ -4,7 +4,7 @@ An executed copy carries a fingerprint of what it was made from: the source's ce
 the project's files that decide what it shows (`deciding_files`), the list of the user's own images
 and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to
 date. Whether a record is still good is another question, which the edition of the training answers
-(`lib.runs.EDITION`): a changed file makes no training again.
+(`lib.records.EDITION`): a changed file makes no training again.
 A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that
 was there, and the partial one to look at.
 """
@@ -30,10 +30,10 @@ from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.config import UsageError
 from lib.files import write_atomically
 from lib.models import EXTRA
-from lib.profiles import UsageError
-from lib.runs import STRUCTURE
+from lib.records import STRUCTURE
 
 # Whatever lies below these folders decides what a notebook shows, a new file or subfolder as well,
 SOURCES = ("lib", "report")
@@ -88,7 +88,7 @@ class Job:
             digest.update(f"\n{path.relative_to(ROOT).as_posix()}\n".encode())
             digest.update(path.read_bytes())
         for record in self.reads:
-            for path in (record, record.with_name(STRUCTURE)):  # which `lib.recount` writes anew
+            for path in (record, record.with_name(STRUCTURE)):  # which `lib.studies.recount` writes anew
                 digest.update(path.read_bytes() if path.exists() else b"")
         if settings.get("dataset") == "folder":  # its images are still being worked on
             digest.update(_listing(settings.get("data_root")).encode())
@@ -214,7 +214,7 @@ def execute(job: Job, offline: bool = False) -> float:
     """Runs the notebook and returns its seconds; ReportError with the failing cell's error otherwise.
 
     `offline` makes the documents anew from what is there: it asks `lib.datasets.camvid`, through the environment, to download
-    nothing, and `lib.training` to read records of any edition.
+    nothing, and `lib.train` to read records of any edition.
     """
     start, name, fingerprint = time.monotonic(), job.target.name, job.fingerprint()
     job.target.parent.mkdir(parents=True, exist_ok=True)

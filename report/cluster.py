@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib import ROOT
+from lib.config import UsageError
 from lib.files import write_atomically
-from lib.profiles import UsageError
 from report.build import Job, ReportError, execute
 
 NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]

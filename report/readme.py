@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lib import ROOT
 from lib.files import write_atomically
-from lib.runs import load_runs
+from lib.records import load_runs
 from report.evidence.analysis import PUBLISHED, cost_table, scores_table, setting
 from report.figures import diagrams
 

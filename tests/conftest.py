@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lib import training
+from lib import train
 from lib.data import SPLITS
 from lib.datasets.camvid import FOLDERS
 from lib.files import held
 from lib.machine import Machine
-from lib.training import TrainConfig, fit
+from lib.train import TrainConfig, fit
 from report.__main__ import main
 from report.pdf import find_browser
 
@@ -35,14 +35,14 @@ CPU = Machine(torch.device("cpu"), bfloat16=False)  # where the same training gi
 
 @pytest.fixture
 def cpu(monkeypatch):
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: CPU))
+    monkeypatch.setattr(Machine, "detect", classmethod(lambda cls: CPU))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def saved_after_every_epoch():
     """However short an epoch is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "SAVING", float("inf"))
+        patch.setattr(train, "SAVING", float("inf"))
         yield
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from conftest import TINY
 
-from lib.checkpoint import BEFORE, LAST, read_state
-from lib.runs import RECORD, Run
+from lib.files import read_state
+from lib.records import RECORD, Run
+from lib.train import CHECKPOINT
 
 # Processes that are killed are forked from a server that has imported everything: each costs a fraction of a second.
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["report.__main__", "lib.training", "pytest", "nbformat.v4"])
+FORK.set_forkserver_preload(["report.__main__", "lib.train", "pytest", "nbformat.v4"])
 
 
 def own_config(**changes):
@@ -29,8 +30,8 @@ def epochs_on_disk(folder: Path) -> int:
         run = Run.read(folder)
         assert run.per_image.sum() == run.confusion.sum() and [run.target(name).shape for name in run.examples]
         return len(run.history) + 1
-    states = [read_state(folder / name) for name in (LAST, BEFORE) if (folder / name).exists()]
-    return max((len(state["history"]) for state in states), default=0)
+    checkpoint = folder / CHECKPOINT
+    return len(read_state(checkpoint)["history"]) if checkpoint.exists() else 0
 
 
 def result(folder: Path) -> dict:

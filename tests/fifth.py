@@ -57,7 +57,7 @@ def main(out: Path) -> dict:
     from report.evidence import closed_forms as theory
     from report.figures import theory as theory_figures
     from report.figures import charts
-    from lib.training import fit
+    from lib.train import fit
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)

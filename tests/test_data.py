@@ -14,12 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from lib import ROOT, datasets as sources, drawn
-from lib.classes import CAMVID, IGNORE, SCENES, ClassTable
+from lib import ROOT
+from lib.classes import IGNORE, ClassTable
 from lib.data import Augment, load_dataset
-from lib.datasets import SCENE_DOSES, SOURCES, camvid as camvid_module
-from lib.datasets.camvid import FOLDERS, download, extract, find_camvid, pixel_checksum
-from lib.scenes import draw_scene
+from lib.datasets import SOURCES, camvid as camvid_module, scenes as sources
+from lib.datasets.camvid import (
+    CLASSES as CAMVID, FOLDERS, download, extract, find_camvid, pixel_checksum,
+)
+from lib.datasets.scenes import SCENE_DOSES
+from lib.scenes import CLASSES as SCENES, draw_scene, stored as drawn
 
 REAL = os.environ.get("SEGMENTATION_DATA")
 
@@ -115,7 +118,7 @@ def test_other_code_draws_anew_and_removes_what_it_replaces(kept, monkeypatch):
 
 
 def test_two_processes_may_draw_the_same_split(kept):
-    code = "import sys; sys.path.insert(0, '.'); from lib import drawn; drawn.WORTH_KEEPING = 1; " \
+    code = "import sys; sys.path.insert(0, '.'); from lib.scenes import stored; stored.WORTH_KEEPING = 1; " \
            "from lib.data import load_dataset; print(load_dataset('scenes', None, 'val', (32, 48), 3).checksum)"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
             for _ in range(2)]

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from lib.checkpoint import LAST, read_state, write_state
-from lib.files import write_json
+from lib.data import load_split
+from lib.files import read_state, write_json, write_state
 from lib.machine import Machine
 from lib.models import build_model
-from lib.runs import EDITION, RECORD, run_folder
-from lib.training import ANY_EDITION, Trainer, fit
+from lib.records import EDITION, RECORD, run_folder
+from lib.train import ANY_EDITION, CHECKPOINT, Trainer, fit
 
 # Made by `_golden` with edition 2. When this test fails the training computes something else than it did: if that is
-# what you want, add one to `lib.runs.EDITION` and put the new numbers here, or mend the training. Processors round
+# what you want, add one to `lib.records.EDITION` and put the new numbers here, or mend the training. Processors round
 # differently: the first steps of AdamW move nearly every weight by the same amount all the same, and only a weight whose
 # gradient is next to nothing may go the other way.
 SAMPLES, SAME, ALIKE = 24, 3e-7, 0.8
@@ -42,7 +42,7 @@ GOLDEN = {
 def _golden(tiny, variant: str) -> tuple[list[float], list[float]]:
     """Two steps in float32: the loss of each, and weights evenly spaced over the whole network after them."""
     config, machine = tiny(variant=variant, epochs=2, batch_size=8, dice=1.0), Machine(torch.device("cpu"), bfloat16=False)
-    trainer = Trainer(config, Path("/nowhere"), machine, config.load("train"), config.load("val"))
+    trainer = Trainer(config, Path("/nowhere"), machine, load_split(config, "train"), load_split(config, "val"))
     losses = [trainer._epoch(epoch) for epoch in (1, 2)]
     weights = torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
     chosen = np.linspace(0, len(weights) - 1, SAMPLES).round().astype(int)
@@ -91,7 +91,7 @@ def test_a_checkpoint_of_another_edition_is_not_continued(tiny, tmp_path, monkey
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "_epoch", stopped)
         fit(tiny(), tmp_path)
-    last = run_folder(tmp_path, "unet", 0) / LAST
+    last = run_folder(tmp_path, "unet", 0) / CHECKPOINT
     write_state(last, read_state(last) | {"edition": EDITION + 1})
     with pytest.raises(ValueError, match=f"begun by edition {EDITION + 1} of the training"):
         fit(tiny(), tmp_path)

@@ -18,11 +18,11 @@ from faults import FORK, epochs_on_disk, own_config, result
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
-from lib import files, training
+from lib import files, train
 from lib.files import held, write_atomically
 from lib.machine import Machine
-from lib.runs import RECORD, run_folder
-from lib.training import fit
+from lib.records import RECORD, run_folder
+from lib.train import fit
 from report import pdf
 from report.__main__ import main
 
@@ -65,7 +65,7 @@ def _train(config, out, data_root, point=None):
     """In a process of its own."""
     torch.set_num_threads(1)
     tqdm.set_lock(RLock())  # its own would outlive this process
-    Machine.here, training.SAVING = classmethod(lambda cls: CPU), float("inf")
+    Machine.detect, train.SAVING = classmethod(lambda cls: CPU), float("inf")
     if point and point[0] == "write":
         opened = iter(range(1, 10**6))
         files.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
@@ -119,7 +119,7 @@ def test_a_file_system_that_is_really_full(tmp_path):
     try:
         write_atomically(place / "last.pt", b"a" * 30_000)
         with pytest.raises(OSError, match="No space left on device; nothing that was .*last.pt") as error:
-            write_atomically(place / "last.pt", b"b" * 50_000, keep=place / "before.pt")
+            write_atomically(place / "last.pt", b"b" * 50_000)
         assert error.value.errno == 28
         assert [(path.name, path.read_bytes()) for path in place.iterdir()] == [("last.pt", b"a" * 30_000)]
     finally:
@@ -140,7 +140,7 @@ def test_a_folder_is_held_by_one_process_and_let_go_by_its_death(tmp_path, own, 
     process = FORK.Process(target=_hold, args=(folder, ready))
     process.start()
     assert ready.wait(30)
-    monkeypatch.setattr("lib.training.PATIENCE", 0)
+    monkeypatch.setattr("lib.train.PATIENCE", 0)
     with pytest.raises(BlockingIOError, match="unet/seed-0: another process trains unet with seed 0 here; wait"):
         fit(own_config(epochs=1), tmp_path, str(own))
     (folder / ".1-1.partial").write_bytes(b"of a process that was killed")

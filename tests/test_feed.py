@@ -8,16 +8,14 @@ import time
 import pytest
 import torch
 
-from lib.data import Augment
-from lib.distributed import World
-from lib.feed import Feed
-from lib.machine import Machine, in_processes, processors
+from lib.data import Augment, Feed, load_split
+from lib.machine import Machine, World, in_processes, processors
 
 CPU = Machine(torch.device("cpu"), bfloat16=False)
 
 
 def test_an_epoch_shows_what_seed_and_epoch_draw(tiny):
-    data = tiny(train_images=7).load("train")
+    data = load_split(tiny(train_images=7), "train")
     feed = Feed(data, 3, CPU)
     batches = list(feed.epoch(5, 2))
     generator = torch.Generator().manual_seed(5 * 1_000_003 + 2)
@@ -31,7 +29,7 @@ def test_an_epoch_shows_what_seed_and_epoch_draw(tiny):
 
 
 def test_a_split_beside_the_device_gives_the_same_batches(tiny):
-    data = tiny().load("train")
+    data = load_split(tiny(), "train")
     near, far = (Feed(data, 4, Machine(CPU.device, False, resident=kept)) for kept in (True, False))
     assert near.resident and not far.resident
     for one, other in zip(near.epoch(0, 1), far.epoch(0, 1), strict=True):
@@ -39,7 +37,7 @@ def test_a_split_beside_the_device_gives_the_same_batches(tiny):
 
 
 def test_processes_share_every_batch(tiny):
-    data = tiny().load("train")
+    data = load_split(tiny(), "train")
     whole, parts = Feed(data, 4, CPU), [Feed(data, 4, CPU, World(rank, 2)) for rank in range(2)]
     for batch, first, second in zip(whole.epoch(1, 1), *(part.epoch(1, 1) for part in parts), strict=True):
         for together, a, b in zip(batch, first, second):
@@ -49,14 +47,14 @@ def test_processes_share_every_batch(tiny):
 
 
 def test_more_images_in_a_batch_than_there_are(tiny):
-    (images, _, drawn), = Feed(tiny().load("train"), 100, CPU).epoch(0, 1)
+    (images, _, drawn), = Feed(load_split(tiny(), "train"), 100, CPU).epoch(0, 1)
     assert len(images) == len(drawn) == 8
 
 
 def test_a_compiled_function_computes_the_same_and_falls_back_with_a_word(capsys, monkeypatch, tiny):
     monkeypatch.setattr("shutil.which", lambda tool: None)
     machine = Machine(CPU.device, False, compiled=True)
-    augment, data = Augment((16, 24)), tiny().load("train")
+    augment, data = Augment((16, 24)), load_split(tiny(), "train")
     drawn = Augment.draw(8, torch.Generator().manual_seed(0))
     image, _ = machine.compile(augment.apply)(data.images, data.targets, drawn)
     assert torch.equal(image, augment.apply(data.images, data.targets, drawn)[0])

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from lib.gradients import SAMPLES, GradientLog, blocks
+from lib.evaluation import SAMPLES, GradientLog, blocks
 from lib.models import build_model
-from lib.training import fit
+from lib.train import fit
 
 
 def test_norms_of_one_step_by_hand():
@@ -37,7 +37,7 @@ def test_recorded_and_without_influence_on_training(tiny, tmp_path, monkeypatch)
     run = fit(tiny(), tmp_path / "watched")
     assert run.gradients["steps"].tolist() == list(range(6))  # three epochs of two steps
     assert run.gradients["gradient"].shape == (6, 9) and (run.gradients["update"][:-1] > 0).all()
-    monkeypatch.setattr("lib.gradients.SAMPLES", 0)
+    monkeypatch.setattr("lib.evaluation.SAMPLES", 0)
     alone = fit(tiny(), tmp_path / "alone")
     states = [torch.load(r.folder / "weights.pt", weights_only=True) for r in (run, alone)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from lib import ROOT, train
-from lib.profiles import UsageError, parse_value, read_profile
+from lib.config import UsageError, parse_value, read_profile
 from lib.studies import ablation
 from report import __main__ as report
 
@@ -24,8 +24,10 @@ def test_a_text_is_one_value(text):
 
 
 def _of_a_training(program, *arguments: str) -> dict:
-    arguments = ["--profile", "smoke", "--out", "x", *arguments]
-    return train.settings(train.parser(program, "A test.").parse_args(arguments))
+    options = train.parser(program, "A test.").parse_args(["--profile", "smoke", "--out", "x", *arguments])
+    read = []
+    assert train.command(lambda settings, out: read.append(settings), options) == 0
+    return read[0]
 
 
 @pytest.mark.parametrize("name, text", [

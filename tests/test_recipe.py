@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from lib.classes import IGNORE
+from lib.data import load_split
 from lib.files import write_json
 from lib.machine import Machine
-from lib.recipe import cross_entropy, soft_dice
-from lib.runs import RECORD
-from lib.training import Trainer, fit
+from lib.records import RECORD
+from lib.train import Trainer, cross_entropy, fit, soft_dice
 from report.evidence.findings import recipe
 
 
@@ -35,7 +35,7 @@ def test_cross_entropy_is_the_weighted_mean_over_labelled_pixels(batch):
 
 def test_dice_is_added_to_what_is_descended_and_not_to_what_is_recorded(tiny):
     config, machine = tiny(epochs=1, dice=0.3), Machine(torch.device("cpu"), bfloat16=False)
-    data = config.load("train")
+    data = load_split(config, "train")
     trainer, plain = (Trainer(c, Path("/nowhere"), machine, data, data) for c in (config, replace(config, dice=0.0)))
     batch = next(trainer.feed.epoch(0, 1))
     (loss, nats), (same, _) = trainer.loss(*batch), plain.loss(*batch)

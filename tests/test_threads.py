@@ -9,7 +9,7 @@ import pytest
 
 from lib import ROOT
 from lib.machine import processors
-from lib.runs import RECORD, run_folder
+from lib.records import RECORD, run_folder
 from tests.pages import code, write
 
 POLICY = "OMP_WAIT_POLICY"

@@ -17,9 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.classes import IGNORE
-from lib.data import SPLITS
-from lib.datasets import SOURCES, own
-from lib.datasets.pairs import PAIRING, SIZES, Source, Wrong
+from lib.datasets import SOURCES, folder
+from lib.datasets.pairs import PAIRING, SIZES, SPLITS, Source, Wrong
 
 TABLE, EMPTY, TWICE = "wrong class table", "classes without pixels", "images in two splits"
 LINES = 10  # of each kind of problem
@@ -86,7 +85,7 @@ def _source(found: Findings, name: str, root: str | Path | None, split: str) -> 
     except (ValueError, OSError) as error:
         found.add(TABLE if isinstance(error, ValueError) else PAIRING, str(error))
     try:
-        return own(root, split, None, understood=False) if name == "folder" else None
+        return folder.source(root, split, None, understood=False) if name == "folder" else None
     except OSError as error:
         found.add(PAIRING, str(error))
         return None

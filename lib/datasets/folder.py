@@ -13,24 +13,28 @@ from PIL import Image
 
 from lib.classes import IGNORE, ClassTable
 from lib.datasets.pairs import (
-    VALUES, Decode, Size, Source, Wrong, counted, from_files, indexed, matched,
+    VALUES, Decode, Root, Size, Source, Wrong, absent, counted, data_folder, from_files, indexed, matched,
 )
 
-CLASSES = "classes.json"
+CLASSES_FILE = "classes.json"
 EXAMPLE = '[{"name": "Road", "color": [128, 64, 128]}, {"name": "Car", "color": [0, 0, 142]}]'
 COLORED = ("RGB", "RGBA")
 BLACK = 0
 UNKNOWN = ClassTable(("one", "another"), ((0, 0, 0), (255, 255, 255)))
 
 
-def folder(root: Path, split: str, size: Size | None, understood: bool = True) -> Source:
+def source(root: Root, split: str, size: Size | None, understood: bool = True) -> Source:
     """That split, or its files alone where classes.json is of no use: labels are then opened and not `understood`.
 
     Raises FileNotFoundError for an absent folder or classes.json, ValueError for a wrong one.
     """
-    classes = read_classes(root / CLASSES) if understood else UNKNOWN
+    base = data_folder(root)
+    if not base.is_dir():
+        expected = f"it to hold {CLASSES_FILE}, and train, val and test with images and labels in each"
+        raise absent(base, "folder", expected)
+    classes = read_classes(base / CLASSES_FILE) if understood else UNKNOWN
     decode = decoder(classes) if understood else lambda label, path: np.zeros(label.size[::-1], np.uint8)
-    return from_files(classes, matched(root / split / "images", root / split / "labels"), size, decode)
+    return from_files(classes, matched(base / split / "images", base / split / "labels"), size, decode)
 
 
 def read_classes(path: Path) -> ClassTable:
@@ -87,7 +91,7 @@ def decoder(classes: ClassTable) -> Decode:
         if (strange := known[place] != found).any():
             wrong = zip(*np.unique(found[strange], return_counts=True))
             wrong = counted((_color(code), count) for code, count in wrong)
-            raise Wrong(VALUES, f"{path}: colour {wrong}; expected the colours of {CLASSES}, or black for void")
+            raise Wrong(VALUES, f"{path}: colour {wrong}; expected the colours of {CLASSES_FILE}, or black for void")
         return targets[place]
 
     return decode
@@ -101,3 +105,6 @@ def _codes(colors: np.ndarray) -> np.ndarray:
 
 def _color(code: int) -> tuple[int, int, int]:
     return int(code) >> 16, int(code) >> 8 & 255, int(code) & 255
+
+
+SOURCES = {"folder": source}

@@ -5,6 +5,7 @@ everything that is wrong with one is said in a line that names it. A label is de
 the pixels counted in an error are those of the file.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from lib import ROOT
 from lib.classes import IGNORE, ClassTable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # of more than these, some start other programs
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 LOSSY = ("JPEG", "MPO")
+SPLITS = ("train", "val", "test")
 PAIRING, READING, VALUES, SIZES = "files missing", "unreadable files", "wrong labels", "differing sizes"  # kinds
 SHOWN = 5  # wrong values of one label that are listed
+DATA_ROOT = "SEGMENTATION_DATA"  # the environment variable that names the folder of data sets
+Root = str | Path | None
 Size = tuple[int, int]  # height, width in pixels
 Pair = tuple[np.ndarray, np.ndarray]  # image uint8 (H, W, 3), target uint8 (H, W)
 Decode = Callable[[Image.Image, Path], np.ndarray]  # a label's file -> uint8 (H, W), 255 = void
+
+
+def data_folder(root: Root) -> Path:
+    """Return the folder of data sets: `root`, else that of SEGMENTATION_DATA, else data/ in the project."""
+    return ROOT / Path(root or os.environ.get(DATA_ROOT) or "data").expanduser()
+
+
+def absent(base: Path, what: str, expected: str) -> FileNotFoundError:
+    """Return the error for a folder that does not hold what it should."""
+    return FileNotFoundError(f"{base}: no {what} here; expected {expected}. Correct data_root (or {DATA_ROOT})")
 
 
 class Wrong(ValueError):

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lib.scene_clutter import MOST, add_clutter
+from lib.scenes.clutter import MOST, add_clutter
 from lib.scenes.layout import lay_out
 from lib.scenes.light import develop, sensor_noise, shade
+from lib.scenes.objects import CLASSES as CLASSES
 from lib.scenes.world import draw_street
 
 SPLITS = ("train", "val", "test")
@@ -129,7 +130,7 @@ def draw_scene(
     splits draw from different random streams, so they share no scene; the size, (H, W), changes
     the sampling and not the street.
 
-    `clutter` is a dose in [0, 4] of things that look like another class (`lib.scene_clutter`),
+    `clutter` is a dose in [0, 4] of things that look like another class (`lib.scenes.clutter`),
     `noise` a dose from 0 on of sensor noise (`lib.scenes.light.sensor_noise`). Both draw from random
     streams of their own, so that they change nothing else of a scene: clutter covers what stands
     behind it, and noise leaves the target as it is.

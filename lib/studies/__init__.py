@@ -13,7 +13,7 @@
     landscape.slice                              `lib.studies.landscape`: nats
     landscape.eigenvalues, landscape.residuals   (raw, filter-normalised) x steps x (smallest, largest), and of the last
     landscape.curvature                          of those, that of the larger magnitude: kinds x steps
-    matched.classes, .thresholds, .groups, .counts     `lib.matched`, of all test images: int32 (groups, classes, T, 7)
+    matched.classes, .thresholds, .groups, .counts     `lib.studies.matched`, of all test images: int32 (groups, classes, T, 7)
     depth.*                                      `lib.studies.depth`
     images, steps, seconds                       how large a study, and what it took
 
@@ -28,19 +28,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib import matched
 from lib.config import TrainConfig
-from lib.data import Dataset, as_image
+from lib.data import Dataset, as_image, load_split
 from lib.evaluation import WEIGHTS, load_model
 from lib.files import write_arrays
 from lib.machine import Machine, in_processes
 from lib.metrics import confusion_matrix
 from lib.models import UNet
-from lib.recipe import class_weights
-from lib.runs import Run
+from lib.records import Run
 from lib.structure import structure_counts
-from lib.studies import gates, interventions, landscape, probes
+from lib.studies import gates, interventions, landscape, matched, probes
 from lib.studies.depth import depth_study
+from lib.train import class_weights
 
 EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, matched recall
 BATCH = 8
@@ -64,10 +63,10 @@ def study(run: Run, images: int, steps: int, data_root: str | Path | None = None
             print(f"{run.folder}: no checkpoint, so the studies of the theory chapter stay as they are")
         return
     config, start = TrainConfig(**run.config), time.perf_counter()
-    train, test = config.load("train", data_root), config.load("test", data_root)
+    train, test = load_split(config, "train", data_root), load_split(config, "test", data_root)
     if min(images, len(test)) < 2:
         raise ValueError(f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
-    machine, number = Machine.here(), len(test.classes)
+    machine, number = Machine.detect(), len(test.classes)
     model = machine.place(load_model(run.folder, run.variant, config.base_channels, number))
     model.requires_grad_(True)
     weights = class_weights(train, config.class_balance).to(machine.device)
@@ -179,7 +178,7 @@ def _landscape(model: UNet, train: Dataset, weights: Tensor, machine: Machine, s
 
 @torch.inference_mode()
 def _matched(model: UNet, train: Dataset, test: Dataset, machine: Machine) -> dict[str, np.ndarray]:
-    """Return the counts of `lib.matched` on every test image, summed over groups of images."""
+    """Return the counts of `lib.studies.matched` on every test image, summed over groups of images."""
     classes = matched.small_classes(train.pixels_per_class())
     index, counts = torch.from_numpy(classes), []
     for start in range(0, len(test), BATCH):

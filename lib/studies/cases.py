@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.classes import SCENES, TABLES, ClassTable, family
+from lib.classes import ClassTable, family
 from lib.config import TrainConfig
 from lib.data import Dataset
+from lib.datasets import MODULES
 from lib.machine import Machine
 from lib.models import UNet, build_model, multiply_adds
-from lib.training import Trainer
+from lib.scenes import CLASSES as SCENES
+from lib.train import Trainer
 
 EPOCHS = 10**5  # more than are ever timed
 
@@ -34,7 +36,7 @@ class Settings:
 
     @property
     def classes(self) -> int:
-        return len(TABLES.get(family(self.dataset), SCENES))
+        return len(getattr(MODULES[family(self.dataset)], "CLASSES", SCENES))
 
     def case(self, **changes) -> "Case":
         base = Case("unet", self.base_channels, self.classes, self.image_size, self.batch_size)

@@ -23,10 +23,9 @@ from lib import ROOT
 from lib.files import write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS, multiply_adds
-from lib.recipe import cross_entropy
 from lib.studies.cases import Case, Settings, noise
 from lib.studies.textbook import Textbook, installed, peer
-from lib.training import Trainer
+from lib.train import Trainer, cross_entropy
 
 RECORD = Path("cost") / "cost.json"
 MATRIX = {"cuda": 8192, "cpu": 1024}  # side of the matrices whose product sets the limit
@@ -232,5 +231,5 @@ def measure(settings: Settings, out: str | Path) -> dict:
     """The record under `out`; what it lacks is measured here and now."""
     path = ROOT / out / RECORD
     if not set(PARTS) <= _found(path, settings).keys():
-        Measurement(settings, Machine.here()).fill(path)
+        Measurement(settings, Machine.detect()).fill(path)
     return _found(path, settings)

@@ -1,6 +1,6 @@
 """Where vanishing gradients could be seen: the same network deeper, with and without batch normalisation.
 
-For each depth a small network is trained for a few steps on drawn scenes while `lib.gradients` watches. Without
+For each depth a small network is trained for a few steps on drawn scenes while `lib.evaluation` watches. Without
 normalisation it gets biases and the initial weights of He et al. (2015), which keep the signal's scale through
 rectified layers: PyTorch's default would shrink it at every layer and prove nothing but that.
 
@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib.classes import SCENES
 from lib.data import as_image, load_dataset
-from lib.gradients import GradientLog
+from lib.evaluation import GradientLog
 from lib.models import ResidualBlock, build_model
+from lib.scenes import CLASSES as SCENES
 
 DEPTHS = (4, 5, 6)
 NORMALISED = {True: "batch normalisation", False: "no normalisation"}

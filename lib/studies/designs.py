@@ -28,7 +28,7 @@ from lib import ROOT
 from lib.datasets.camvid import DRIVES
 from lib.machine import PRECISION
 from lib.models import EXTRA, SUBSETS, VARIANTS, subset_name
-from lib.runs import RECORD, Run, run_folder
+from lib.records import RECORD, Run, run_folder
 
 LOWEST_PRIORITY = 19
 ENOUGH = 3  # failures one after the other

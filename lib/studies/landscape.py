@@ -23,7 +23,7 @@ from lib.classes import IGNORE
 from lib.data import as_image
 from lib.machine import Machine
 from lib.models import UNet
-from lib.recipe import cross_entropy
+from lib.train import cross_entropy
 
 GRID = np.linspace(-1, 1, 9)  # of both directions; 0 is the network itself
 STEPS = 40  # of Lanczos at most

@@ -11,7 +11,7 @@ import pandas as pd
 from lib import ROOT
 from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES
-from lib.runs import Run, load_runs
+from lib.records import Run, load_runs
 from lib.structure import contour_distance, ratio
 from report.evidence.claims import BOUNDARY, CLAIMS, EPOCHS, MIOU, MISSED, SECONDS
 from report.evidence.findings import cell, change, conditions, listed, literal, pixels, title

@@ -11,7 +11,7 @@ import numpy as np
 from lib.metrics import (
     area_under_curve, epochs_to_reach, final_value, mean_iou, nan_mean, seconds_to_reach,
 )
-from lib.runs import Run
+from lib.records import Run
 from lib.structure import SIZES, boundary_f1, ratio
 from report.evidence.statistics import Measure, NotMeasured, Unit, epochs, nats, seconds
 from report.evidence.verdicts import Claim, Comparison

@@ -14,8 +14,9 @@ from itertools import pairwise
 
 import pandas as pd
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from lib.classes import SCENES
 from lib.models import (
     DEPTH, NETWORKS, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, build_model, multiply_adds,
 )
@@ -165,7 +166,7 @@ class Part:
     cost: Cost
 
 
-def parts(variant: str, base_channels: int = 64, num_classes: int = len(SCENES), image_size: tuple[int, int] = (256, 256),
+def parts(variant: str, base_channels: int = 64, num_classes: int = 13, image_size: tuple[int, int] = (256, 256),
           in_channels: int = 3, depth: int = DEPTH) -> list[Part]:
     """Every part of the network on one image (H, W), which is padded to multiples of 2**depth."""
     block, skips = _forms(variant, depth)
@@ -199,13 +200,13 @@ def total(variant: str, *args, **kwargs) -> Cost:
     return Cost(*(sum(getattr(cost, field) for cost in costs) for field in Cost.__dataclass_fields__))
 
 
-def parameters(variant: str, base_channels: int = 64, num_classes: int = len(SCENES), in_channels: int = 3,
+def parameters(variant: str, base_channels: int = 64, num_classes: int = 13, in_channels: int = 3,
                depth: int = DEPTH) -> int:
     """Trainable numbers of the network."""
     return total(variant, base_channels, num_classes, (1, 1), in_channels, depth).parameters
 
 
-def cost(variant: str, base_channels: int = 64, num_classes: int = len(SCENES), image_size: tuple[int, int] = (256, 256),
+def cost(variant: str, base_channels: int = 64, num_classes: int = 13, image_size: tuple[int, int] = (256, 256),
          in_channels: int = 3, depth: int = DEPTH) -> int:
     """Multiply-adds of one forward pass on one image (H, W)."""
     return total(variant, base_channels, num_classes, image_size, in_channels, depth).multiply_adds

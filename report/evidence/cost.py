@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lib.classes import CITYSCAPES
+from lib.datasets.cityscapes import CLASSES as CITYSCAPES
 from lib.models import TITLES, VARIANTS
-from lib.runs import load_runs
+from lib.records import load_runs
 from lib.studies.cost import REFERENCE
 from report.evidence import closed_forms as theory
 from report.evidence.findings import listed

@@ -16,7 +16,7 @@ import pandas as pd
 from lib.models import (
     NETWORKS, TITLES, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock,
 )
-from lib.runs import Run
+from lib.records import Run
 from report.evidence.claims import MIOU
 from report.evidence.findings import listed
 from report.evidence.statistics import (

@@ -11,9 +11,9 @@ import pandas as pd
 
 from lib.classes import family
 from lib.data import Dataset
-from lib.datasets import SCENE_DOSES
+from lib.datasets.scenes import SCENE_DOSES
 from lib.models import NETWORKS
-from lib.runs import Run
+from lib.records import Run
 from lib.scenes.light import READ_NOISE, SHOT_NOISE
 from report.evidence import closed_forms as theory
 from report.evidence.statistics import nats, percent, points, versus

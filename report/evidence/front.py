@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lib.models import TITLES, VARIANTS
-from lib.runs import Run
+from lib.records import Run
 from report.evidence.claims import CLAIMS, MIOU
 from report.evidence.findings import listed
 from report.evidence.statistics import Estimate, interval_text, percent, versus

@@ -26,7 +26,7 @@ from operator import attrgetter
 import numpy as np
 from scipy.stats import t as student
 
-from lib.runs import Run
+from lib.records import Run
 
 Score = Callable[[np.ndarray], np.ndarray]
 

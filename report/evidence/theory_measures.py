@@ -11,7 +11,7 @@ import numpy as np
 
 from lib.metrics import nan_mean
 from lib.models import DEPTH
-from lib.runs import Run
+from lib.records import Run
 from lib.structure import ratio
 from lib.studies.probes import parts
 from report.evidence.findings import RARE

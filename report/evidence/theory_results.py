@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lib.metrics import iou_per_class, nan_mean
 from lib.models import TITLES, VARIANTS
-from lib.runs import Run
+from lib.records import Run
 from lib.studies.depth import CHANNELS, SIZE
 from report.evidence.findings import RARE, change, listed, named, pixels
 from report.evidence.statistics import NotMeasured, percent

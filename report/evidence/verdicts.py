@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from lib.models import TITLES
-from lib.runs import Run
+from lib.records import Run
 from report.evidence.statistics import (
     Estimate, Incomplete, Measure, NotMeasured, holm, interval_text, p_text, versus,
 )

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.metrics import nan_mean
 from lib.models import TITLES
-from lib.runs import Run
+from lib.records import Run
 from lib.structure import BANDS, SIZE_NAMES, ratio, trimap_iou
 from report.evidence.claims import MIOU
 from report.evidence.design import BLOCKS, CELLS, SKIPS

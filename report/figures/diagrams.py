@@ -10,7 +10,7 @@ from textwrap import wrap
 import numpy as np
 
 from lib.models import TITLES, VARIANTS
-from lib.runs import Run
+from lib.records import Run
 from report.evidence.claims import MIOU
 from report.evidence.statistics import Estimate, points
 from report.figures import flow, svg

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.data import load_split
 from lib.evaluation import write_predictions
 from lib.files import write_image
 from lib.metrics import mean_iou
-from lib.runs import Run, load_runs
-from lib.training import TrainConfig
+from lib.records import Run, load_runs
+from lib.train import TrainConfig
 from report.evidence.findings import listed, literal
 from report.figures.style import SHORT, first_seeds
 
@@ -62,7 +63,7 @@ def keep(runs: Sequence[Run], names: Iterable[str], data_root: str | Path | None
     missing = [name for name in names if not (some.shared(name, "png").exists() and some.shared(name, "webp").exists())]
     if not missing:
         return
-    dataset = TrainConfig(**some.config).load("test", data_root)
+    dataset = load_split(TrainConfig(**some.config), "test", data_root)
     for name in missing:
         image, target = dataset.read(dataset.items.index(name))
         labelled = some.per_image[some.image_names.index(name)].sum(1)
@@ -105,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{options.out}: no finished runs; expected runs/<variant>/seed-<k>/record.json")
     for run in runs:
         if not (run.folder / "predictions.npz").exists():
-            test = test or TrainConfig(**run.config).load("test", options.data_root)
+            test = test or load_split(TrainConfig(**run.config), "test", options.data_root)
             write_predictions(run, test)
     chosen = choose(runs)
     keep(runs, chosen, options.data_root)

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from lib.classes import IGNORE, ClassTable
 from lib.metrics import confusion_matrix, mean_iou
-from lib.runs import Run
+from lib.records import Run
 from lib.structure import EIGHT, SIZES
 from report.evidence.statistics import percent
 from report.figures.style import PAGE, SHORT, first_seeds, plain

@@ -17,7 +17,7 @@ from PIL import Image
 from lib import ROOT
 from lib.classes import IGNORE, ClassTable
 from lib.models import TITLES
-from lib.runs import Run
+from lib.records import Run
 from report.figures.pictures import RIGHT, VOID, WRONG, capital, score_note
 from report.figures.style import first_seeds
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lib.metrics import mean_iou, nan_mean
 from lib.models import DEPTH
-from lib.runs import Run
+from lib.records import Run
 from lib.structure import SIZE_NAMES, ratio
 from lib.studies.depth import DEPTHS, NORMALISED
 from lib.studies.gates import DISTANCE_NAMES

@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from lib import ROOT
 from lib.files import write_atomically
 from lib.models import TITLES
-from lib.runs import Run
+from lib.records import Run
 from report.figures.curves import readings
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches

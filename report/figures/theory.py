@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lib.classes import IGNORE
 from lib.models import DEPTH, TITLES, VARIANTS, attention_maps, build_model
-from lib.runs import Run
+from lib.records import Run
 from report.evidence import closed_forms as theory
 from report.evidence.statistics import percent
 from report.figures.style import COLORS, MARKERS, PAGE, SHORT

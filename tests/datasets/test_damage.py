@@ -14,12 +14,11 @@ from conftest import CPU, make_own, save_label
 from faults import FORK, Evil, cut, epochs_on_disk, flip, own_config, result
 from nbformat.v4 import new_notebook
 
-from lib.checkpoint import BEFORE, LAST
 from lib.evaluation import load_model
 from lib.files import write_atomically
 from lib.machine import Machine
-from lib.runs import Run, run_folder
-from lib.training import Trainer, fit
+from lib.records import Run, run_folder
+from lib.train import CHECKPOINT, Trainer, fit
 from report.build import Job
 
 
@@ -35,7 +34,7 @@ def stopped(tmp_path_factory):
         return epoch(self, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Machine, "here", classmethod(lambda cls: CPU))
+        patch.setattr(Machine, "detect", classmethod(lambda cls: CPU))
         fit(config, place / "whole", str(own))
         patch.setattr(Trainer, "_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -48,7 +47,7 @@ def half_way(stopped, tmp_path, cpu):
     """A copy of it, how it is finished, and what has to come out."""
     own, cut, expected = stopped
     folder = run_folder(shutil.copytree(cut, tmp_path / "cut"), "unet", 0)
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", BEFORE, LAST]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", CHECKPOINT]
 
     def finish(data_root: Path = own) -> dict:
         fit(own_config(epochs=5), tmp_path / "cut", str(data_root))
@@ -61,23 +60,13 @@ def half_way(stopped, tmp_path, cpu):
     cut, flip, lambda path: path.write_bytes(b""), lambda path: torch.save(Evil(path.with_suffix(".run")), path),
     lambda path: path.write_bytes(pickle.dumps(Evil(path.with_suffix(".run")))),
 ], ids=["cut", "flipped bit", "empty", "code", "pickle"])
-def test_a_damaged_checkpoint_costs_one_epoch(half_way, capsys, damage):
+def test_a_damaged_checkpoint_costs_the_epochs_in_it(half_way, capsys, damage):
     folder, finish, expected = half_way
-    damage(folder / LAST)
+    damage(folder / CHECKPOINT)
     capsys.readouterr()
     assert finish() == expected and not (folder / "last.run").exists()
     printed = capsys.readouterr().out
-    assert "last.pt: not a readable checkpoint" in printed and "going back to the epoch before" in printed
-    assert "continuing after epoch 2 of 5" in printed
-
-
-def test_without_any_checkpoint_training_starts_again(half_way, capsys):
-    folder, finish, expected = half_way
-    cut(folder / LAST)
-    flip(folder / BEFORE)
-    assert finish() == expected
-    printed = capsys.readouterr().out
-    assert "before-last.pt: not a readable checkpoint" in printed and "going back to the beginning" in printed
+    assert "last.pt: not a readable checkpoint" in printed and "going back to the beginning" in printed
 
 
 def test_a_checkpoint_of_other_images_is_refused(half_way, stopped, tmp_path):

@@ -15,7 +15,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
 from lib import ROOT
-from lib.runs import load_runs
+from lib.records import load_runs
 from report.__main__ import main
 from report.build import chapters
 

@@ -21,7 +21,7 @@ from lib.datasets.pairs import Wrong, matched, open_image, read_pair
 from lib.files import write_arrays, write_image, write_json
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
-from lib.runs import RECORD, Run
+from lib.records import RECORD, Run
 from report.evidence.findings import cell, literal
 from report.markup import Bibliography, Markup, Place
 from report.page import ROOT

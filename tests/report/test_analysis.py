@@ -10,7 +10,7 @@ from conftest import TINY
 from PIL import Image
 
 from lib.models import TITLES
-from lib.training import fit
+from lib.train import fit
 from report.evidence import analysis, findings
 from report.evidence.statistics import percent
 from report.figures import charts, pictures, style as figures

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from torch import nn
 
 from lib.models import NETWORKS, TITLES, VARIANTS, DoubleConv, NoSkip, Variant
-from lib.runs import load_runs
+from lib.records import load_runs
 from report import media
 from report.evidence import front
 from report.evidence.statistics import percent

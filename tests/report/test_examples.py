@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.classes import CAMVID, IGNORE
+from lib.classes import IGNORE
+from lib.data import load_split
+from lib.datasets.camvid import CLASSES as CAMVID
 from lib.files import write_arrays
 from lib.metrics import confusion_matrix
-from lib.runs import Run, load_runs
-from lib.training import TrainConfig
+from lib.records import Run, load_runs
+from lib.train import TrainConfig
 from report.figures import examples, pictures
 
 SIGN = CAMVID.names.index("SignSymbol")
@@ -46,7 +48,7 @@ def test_an_image_of_nothing_but_void_is_never_chosen(tmp_path):
 
 def test_what_is_shown_is_written_once_from_predictions_and_data(trained, tmp_path):
     runs = load_runs(trained)
-    targets = TrainConfig(**runs[0].config).load("test").targets.numpy()
+    targets = load_split(TrainConfig(**runs[0].config), "test").targets.numpy()
     for run in runs:
         for name, target, counts in zip(run.image_names, targets, run.per_image):
             assert np.array_equal(confusion_matrix(run.prediction(name), target, 13), counts)

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell
 
-from lib.profiles import UsageError
+from lib.config import UsageError
 from report.__main__ import main
 from report.build import Job, chapters, execute, plan
 from report.pdf import find_browser

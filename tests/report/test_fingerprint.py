@@ -60,7 +60,7 @@ def test_what_a_notebook_shows_does_not_depend_on(project, job, name):
 
 
 def test_a_file_that_moves_makes_a_notebook_stale(project, job):
-    """Its imports have changed as well; records are another matter, see `lib.runs.EDITION`."""
+    """Its imports have changed as well; records are another matter, see `lib.records.EDITION`."""
     before = job.fingerprint()
     (project / "lib/moved").mkdir()
     (project / "lib/metrics.py").rename(project / "lib/moved/metrics.py")

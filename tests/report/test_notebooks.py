@@ -13,7 +13,7 @@ import yaml
 
 from lib import ROOT
 from lib.models import VARIANTS
-from lib.runs import load_runs
+from lib.records import load_runs
 from report.__main__ import main
 from report.build import chapters
 from report.pdf import find_browser

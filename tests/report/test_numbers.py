@@ -6,8 +6,8 @@ import torch
 from conftest import save_label
 from faults import epochs_on_disk, own_config
 
-from lib.runs import Run, run_folder
-from lib.training import fit
+from lib.records import Run, run_folder
+from lib.train import fit
 from report.evidence import findings
 
 
@@ -35,7 +35,7 @@ def test_a_batch_of_void_teaches_nothing_and_stops_nothing(tmp_path, own, cpu):
 @pytest.mark.parametrize("batch_size, advice", [(4, "try batch_size = 2"), (1, "set a smaller crop_size, image_size or")])
 @pytest.mark.parametrize("exhaust", [lambda *_: torch.empty(1 << 60), lambda *_: _cuda()], ids=["processor", "GPU"])
 def test_out_of_memory_names_what_to_try(tmp_path, own, cpu, monkeypatch, batch_size, advice, exhaust):
-    monkeypatch.setattr("lib.training.cross_entropy", exhaust)
+    monkeypatch.setattr("lib.train.cross_entropy", exhaust)
     with pytest.raises(MemoryError, match=f"no memory left with batch_size = {batch_size}; {advice}"):
         fit(own_config(epochs=1, batch_size=batch_size), tmp_path, str(own))
 
@@ -48,7 +48,7 @@ def test_out_of_memory_in_evaluation_and_other_errors(tmp_path, own, cpu, monkey
     with monkeypatch.context() as patch, pytest.raises(MemoryError, match="8 whole images at a time; set a smaller im"):
         patch.setattr("lib.evaluation.as_image", lambda *_: _cuda())
         fit(own_config(epochs=1), tmp_path, str(own))
-    monkeypatch.setattr("lib.training.cross_entropy", lambda *_: torch.zeros(2) + torch.zeros(3))
+    monkeypatch.setattr("lib.train.cross_entropy", lambda *_: torch.zeros(2) + torch.zeros(3))
     with pytest.raises(RuntimeError, match="must match the size") as error:
         fit(own_config(epochs=1), tmp_path / "b", str(own))
     assert not isinstance(error.value, MemoryError)

@@ -3,7 +3,7 @@
 import pytest
 from nbformat.v4 import new_markdown_cell
 
-from lib.runs import load_runs
+from lib.records import load_runs
 from report.figures.slider import slider
 from report.figures.style import first_seeds
 from report.pdf import Browser, find_browser

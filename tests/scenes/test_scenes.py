@@ -5,9 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from lib.classes import SCENES
-from lib.scene_clutter import Face, _press
-from lib.scenes import SPLITS, actors, draw_scene
+from lib.scenes import CLASSES as SCENES, SPLITS, actors, draw_scene
+from lib.scenes.clutter import Face, _press
 from lib.scenes.objects import Label, Stage
 
 SIZE = (96, 128)

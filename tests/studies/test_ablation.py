@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from lib.data import load_dataset
-from lib.studies import ablation
-from lib.studies.ablation import BASE, TABLE, changed, main, table
-from lib.training import fit
+from lib.studies import ablation as trainings
+from lib.studies.ablation import BASE, changed, main
+from lib.train import fit
+from report.evidence import ablation
+from report.evidence.ablation import TABLE, table
 
 TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_images": "2", "epochs": "2", "seeds": "[0, 1]",
         "dice": "1.0"}
@@ -16,7 +18,8 @@ TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(ablation, "CHANGES", {BASE: {"dice": 0.0}, "no zoom": {"scale": [1.0, 1.0]}})
+    for module in (trainings, ablation):
+        monkeypatch.setattr(module, "CHANGES", {BASE: {"dice": 0.0}, "no zoom": {"scale": [1.0, 1.0]}})
 
 
 def _run(out, **more):
@@ -25,9 +28,10 @@ def _run(out, **more):
 
 def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, capsys, monkeypatch):
     read = []
-    monkeypatch.setattr("lib.config.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
+    monkeypatch.setattr("lib.data.load_dataset", lambda *a: read.append(a[2]) or load_dataset(*a))
     assert _run(tmp_path) == 0 and "test" not in read and {"train", "val"} == set(read)
-    record = json.loads((tmp_path / TABLE).read_text())
+    record = ablation.read(tmp_path)
+    assert record == json.loads((tmp_path / TABLE).read_text())
     assert [row["change"] for row in record["rows"]] == [BASE, "no zoom"]
     run = ablation.load_runs(tmp_path / "ablation" / "no-zoom")[1]
     assert run.config["dice"] == 0.0 == record["settings"]["dice"], "the base recipe and not the profile's"

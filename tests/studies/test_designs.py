@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from lib.files import write_json
 from lib.models import NETWORKS
-from lib.runs import RECORD, Run
+from lib.records import RECORD, Run
 from lib.structure import pack, unpack
 from lib.studies import designs
-from lib.studies.designs import CAMVID, DESIGNS, ENOUGH, Failures, Training, main, queue
-from lib.training import fit
+from lib.studies.designs import CAMVID, DESIGNS, ENOUGH, Training, main, queue
+from lib.train import fit
 
 
 def test_the_designs_have_the_trainings_that_the_statements_need():

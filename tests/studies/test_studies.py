@@ -13,10 +13,9 @@ from lib.data import as_image
 from lib.files import write_arrays
 from lib.machine import Machine
 from lib.models import build_model
-from lib.recipe import cross_entropy
-from lib.runs import Run
+from lib.records import Run
 from lib.studies import depth, gates, landscape, probes
-from lib.training import fit
+from lib.train import cross_entropy, fit
 
 MACHINE = Machine(torch.device("cpu"), bfloat16=False)
 
@@ -327,7 +326,7 @@ def test_depth_study():
 
 
 def test_everything_on_record_once(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: MACHINE))
+    monkeypatch.setattr(Machine, "detect", classmethod(lambda cls: MACHINE))
     run = fit(tiny(variant="unet-gated-attention"), tmp_path)
     studies.study(run, 0, 1)
     assert run.studies == {}

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import recount, structure
+from lib import structure
 from lib.files import read_arrays, write_arrays
-from lib.runs import RECORD, STRUCTURE, Run
+from lib.records import RECORD, STRUCTURE, Run
+from lib.studies import recount
 from report.build import Job
 from tests.pages import code, write
 

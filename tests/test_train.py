@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from lib.checkpoint import BEFORE, LAST
+from lib.data import load_split
 from lib.evaluation import load_model
 from lib.files import write_atomically
 from lib.machine import Machine
 from lib.metrics import mean_iou
-from lib.runs import EDITION, RECORD, load_runs
-from lib.training import Trainer, class_weights, fit
+from lib.records import EDITION, RECORD, load_runs
+from lib.train import CHECKPOINT, Trainer, class_weights, fit
 
 
 @pytest.fixture
 def float32(monkeypatch):
     """Bit-for-bit statements are about float32 on the CPU."""
     machine = Machine(torch.device("cpu"), bfloat16=False)
-    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: machine))
+    monkeypatch.setattr(Machine, "detect", classmethod(lambda cls: machine))
 
 
 def test_record_holds_what_everything_else_reads(tiny, tmp_path):
@@ -36,15 +36,15 @@ def test_record_holds_what_everything_else_reads(tiny, tmp_path):
     assert run.structure["boundary"].shape == (3, 13, 2)
     model = load_model(run.folder, "unet", 4, 13)
     assert record["parameters"] == sum(p.numel() for p in model.parameters())
-    assert not [name for name in (LAST, BEFORE) if (run.folder / name).exists()] and not list(tmp_path.rglob("*.partial"))
+    assert not (run.folder / CHECKPOINT).exists() and not list(tmp_path.rglob("*.partial"))
 
 
 def test_predictions_on_the_fixed_test_images(tiny, tmp_path):
     run = fit(tiny(), tmp_path)
     assert run.examples == run.image_names  # all of so few
-    model, test = load_model(run.folder, "unet", 4, 13), tiny().load("test")
+    model, test = load_model(run.folder, "unet", 4, 13), load_split(tiny(), "test")
     with torch.inference_mode():
-        labels = Machine.here().logits(model, test[1][0][None]).argmax(1)[0]
+        labels = Machine.detect().logits(model, test[1][0][None]).argmax(1)[0]
     name = run.examples[1]
     assert np.mean(run.prediction(name) == labels.numpy()) > 0.99  # batches round differently
     assert np.array_equal(run.target(name), test.targets[1].numpy())
@@ -82,7 +82,7 @@ class Recorder:
 
 
 def _trainer(config, out):
-    return Trainer(config, out, Machine.here(), config.load("train"), config.load("val"))
+    return Trainer(config, out, Machine.detect(), load_split(config, "train"), load_split(config, "val"))
 
 
 def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, capsys):
@@ -135,7 +135,7 @@ def test_loss_that_is_not_finite_stops(tiny, tmp_path):
 
 
 def test_class_weights(tiny):
-    train = tiny().load("train")
+    train = load_split(tiny(), "train")
     share = train.pixels_per_class() / train.pixels_per_class().sum()
     weights = class_weights(train, 0.02).numpy()
     assert (weights * share).sum() == pytest.approx(1, abs=1e-5)

@@ -1,6 +1,6 @@
 """Count the fine structure anew from stored predictions, for a measure that has changed.
 
-    python -m lib.recount build/camvid --data-root DIR
+    python -m lib.studies.recount build/camvid --data-root DIR
 
 Nothing is trained. Every run below the folder that still has its predictions.npz gets a new
 structure.npz. First the predictions and the labels at hand must give the confusion matrices on
@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from lib.config import TrainConfig
-from lib.data import Dataset
+from lib.data import Dataset, load_split
 from lib.evaluation import write_structure
 from lib.files import read_arrays
 from lib.metrics import confusion_matrix
-from lib.runs import RECORD, Run
+from lib.records import RECORD, Run
 
 PREDICTIONS = "predictions.npz"
 
@@ -59,7 +59,7 @@ def _refused(run: Run, reason: str) -> ValueError:
 
 @lru_cache(maxsize=2)
 def _load(config: TrainConfig, split: str, data_root: str | None) -> Dataset:
-    return config.load(split, data_root)
+    return load_split(config, split, data_root)
 
 
 def tested_on(run: Run, data_root: str | None) -> Dataset:
@@ -76,7 +76,7 @@ def tested_on(run: Run, data_root: str | None) -> Dataset:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser("python -m lib.recount", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m lib.studies.recount", description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder with runs below it")
     parser.add_argument("--data-root", metavar="DIR", help="the folder that holds the data set")
     options = parser.parse_args(arguments)

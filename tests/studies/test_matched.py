@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lib import matched
-from lib.matched import (
+from lib.studies import matched
+from lib.studies.matched import (
     grouped, matched_counts, precision_and_recall, precision_at_recall, small_classes,
     steps_passed,
 )

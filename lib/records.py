@@ -1,4 +1,4 @@
-"""The record of one training run on disk: written once, by `lib.training`, and read by everything else.
+"""The record of one training run on disk: written once, by `lib.train`, and read by everything else.
 
     OUT/runs/<variant>/seed-<k>/record.json       settings, history, test confusion matrix, cost, provenance
                                 confusions.npz    for each test image its confusion matrix, loss, drive and frame
@@ -143,7 +143,7 @@ class Run:
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:
-        """The norms of `lib.gradients.GradientLog.arrays`, or {} where they were not taken."""
+        """The norms of `lib.evaluation.GradientLog.arrays`, or {} where they were not taken."""
         path = self.folder / "gradients.npz"
         return read_arrays(path) if path.exists() else {}
 
