@@ -1,249 +1,192 @@
-"""The notebooks' Markdown -> HTML, with numbers, cross-references, citations and maths.
+"""The notebooks' Markdown -> HTML, with numbers, cross-references, citations and formulas.
 
-A reference may come before what it refers to and equations are numbered across the whole report, so the text is
-rendered with marks in these places, and the marks are filled once everything has been read. The id of a heading is
-an HTML comment in the line below it (`<!-- sec-NAME -->`), which no reader of the notebook sees.
+nbconvert's parser (mistune) reads the Markdown, extended here by `@reference` and `[@citation]`.
+The text has marks where a formula or a reference belongs, which are filled once everything has been
+read (`report.references`). The id of a heading is an HTML comment in the line below it
+(`<!-- sec-NAME -->`), which no reader of the notebook sees.
 """
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
-from html import escape
-from pathlib import Path
+from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
-from markdown_it.token import Token
-from math_core import LatexError, LatexToMathML
-from mdit_py_plugins.amsmath import amsmath_plugin
-from mdit_py_plugins.dollarmath import dollarmath_plugin
-from pybtex.database import parse_file
-from pybtex.plugin import find_plugin
+from markupsafe import Markup as Safe
+from mistune import BlockState, InlineState
+from mistune.plugins.table import table
+from nbconvert.filters.markdown_mistune import (
+    IPythonRenderer,
+    MarkdownWithMath,
+    MathBlockParser,
+    MathInlineParser,
+)
 
 from report.media import unbroken
+from report.references import Anchors, Bibliography, Formulas, MarkupError, Place
+from report.templates import MACROS
 
-KINDS = {"fig": "Figure", "tbl": "Table", "sec": "Section", "eq": "Equation"}
-MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
-CITATION = re.compile(r"\[(@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]")
-REFERENCE = re.compile(r"@((?:fig|tbl|sec|eq)-[\w-]*\w)")
+OUTSIDE_WORDS = r"(?<![^\W_])"
+CITATION = OUTSIDE_WORDS + r"\[(?P<keys>@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]"
+REFERENCE = OUTSIDE_WORDS + r"@(?P<target>(?:fig|tbl|sec|eq)-[\w-]*\w)"
 COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
 HEADING_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
-FORMULA_STOP = re.compile(r"(<math(?: [^>]*)?>(?:(?!</math>).)*</math>)([,.;:)]+)", re.DOTALL)  # stays on the formula's line
-LABEL = re.compile(r"\\label\{([^}]*)\}")
-NUMBERED = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\d+)\)')
-
-
-class MarkupError(ValueError):
-    """Something in a notebook that cannot be rendered; the text names the notebook and the cell."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in the sources something stands."""
-
-    notebook: str
-    cell: int
-
-    def __str__(self) -> str:
-        return f"{self.notebook}.ipynb, cell {self.cell}"
-
-
-class Anchors:
-    """What can be linked to. A label counts in its own notebook first, then in the whole report."""
-
-    def __init__(self):
-        self.targets: dict[str, dict[str, tuple[str, str]]] = {}  # label -> notebook -> (id, text of a link)
-        self.taken, self.counts, self.wanted = set(), Counter(), []
-
-    def new_id(self, wish: str) -> str:
-        """The wish, or with the first number behind it that makes it unique."""
-        name, number = wish, 1
-        while name in self.taken:
-            number += 1
-            name = f"{wish}-{number}"
-        self.taken.add(name)
-        return name
-
-    def number(self, label: str, place: Place) -> tuple[str, str]:
-        """The id and the name ("Figure 3") of a figure or table."""
-        kind = KINDS.get(label.split("-")[0])
-        if kind not in ("Figure", "Table"):
-            raise MarkupError(f"{place}: label {label!r}: expected fig-NAME or tbl-NAME")
-        self.counts[kind] += 1
-        return self.add(label, f"{kind} {self.counts[kind]}", place)
-
-    def add(self, label: str, text: str, place: Place, own_id: str | None = None) -> tuple[str, str]:
-        known = self.targets.setdefault(label, {})
-        if place.notebook in known or (known and own_id):
-            raise MarkupError(f"{place}: the label {label} is there already; give it another name")
-        known[place.notebook] = (own_id or self.new_id(label), text)
-        return known[place.notebook]
-
-    def mark(self, label: str, place: Place) -> str:
-        self.wanted.append((label, place))
-        return MARK.format("r", len(self.wanted) - 1)
-
-    def fill(self, html: str) -> str:
-        return re.sub(MARK.format("r", r"(\d+)"), lambda match: self._link(*self.wanted[int(match[1])]), html)
-
-    def _link(self, label: str, place: Place) -> str:
-        known = self.targets.get(label, {})
-        found = known.get(place.notebook) or (next(iter(known.values())) if len(known) == 1 else None)
-        if not found:
-            reason = f"is in {' and '.join(known)}; use a label that is there once" if known else "is nowhere defined"
-            raise MarkupError(f"{place}: reference @{label}: this label {reason}")
-        return f'<a class="ref" href="#{found[0]}">{found[1].replace(" ", "&nbsp;")}</a>'
-
-
-class Maths:
-    """Formulas, converted to MathML all at once so that references to equations resolve."""
-
-    def __init__(self):
-        self.snippets: list[tuple[str, bool]] = []
-        self.places: list[Place] = []
-
-    def mark(self, tex: str, block: bool, place: Place) -> str:
-        if LABEL.search(tex) and "\\begin{" not in tex.split("\\label")[0]:
-            tex = f"\\begin{{equation}}{tex}\\end{{equation}}"
-        self.snippets.append((tex.strip(), block))
-        self.places.append(place)
-        return MARK.format("m", len(self.snippets) - 1)
-
-    def fill(self, html: str, anchors: Anchors) -> str:
-        try:
-            converted = LatexToMathML(fancy_error=False).convert_all(self.snippets)
-        except LatexError as error:
-            index, reason = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL).groups()
-            raise MarkupError(f"{self.places[int(index)]}: formula {self.snippets[int(index)][0]!r}: {reason}") from error
-        for mathml, place in zip(converted, self.places):
-            for label, number in NUMBERED.findall(mathml):
-                anchors.add(label, f"Equation ({number})", place, own_id=label)
-        return re.sub(MARK.format("m", r"(\d+)"), lambda match: converted[int(match[1])], html)
-
-
-class Bibliography:
-    """Numbered in the order of the citations, with links both ways."""
-
-    def __init__(self, path: Path):
-        self.path, self.entries, self.cited = path, parse_file(str(path)), Counter()
-
-    def cite(self, keys: list[str], place: Place) -> str:
-        return "[" + ", ".join(self._one(key, place) for key in keys) + "]"
-
-    def _one(self, key: str, place: Place) -> str:
-        if key not in self.entries.entries:
-            raise MarkupError(f"{place}: citation @{key}: no such key in {self.path.name}")
-        self.cited[key] += 1
-        number = list(self.cited).index(key) + 1
-        return f'<a class="cite" id="cite-{key}-{self.cited[key]}" href="#ref-{key}" role="doc-biblioref">{number}</a>'
-
-    def references(self) -> list[dict]:
-        """What was cited: key, html, and the ids of the citations."""
-        style, backend = find_plugin("pybtex.style.formatting", "unsrt")(), find_plugin("pybtex.backends", "html")()
-        entries = style.format_bibliography(self.entries, list(self.cited)) if self.cited else []
-        return [{"key": entry.key, "html": entry.text.render(backend),
-                 "citations": [f"cite-{entry.key}-{n + 1}" for n in range(self.cited[entry.key])]}
-                for entry in entries]
+FORMULA_STOP = re.compile(r"(<math(?: [^>]*)?>(?:(?!</math>).)*</math>)([,.;:)]+)", re.DOTALL)
+WITHOUT = ("inline_html", "latex_environment")  # rules of nbconvert's that are not ours
+TYPOGRAPHY = {"---": "—", "--": "–", "...": "…", "+-": "±"}
 
 
 @dataclass
 class Heading:
+    """One line of the table of contents."""
+
     level: int  # 1 for a chapter
     id: str
     number: str
-    html: str
+    html: Safe
 
 
-@dataclass
+class Blocks(MathBlockParser):
+    """Blocks of Markdown without HTML; a display formula is a block that begins its line."""
+
+    SPECIFICATION = MathBlockParser.SPECIFICATION | {
+        "multiline_math": r"(?s:^ {0,3}(?:\$\$(?P<display>.*?)(?<!\\)\$\$"
+        r"|(?P<environment>\\begin\{(?P<math_name>[a-z]*\*?)\}.*?\\end\{(?P=math_name)\}))"
+        r"(?:[ \t]*\n)?)"
+    }
+    DEFAULT_RULES = [rule for rule in MathBlockParser.DEFAULT_RULES if rule != "raw_html"]
+
+    def parse_multiline_math(self, match: re.Match, state: BlockState) -> int:
+        """Append a formula instead of the paragraph around one that nbconvert makes."""
+        raw = match["display"] or match["environment"]
+        state.append_token({"type": "block_math", "raw": raw})
+        return match.end()
+
+
+class Inlines(MathInlineParser):
+    """Text without HTML, with references and citations; `$5 and $6` are no formula."""
+
+    SPECIFICATION = MathInlineParser.SPECIFICATION | {
+        "inline_math_tex": r"\$(?![\s$])(?P<math_inline_tex>(?:\\[\s\S]|[^$\\])+)(?<!\s)\$",
+        "citation": CITATION,
+        "reference": REFERENCE,
+    }
+    DEFAULT_RULES = [
+        "citation",
+        "reference",
+        *(rule for rule in MathInlineParser.DEFAULT_RULES if rule not in WITHOUT),
+    ]
+
+    def process_text(self, text: str, state: InlineState, parse_emphasis: bool = True) -> None:
+        """Append text with dashes and dots as they are printed, unless they were escaped."""
+        if parse_emphasis:
+            for typed, printed in TYPOGRAPHY.items():
+                text = text.replace(typed, printed)
+        super().process_text(text, state, parse_emphasis)
+
+    def parse_citation(self, match: re.Match, state: InlineState) -> int:
+        """Append the keys between the brackets."""
+        state.append_token({"type": "citation", "raw": match["keys"]})
+        return match.end()
+
+    def parse_reference(self, match: re.Match, state: InlineState) -> int:
+        """Append the label behind the @."""
+        state.append_token({"type": "reference", "raw": match["target"]})
+        return match.end()
+
+
+class Renderer(IPythonRenderer):
+    """Tokens -> HTML with marks. Whoever renders sets `place`, and `numbered` for headings."""
+
+    place: Place
+    numbered = True
+
+    def __init__(self, markup: "Markup"):
+        super().__init__(allow_harmful_protocols=False)
+        self.markup = markup
+
+    def text(self, text: str) -> str:
+        return unbroken(text)
+
+    def heading(self, text: str, level: int, source: str = "") -> str:
+        return self.markup.section(Safe(text), level, source, self.place, self.numbered)
+
+    def inline_math(self, body: str) -> str:
+        return self.markup.formulas.mark(body, False, self.place)
+
+    def block_math(self, body: str) -> str:
+        return MACROS.equation(self.markup.formulas.mark(body, True, self.place))
+
+    def citation(self, keys: str) -> str:
+        return self.markup.bibliography.cite(re.findall(r"@([\w:.-]+)", keys), self.place)
+
+    def reference(self, label: str) -> str:
+        return self.markup.anchors.mark(label, self.place)
+
+    def table(self, rows: str) -> str:
+        return MACROS.markdown_table(Safe(rows))
+
+    def table_cell(self, text: str, align: str | None = None, head: bool = False) -> str:
+        tag = "th" if head and text else "td"  # the empty corner of a table is no header
+        return MACROS.markdown_cell(tag, Safe(text), align)
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        raise MarkupError(
+            f"{self.place}: image {url}: a picture in Markdown is not embedded; show it from a "
+            "code cell"
+        )
+
+
 class Markup:
-    """Renders prose; what it has met is in its anchors, maths, bibliography and headings."""
+    """Renders prose; what it has met is in its anchors, formulas, bibliography and headings."""
 
-    bibliography: Bibliography
-    anchors: Anchors = field(default_factory=Anchors)
-    maths: Maths = field(default_factory=Maths)
-    headings: list[Heading] = field(default_factory=list)
-    sections: list[int] = field(default_factory=lambda: [-1, 0])  # chapter 0 is notebook 0
+    def __init__(self, bibliography: Bibliography):
+        self.bibliography, self.anchors, self.formulas = bibliography, Anchors(), Formulas()
+        self.headings: list[Heading] = []
+        self.chapter, self.part = -1, 0  # chapter 0 is notebook 0
+        self.renderer = Renderer(self)
+        self.parser = MarkdownWithMath(self.renderer, Blocks(), Inlines(), [table])
+        self.parser.before_render_hooks.append(keep_sources_of_headings)
 
-    def __post_init__(self):
-        parser = MarkdownIt("commonmark", {"html": False, "typographer": True}).enable(["table", "replacements"])
-        parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, double_inline=True).use(amsmath_plugin)
-        parser.inline.ruler.before("link", "citation", _rule("citation", CITATION))
-        parser.inline.ruler.before("link", "reference", _rule("reference", REFERENCE))
-        parser.renderer.rules |= {
-            "math_inline": self._math_inline, "math_block": self._math_block, "math_inline_double": self._math_block,
-            "amsmath": self._math_block, "citation": self._citation, "reference": self._reference,
-            "image": self._image, "text": lambda tokens, index, *_: unbroken(tokens[index].content),
-            "table_open": lambda *_: '<div class="scroll"><table>', "table_close": lambda *_: "</table></div>",
-        }
-        self.parser = parser
+    def prose(self, text: str, place: Place, numbered: bool = True) -> Safe:
+        """Return block Markdown as HTML with marks; its headings become sections of the report."""
+        self.renderer.place, self.renderer.numbered = place, numbered
+        return Safe(self.parser.render(COMMENT.sub(r"\1 {#\2}", text)))
 
-    def prose(self, text: str, place: Place, numbered: bool = True) -> str:
-        """Block Markdown -> HTML with marks; its headings become sections of the report."""
-        tokens = self.parser.parse(COMMENT.sub(r"\1 {#\2}", text), environment := {"place": place})
-        for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:]):
-            if opening.type == "heading_open":
-                self._heading(opening, inline, closing, place, numbered)
-            elif opening.type == "th_open" and not inline.content:
-                opening.tag = closing.tag = "td"  # the corner of a table is no header
-        return self.parser.renderer.render(tokens, self.parser.options, environment)
-
-    def inline(self, text: str, place: Place) -> str:
-        """Inline Markdown -> HTML with marks."""
-        return self.parser.renderInline(text, {"place": place})
+    def inline(self, text: str, place: Place) -> Safe:
+        """Return inline Markdown as HTML with marks."""
+        self.renderer.place = place
+        state = BlockState()
+        return Safe(self.renderer(self.parser.inline(text, state.env), state))
 
     def fill(self, html: str) -> str:
-        html = FORMULA_STOP.sub(r'<span class="nowrap">\1\2</span>', self.maths.fill(html, self.anchors))
+        """Replace all marks; a stop stays on the line of its formula."""
+        html = self.formulas.fill(html, self.anchors)
+        html = FORMULA_STOP.sub(lambda match: MACROS.nowrap(Safe(match[0])), html)
         return self.anchors.fill(html)
 
-    def _heading(self, opening: Token, inline: Token, closing: Token, place: Place, numbered: bool) -> None:
-        """The report's title is the only h1, so every heading steps down by one; chapters and sections count."""
-        level, label = int(opening.tag[1]), HEADING_ID.search(inline.content)
-        if label:
-            inline.children[-1].content = HEADING_ID.sub("", inline.children[-1].content)
-        html = self.parser.renderer.render(inline.children, self.parser.options, {"place": place})
-        number = self._count(level) if numbered and level < 3 else ""
+    def section(self, html: Safe, level: int, source: str, place: Place, numbered: bool) -> str:
+        """Return a heading one level down, as the report's title is the only h1, and number it."""
+        label, number = HEADING_ID.search(source), ""
+        if numbered and level < 3:
+            number = self._count(level)
         if label and number:
             identity, _ = self.anchors.add(label[1], f"Section {number}", place)
         else:
-            plain = re.sub(r"\W+", "-", HEADING_ID.sub("", inline.content).lower()).strip("-")
+            plain = re.sub(r"\W+", "-", HEADING_ID.sub("", source).lower()).strip("-")
             identity = self.anchors.new_id(label[1] if label else plain or "section")
-        opening.tag = closing.tag = f"h{min(level + 1, 6)}"
-        opening.attrSet("id", identity)
         if number:
-            inline.children.insert(0, Token("html_inline", "", 0, content=f'<span class="number">{number}</span> '))
-        if numbered and level < 3:
             self.headings.append(Heading(level, identity, number, html))
+        return MACROS.heading(min(level + 1, 6), identity, number, html)
 
     def _count(self, level: int) -> str:
-        self.sections = [self.sections[0] + 1, 0] if level == 1 else [self.sections[0], self.sections[1] + 1]
-        return ".".join(map(str, self.sections[:level]))
-
-    def _math_inline(self, tokens, index, options, environment) -> str:
-        return self.maths.mark(tokens[index].content, False, environment["place"])
-
-    def _math_block(self, tokens, index, options, environment) -> str:
-        return f'<div class="equation">{self.maths.mark(tokens[index].content, True, environment["place"])}</div>\n'
-
-    def _citation(self, tokens, index, _, environment) -> str:
-        return self.bibliography.cite(re.findall(r"@([\w:.-]+)", tokens[index].content), environment["place"])
-
-    def _reference(self, tokens, index, options, environment) -> str:
-        return self.anchors.mark(tokens[index].content, environment["place"])
-
-    def _image(self, tokens, index, options, environment) -> str:
-        raise MarkupError(f"{environment['place']}: image {escape(str(tokens[index].attrs['src']))}: a picture in "
-                          "Markdown is not embedded; show it from a code cell")
+        if level == 1:
+            self.chapter, self.part = self.chapter + 1, 0
+            return str(self.chapter)
+        self.part += 1
+        return f"{self.chapter}.{self.part}"
 
 
-def _rule(name: str, pattern: re.Pattern):
-    """An inline rule that turns each match into a token of that name; not within a word."""
-
-    def rule(state: StateInline, silent: bool) -> bool:
-        if not (match := pattern.match(state.src, state.pos)) or (state.pos and state.src[state.pos - 1].isalnum()):
-            return False
-        if not silent:
-            state.push(name, "", 0).content = match[1]
-        state.pos = match.end()
-        return True
-
-    return rule
+def keep_sources_of_headings(_: MarkdownWithMath, state: BlockState) -> None:
+    """Move the id out of each heading's text; its Markdown goes along to the renderer."""
+    for token in state.tokens:
+        if token["type"] == "heading":
+            token["attrs"]["source"] = token["text"]
+            token["text"] = HEADING_ID.sub("", token["text"])

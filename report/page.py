@@ -1,32 +1,34 @@
 """Executed notebooks and run records -> one self-contained HTML page.
 
-Every notebook is a chapter. Figures and tables carry label, caption and alternative text in their output's metadata
-(`report.figures.style`); an output whose metadata says `"place": "front"` or `"abstract"` goes to the first page. The page asks
-for nothing from anywhere: fonts, style, script, maths and pictures are in it. The same inputs give the same bytes.
+nbconvert turns every notebook into a chapter, by template/chapter.html. Figures and tables carry
+label, caption and alternative text in their output's metadata (`report.figures.style`); an output
+whose metadata says `"place": "front"` or `"abstract"` goes to the first page. The page asks for
+nothing from anywhere: fonts, style, script, formulas and pictures are in it. The same inputs give
+the same bytes.
 """
 
 import base64
 import json
 import re
-from dataclasses import asdict
-from html import escape
 from pathlib import Path
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup as Safe
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from traitlets.config import Config
 
 from lib import ROOT
 from report import media
 from report.evidence.findings import title
-from report.markup import Bibliography, Markup, MarkupError, Place
+from report.markup import Markup
+from report.references import Bibliography, MarkupError, Place
+from report.templates import ENVIRONMENT, MACROS, RULES
 
 FRONT = ("abstract", "front")  # places on the first page
-HIDDEN = {"parameters", "injected-parameters", "remove-cell"}
-IMAGES = ("image/webp", "image/avif", "image/jpeg", "image/png")
+DRAWINGS = ["image/svg+xml", "image/webp", "image/avif", "image/jpeg", "image/png"]
 LONG = 2000  # characters: such a table may break across pages
 FONTS = {  # family, weight, style, unicode-range of each file
     "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
@@ -42,169 +44,209 @@ FONTS = {  # family, weight, style, unicode-range of each file
     "jetbrains-mono-latin-400-normal": ("JetBrains Mono", 400, "normal", None),
     "latinmodern-math": ("Latin Modern Math", 400, "normal", None),
 }
+CONFIG = Config({
+    "TagRemovePreprocessor": {
+        "remove_cell_tags": {"parameters", "injected-parameters", "remove-cell"},
+        "remove_input_tags": {"hide-input"},
+    },
+    "NbConvertBase": {
+        "display_data_priority": [*DRAWINGS, "text/html", "text/markdown", "text/plain"]
+    },
+    "Highlight2HTML": {"extra_formatter_options": {"nowrap": True}},
+})
 
 
-class Chapter:
-    """One executed notebook and its way to HTML."""
+class ChapterExporter(HTMLExporter):
+    """Turns notebooks into HTML with marks, which `Markup.fill` replaces in the whole page."""
 
-    def __init__(self, path: Path, markup: Markup):
-        text = re.sub("[\ue000\ue001]", "", path.read_text())
-        self.name, self.markup, self.cells = path.stem, markup, nbformat.reads(text, 4).cells
+    template_name = "base"
+    template_file = "chapter.html"
 
-    def front(self, place: str) -> str:
-        """The outputs that belong to a place on the first page, taken out of their cells."""
-        parts = []
-        for index, cell in enumerate(self.cells, 1):
-            chosen = [o for o in cell.get("outputs", []) if _report(o).get("place") == place]
-            if chosen:
-                cell.outputs = [output for output in cell.outputs if output not in chosen]
-                parts += [self._output(output, Place(self.name, index), numbered=False) for output in chosen]
-        return "\n".join(parts)
+    def __init__(self, markup: Markup):
+        self.markup = markup
+        super().__init__(config=CONFIG, extra_loaders=[ENVIRONMENT.loader])
 
-    def html(self) -> str:
-        return "\n".join(part for index, cell in enumerate(self.cells, 1)
-                         if (part := self._cell(cell, Place(self.name, index))))
+    def _create_environment(self) -> Environment:
+        """Return nbconvert's environment, which would escape nothing, with the rules of ours."""
+        environment = super()._create_environment()
+        for rule, value in RULES.items():
+            setattr(environment, rule, value)
+        return environment
 
-    def _cell(self, cell: dict, place: Place) -> str:
-        tags = set(cell.metadata.get("tags", []))
-        if tags & HIDDEN:
-            return ""
-        if cell.cell_type != "code":
-            return self.markup.prose(cell.source, place) if cell.cell_type == "markdown" else ""
-        shown, printed = [], []
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                printed += [output.text] if output.name == "stdout" else []
-            elif output.output_type != "error":
-                rich = set(output.data) - {"text/plain"}
-                (shown if rich else printed).append(self._output(output, place) if rich else output.data["text/plain"])
-        text = re.sub(r"\x1b\[[\d;]*m", "", "".join(printed)).strip("\n")
-        code = _code(cell.source, text) if "hide-input" not in tags else _printed(text)
-        return "\n".join([*filter(None, shown), code])
+    def default_filters(self):
+        """Yield nbconvert's filters, and those that chapter.html adds."""
+        yield from super().default_filters()
+        yield from {"figure": self.figure, "table": self.table, "printed": printed}.items()
 
-    def _output(self, output: dict, place: Place, numbered: bool = True) -> str:
-        """The richest form of one output."""
-        report, data = _report(output), output.data
-        if "caption_of" in report:
-            return ""
-        if "label" in report:
-            return self._figure(data, report, place)
-        if "image/svg+xml" in data or any(kind in data for kind in IMAGES):
-            body, kind = self._visual(data, report, self.markup.anchors.new_id("fig"), place)
-            return f'<figure class="fig{kind}">{body}</figure>'
-        if "text/html" in data:
-            table = media.table(data["text/html"], self.markup.anchors.new_id("tbl"), lambda t: self._inline(t, place))
-            return f'<div class="scroll">{table}</div>'
-        if "text/markdown" in data:
-            return self.markup.prose(data["text/markdown"], place, numbered)
-        return _printed(data.get("text/plain", ""))
+    def export(self, notebook: NotebookNode) -> Safe:
+        """Return the HTML of a notebook.
 
-    def _figure(self, data: dict, report: dict, place: Place) -> str:
-        """A numbered figure or table with its caption; what works on a screen alone has no number."""
+        `HTMLExporter` would parse it once more to give pictures a text; ours have one.
+        """
+        html, _ = super(HTMLExporter, self).from_notebook_node(notebook)
+        return Safe(html.rstrip("\n"))
+
+    @pass_context
+    def markdown2html(self, context: Context, source: str) -> Safe:
+        """Return the HTML of Markdown; headings on the first page have no number."""
+        place = context["cell"].metadata.place
+        return self.markup.prose(source, place, not context["nb"].metadata.get("front"))
+
+    @pass_context
+    def figure(self, context: Context, output: NotebookNode) -> str:
+        """Return a chart or picture; with its number and caption if it has a label."""
+        place, report = context["cell"].metadata.place, report_of(output)
+        label, alt = report.get("label"), report.get("alt", "").strip()
+        if label:
+            identity, name = self.markup.anchors.number(label, place)
+            if not name.startswith("Figure"):
+                raise MarkupError(
+                    f"{place}: {label}: a table needs text/html, got {', '.join(output.data)}"
+                )
+            caption = self.markup.inline(report.get("caption", ""), place)
+            below = MACROS.caption(identity, name, caption)
+        else:
+            identity, below = self.markup.anchors.new_id("fig"), ""
+        if not alt:
+            raise MarkupError(
+                f"{place}: {label or 'a figure'} has no alternative text; give it an alt"
+            )
+        kind = next(kind for kind in DRAWINGS if kind in output.data)
+        if kind == "image/svg+xml":
+            drawing, paper = media.chart(output.data[kind], identity, alt)
+        else:
+            drawing, paper = media.picture(output.data[kind], kind, alt), True
+        if "curves" in report:
+            below = media.probes(report["curves"]) + below
+        shown_id = identity if label else ""
+        return MACROS.figure(shown_id, paper or report.get("paper"), drawing, below)
+
+    @pass_context
+    def table(self, context: Context, output: NotebookNode) -> str:
+        """Return a table; with its number and caption if it has a label.
+
+        What works on a screen alone has a caption and no number.
+        """
+        place, report = context["cell"].metadata.place, report_of(output)
+        html = output.data["text/html"]
         if report.get("interactive"):
             identity = self.markup.anchors.new_id(report["label"])
-            return (f'<figure id="{identity}" class="fig interactive"><div role="group" aria-label="{escape(report["alt"])}">'
-                    f'{data["text/html"]}</div><figcaption>{self._inline(report["caption"], place)}</figcaption></figure>')
+            caption = self.markup.inline(report["caption"], place)
+            return MACROS.interactive(identity, report["alt"], Safe(html), caption)
+
+        def inline(text: str) -> Safe:
+            return self.markup.inline(text, place)
+
+        if "label" not in report:
+            return MACROS.plain_table(media.table(html, self.markup.anchors.new_id("tbl"), inline))
         identity, name = self.markup.anchors.number(report["label"], place)
-        caption = self.markup.inline(report.get("caption", ""), place)
-        caption = f'<figcaption id="{identity}-caption"><b>{name}.</b> {caption}</figcaption>'
         if name.startswith("Figure"):
-            body, kind = self._visual(data, report, identity, place)
-            probes = media.probes(report["curves"]) if report.get("curves") else ""
-            return f'<figure id="{identity}" class="fig{kind}">{body}{probes}{caption}</figure>'
-        if "text/html" not in data:
-            raise MarkupError(f"{place}: {report['label']}: a table needs text/html, got {', '.join(data)}")
-        table = media.table(data["text/html"], identity, lambda text: self._inline(text, place))
-        kind = "tbl long" if len(re.sub("<[^>]*>", "", table)) > LONG else "tbl"
-        return (f'<figure id="{identity}" class="{kind}">{caption}<div class="scroll" role="region" '
-                f'aria-labelledby="{identity}-caption">{table}</div></figure>')
-
-    def _visual(self, data: dict, report: dict, identity: str, place: Place) -> tuple[str, str]:
-        """A chart or picture, and the classes of the figure around it."""
-        alt = report.get("alt", "").strip()
-        if not alt:
-            raise MarkupError(f"{place}: {report.get('label', 'a figure')} has no alternative text; give it an alt")
-        if "image/svg+xml" in data:
-            body, paper = media.chart(data["image/svg+xml"], identity, alt)
-        elif kind := next((kind for kind in IMAGES if kind in data), None):
-            body, paper = media.picture(data[kind], kind, alt), True
-        else:
-            raise MarkupError(f"{place}: {report.get('label')}: expected an SVG or a picture, got {', '.join(data)}")
-        return f'<div class="visual">{body}</div>', " paper" if paper or report.get("paper") else ""
-
-    def _inline(self, text: str, place: Place) -> str:
-        return self.markup.inline(text, place)
+            raise MarkupError(
+                f"{place}: {report['label']}: expected an SVG or a picture, "
+                f"got {', '.join(output.data)}"
+            )
+        caption = MACROS.caption(identity, name, inline(report.get("caption", "")))
+        content = media.table(html, identity, inline)
+        return MACROS.table(identity, len(content.striptags()) > LONG, caption, content)
 
 
-def _report(output: dict) -> dict:
+def report_of(output: NotebookNode) -> dict:
+    """Return what `report.figures.style` says of an output."""
     return output.get("metadata", {}).get("report", {})
 
 
-def _code(source: str, printed: str) -> str:
-    if not source.strip() and not printed:
-        return ""
-    code = highlight(source.strip("\n"), PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
-    return (f'<details class="code"><summary>Code</summary><pre><code>{code}</code></pre>'
-            f"{_printed(printed)}</details>")
+def printed(outputs: list[NotebookNode]) -> str:
+    """Return what a cell prints to stdout or shows as plain text alone, without colours."""
+    texts = []
+    for output in outputs:
+        if output.output_type == "stream" and output.name == "stdout":
+            texts.append(output.text)
+        elif set(output.get("data", {})) == {"text/plain"}:
+            texts.append(output.data["text/plain"])
+    return re.sub(r"\x1b\[[\d;]*m", "", "".join(texts)).strip("\n")
 
 
-def _printed(text: str) -> str:
-    return f'<pre class="printed">{escape(text)}</pre>' if text else ""
+def read(path: Path) -> NotebookNode:
+    """Return an executed notebook without characters that are marks of ours."""
+    notebook = nbformat.reads(re.sub("[\ue000\ue001]", "", path.read_text()), 4)
+    for index, cell in enumerate(notebook.cells, 1):
+        cell.metadata.place = Place(path.stem, index)
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in cell.outputs if "caption_of" not in report_of(each)]
+    return notebook
+
+
+def take_out(notebook: NotebookNode, place: str) -> NotebookNode:
+    """Move the outputs for a place on the first page into a notebook of their own."""
+    front = NotebookNode(notebook | {"cells": [], "metadata": {"front": True}})
+    for cell in notebook.cells:
+        chosen = [each for each in cell.get("outputs", []) if report_of(each).get("place") == place]
+        if chosen:
+            cell.outputs = [each for each in cell.outputs if each not in chosen]
+            front.cells.append(NotebookNode(cell | {"source": "", "outputs": chosen}))
+    return front
 
 
 def provenance(out: Path, profile: str) -> list[tuple[str, str]]:
-    """What the report is made from, read from the records: (name, value) pairs; what differs is listed."""
+    """Return what the report is made from, as pairs of name and value; what differs is listed."""
     paths = sorted(out.glob("runs/*/seed-*/record.json"))
     records = [json.loads(path.read_text()) for path in paths]
 
-    def of(*keys: str) -> list:
-        values = []
+    def values(*keys: str) -> list:
+        found = []
         for value in records:
             for key in keys:
                 value = value.get(key) if isinstance(value, dict) else None
-            if value is not None and value not in values:
-                values.append(value)
-        return values
+            if value is not None and value not in found:
+                found.append(value)
+        return found
 
-    counts = [f"{c.get('train')} / {c.get('val')} / {c.get('test')}" for c in of("dataset", "counts")]
-    sizes = ["own" if not size else " × ".join(map(str, size)) for size in of("config", "image_size")]
-    seeds = sorted(set(of("seed")))
-    pairs = [
-        ("Data set", [title(name) for name in of("dataset", "name")]), ("Train / validation / test", counts), ("Image size", sizes),
-        ("Base channels", of("config", "base_channels")), ("Epochs", of("config", "epochs")),
-        ("Seeds", [f"{len(seeds)} ({', '.join(map(str, seeds))})"] if seeds else []),
-        ("Device", of("device")), ("Profile", [profile]),
-    ]
-    return [(name, ", ".join(map(str, values))) for name, values in pairs if values]
+    counts = values("dataset", "counts")
+    sizes = values("config", "image_size")
+    seeds = sorted(values("seed"))
+    pairs = {
+        "Data set": [title(name) for name in values("dataset", "name")],
+        "Train / validation / test": [
+            f"{each.get('train')} / {each.get('val')} / {each.get('test')}" for each in counts
+        ],
+        "Image size": [" × ".join(map(str, size)) if size else "own" for size in sizes],
+        "Base channels": values("config", "base_channels"),
+        "Epochs": values("config", "epochs"),
+        "Seeds": [f"{len(seeds)} ({', '.join(map(str, seeds))})"] if seeds else [],
+        "Device": values("device"),
+        "Profile": [profile],
+    }
+    return [(name, ", ".join(map(str, each))) for name, each in pairs.items() if each]
 
 
-def render(notebooks: list[Path], out: Path, profile: str, folder: Path = ROOT / "report") -> str:
-    """The whole page from the executed notebooks in the order of the chapters; MarkupError says what is wrong."""
-    markup = Markup(Bibliography(folder / "references.bib"))
-    chapters = [Chapter(path, markup) for path in notebooks]
-    front = {place: Safe("\n".join(part for chapter in chapters if (part := chapter.front(place)))) for place in FRONT}
-    bodies = [{"name": chapter.name, "html": Safe(chapter.html())} for chapter in chapters]
-    references = [entry | {"html": Safe(entry["html"])} for entry in markup.bibliography.references()]
-    contents = [asdict(heading) | {"html": Safe(heading.html)} for heading in markup.headings]
-    template = Environment(loader=FileSystemLoader(folder / "template"), autoescape=True, undefined=StrictUndefined,
-                           trim_blocks=True, lstrip_blocks=True).get_template("report.html")
-    page = template.render(
-        front=front, chapters=bodies, contents=contents, references=references,
-        provenance=provenance(out, profile), fonts=Safe(_fonts(folder / "fonts")),
-        style=Safe(_template(folder, "report.css", "paper.css")),
-        script=Safe(_template(folder, "report.js", "charts.js")))
+def render(notebooks: list[Path], out: Path, profile: str) -> str:
+    """Return the page of the executed notebooks, in the order of the chapters.
+
+    Raise MarkupError for what cannot be rendered.
+    """
+    markup = Markup(Bibliography(ROOT / "report" / "references.bib"))
+    exporter = ChapterExporter(markup)
+    chapters = {path.stem: read(path) for path in notebooks}
+    front = {}
+    for place in FRONT:
+        parts = [exporter.export(take_out(notebook, place)) for notebook in chapters.values()]
+        front[place] = Safe("\n").join(part for part in parts if part)
+    bodies = {name: exporter.export(notebook) for name, notebook in chapters.items()}
+    page = ENVIRONMENT.get_template("report.html").render(
+        front=front,
+        chapters=bodies,
+        contents=markup.headings,
+        references=markup.bibliography.references(),
+        provenance=provenance(out, profile),
+        fonts=embedded_fonts(ROOT / "report" / "fonts"),
+    )
     return markup.fill(page)
 
 
-def _template(folder: Path, *names: str) -> str:
-    return "\n".join((folder / "template" / name).read_text() for name in names)
-
-
-def _fonts(folder: Path) -> str:
+def embedded_fonts(folder: Path) -> Safe:
+    """Return the CSS of the fonts, which are in it."""
     rules = []
-    for file, (family, weight, style, characters) in FONTS.items():
+    for file, font in FONTS.items():
         data = base64.b64encode((folder / f"{file}.woff2").read_bytes()).decode()
-        only = f"unicode-range:{characters};" if characters else ""
-        rules.append(f'@font-face{{font-family:"{family}";font-weight:{weight};font-style:{style};{only}'
-                     f'src:url(data:font/woff2;base64,{data}) format("woff2")}}')
-    return "\n".join(rules)
+        rules.append(MACROS.font(*font, data))
+    return Safe("\n").join(rules)

@@ -10,16 +10,15 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from lib import ROOT
 from lib.classes import IGNORE, ClassTable
 from lib.models import TITLES
 from lib.records import Run
 from report.figures.pictures import RIGHT, VOID, WRONG, capital, score_note
 from report.figures.style import first_seeds
+from report.templates import ENVIRONMENT
 
 PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks
 
@@ -44,8 +43,7 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> str:
             "notes": {key: score_note(labels, target, some.classes) for key, labels in maps.items()},
         })
     height, width = target.shape
-    template = Environment(loader=FileSystemLoader(ROOT / "report" / "template"), autoescape=True,
-                           undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template("slider.html")
+    template = ENVIRONMENT.get_template("slider.html")
     at_first = [*views][-max(2, len(first)):]  # the first two networks, or the ground truth and the only one
     return template.render(images=images, views=views, sides=dict(zip(("Left", "Right"), at_first)),
                            data=json.dumps(images).replace("<", "\\u003c"), height=height, width=width,

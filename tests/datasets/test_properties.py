@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from conftest import OWN, OWN_COLORS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
+from nbconvert.filters import markdown2html
 from PIL import Image
 
 from lib.classes import IGNORE, ClassTable
@@ -23,8 +23,9 @@ from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.records import RECORD, Run
 from report.evidence.findings import cell, literal
-from report.markup import Bibliography, Markup, Place
+from report.markup import Markup
 from report.page import ROOT
+from report.references import Bibliography, Place
 
 FEW = settings(max_examples=60, deadline=None)
 TABLE = ClassTable(OWN, OWN_COLORS[:3])
@@ -154,7 +155,7 @@ def test_a_name_is_shown_as_it_is(name):
     """In prose, within emphasis, and in a table, under the report's Markdown and under plain Markdown."""
     markup, place = Markup(Bibliography(ROOT / "report/references.bib")), Place("test", 1)
     for sentence, after in ((f"{literal(name)} is rare.", " is rare."), (f"*{literal(name)}* is", " is")):
-        for html in (markup.fill(markup.inline(sentence, place)), MarkdownIt().renderInline(sentence)):
+        for html in (markup.fill(markup.inline(sentence, place)), markdown2html(sentence).strip()):
             assert _text(html) == name + after
     assert cell(name) == name or _text(markup.fill(markup.inline(cell(name), place))) == name
 

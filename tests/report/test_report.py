@@ -10,9 +10,10 @@ from pypdf import PdfReader
 
 from lib import ROOT
 from report import media
-from report.markup import Bibliography, Markup, MarkupError, Place
+from report.markup import Markup
 from report.page import render
 from report.pdf import _renumbered, find_browser, print_pdf, up_to_date
+from report.references import Bibliography, MarkupError, Place
 from tests.pages import SVG, code, figure, page, shown, write
 
 
