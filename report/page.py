@@ -116,7 +116,7 @@ class ChapterExporter(HTMLExporter):
             drawing, paper = media.chart(output.data[kind], identity, alt)
         else:
             drawing, paper = media.picture(output.data[kind], kind, alt), True
-        if "curves" in report:
+        if report.get("curves"):
             below = media.probes(report["curves"]) + below
         shown_id = identity if label else ""
         return MACROS.figure(shown_id, paper or report.get("paper"), drawing, below)
@@ -147,7 +147,8 @@ class ChapterExporter(HTMLExporter):
             )
         caption = MACROS.caption(identity, name, inline(report.get("caption", "")))
         content = media.table(html, identity, inline)
-        return MACROS.table(identity, len(content.striptags()) > LONG, caption, content)
+        text = re.sub("<[^>]*>", "", content)
+        return MACROS.table(identity, len(text) > LONG, caption, content)
 
 
 def report_of(output: NotebookNode) -> dict:

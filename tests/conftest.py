@@ -18,6 +18,7 @@ from lib.machine import Machine
 from lib.train import TrainConfig, fit
 from report.__main__ import main
 from report.pdf import find_browser
+from tests.pages import browser
 
 # The same sums in the same order, whatever else the machine does; in the processes that tests start as well.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -129,6 +130,25 @@ def report(tmp_path_factory) -> Path:
         if not (shared / "smoke" / "report.html").exists():
             assert main(["--profile", "smoke", "--out", str(shared / "smoke")]) == (0 if find_browser() else 1)
     return shared / "smoke"
+
+
+@pytest.fixture
+def visit():
+    """Open a page in a browser: `visit(path, width=390, theme="dark")` returns playwright's page."""
+    with browser() as program:
+
+        def open_page(path, width=1440, theme="light", before=None, **options):
+            size = {"width": width, "height": 900}
+            page = program.new_page(
+                viewport=size, is_mobile=width < 500, color_scheme=theme, **options
+            )
+            if before:
+                before(page)
+            page.goto(path.resolve().as_uri())
+            page.evaluate("document.fonts.ready.then(() => true)")
+            return page
+
+        yield open_page
 
 
 def pytest_collection_modifyitems(items):

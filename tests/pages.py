@@ -1,9 +1,15 @@
 """Small notebooks as papermill leaves them, and pages made of them, for the tests of the report."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from playwright.sync_api import Browser, sync_playwright
 
 from report.page import render
+from report.pdf import FLAGS, find_browser
 
 SVG = ('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="504pt" height="180pt" '
        'viewBox="0 0 504 180"><defs><path id="a" d="M0 0h1"/><style>*{stroke-linejoin:round}</style></defs>'
@@ -34,3 +40,15 @@ def write(path, *cells):
 def page(tmp_path, *cells):
     """The rendered page of one notebook with these cells."""
     return render([write(tmp_path / "5_analysis.ipynb", *cells)], tmp_path, "quick")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Yield the browser that prints, without a window."""
+    with sync_playwright() as playwright:
+        sandbox = os.geteuid() != 0
+        program = playwright.chromium.launch(
+            executable_path=find_browser(), args=FLAGS, chromium_sandbox=sandbox
+        )
+        yield program
+        program.close()
