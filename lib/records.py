@@ -5,6 +5,7 @@
                                 structure.npz     counts on boundaries and components for each test image
                                 attention.npz     the gates' coefficients on the fixed test images, where there are gates
                                 gradients.npz     norms of every block's gradient and update at fixed steps of the training
+                                doses.npz         tests of drawn scenes at other doses of clutter and noise, where made
                                 studies.npz       what the theory chapter reads of the trained network
                                 predictions/      the test images that are shown as the network labels them, PNG, indexed
                                 predictions.npz   every test image as the network labels it (not in git)
@@ -151,6 +152,12 @@ class Run:
     def studies(self) -> dict[str, np.ndarray]:
         """What `lib.studies` measured on the trained network, or {} where it did not."""
         path = self.folder / "studies.npz"
+        return read_arrays(path) if path.exists() else {}
+
+    @cached_property
+    def doses(self) -> dict[str, np.ndarray]:
+        """What `lib.studies.doses` counted at other doses of clutter and noise, or {} where it did not."""
+        path = self.folder / "doses.npz"
         return read_arrays(path) if path.exists() else {}
 
     @property
