@@ -15,6 +15,7 @@ from lib.machine import Machine
 from lib.models import build_model
 from lib.records import Run
 from lib.studies import depth, gates, landscape, probes
+from lib.studies.__main__ import main
 from lib.train import cross_entropy, fit
 
 MACHINE = Machine(torch.device("cpu"), bfloat16=False)
@@ -382,3 +383,15 @@ def test_chosen_images_come_in_batches_that_can_exchange():
         batches = studies.chosen(Data(), number)
         assert min(len(images) for images, _ in batches) >= 2 and max(len(images) for images, _ in batches) <= 8
         assert sum(len(images) for images, _ in batches) == min(number, 100)
+
+
+def test_the_command_studies_what_has_weights_and_names_the_rest(tiny, tmp_path, capsys):
+    run = fit(tiny(epochs=1, test_images=4), tmp_path)
+    options = ["--images", "3", "--steps", "1"]
+    assert main([str(tmp_path), *options]) == 0
+    assert len(Run.read(run.folder).studies["names"]) == 3 and "U-Net, seed 0: studied" in capsys.readouterr().out
+    assert main([str(tmp_path), "--seeds", "5", *options]) == 1
+    (run.folder / "studies.npz").unlink()
+    (run.folder / "weights.pt").unlink()
+    assert main([str(tmp_path), *options]) == 1
+    assert "no weights.pt, so nothing can be measured" in capsys.readouterr().err
