@@ -32,10 +32,13 @@ def test_the_slider_in_a_browser(trained, tmp_path, visit):
     runs = load_runs(trained)
     path = slider_page(runs, tmp_path)
     page = visit(path)
-    page.evaluate("var [photo, below, above] = document.querySelectorAll('.compare img'),"
-                "range = document.querySelector('.compare input');"
-                "var [picture, left, right] = document.querySelectorAll('.compare select');"
-                "var choose = (select, value) => { select.value = value; select.dispatchEvent(new Event('change')) }")
+    page.evaluate("""var [photo, below, above] = document.querySelectorAll(".compare img");
+        var range = document.querySelector(".compare input");
+        var [picture, left, right] = document.querySelectorAll(".compare select");
+        var choose = (select, value) => {
+            select.value = value;
+            select.dispatchEvent(new Event("change"));
+        }""")
     assert page.evaluate("[picture, left, right].map(s => s.selectedOptions[0].text)") == [
         f"</script> & first ({runs[0].examples[0]})", "U-Net", "U-Net without skip connections"]
     assert page.evaluate("[below, above].map(view => view.style.clipPath)") == [
@@ -43,19 +46,23 @@ def test_the_slider_in_a_browser(trained, tmp_path, visit):
     page.evaluate("range.focus()")
     page.keyboard.press("End")
     assert page.evaluate("above.style.clipPath") == "inset(0px 0px 0px 100%)"
-    assert page.evaluate("range.getAttribute('aria-valuetext')") == "100 % U-Net, 0 % U-Net without skip connections"
-    width, left, top = page.evaluate("range.scrollIntoView({behavior: 'instant', block: 'center'});"
-                                   "var box = range.getBoundingClientRect(); [box.width, box.left, box.top]")
+    said = page.evaluate("range.getAttribute('aria-valuetext')")
+    assert said == "100 % U-Net, 0 % U-Net without skip connections"
+    width, left, top = page.evaluate("""range.scrollIntoView({behavior: "instant", block: "center"});
+        var box = range.getBoundingClientRect(); [box.width, box.left, box.top]""")
     page.mouse.click(left + width / 4, top + 9)
     assert abs(page.evaluate("+range.value") - 25) < 1
     before = page.evaluate("[below.src, above.src]")
     page.evaluate("choose(left, 'truth')")
     after = page.evaluate("[below.src, above.src]")
-    assert after[0] != before[0] and after[1] == before[1] and all(uri.startswith("data:image/png") for uri in after)
+    assert after[0] != before[0] and after[1] == before[1]
+    assert all(uri.startswith("data:image/png") for uri in after)
     page.evaluate("choose(picture, 1); choose(right, 'image')")
-    assert page.evaluate("above.src").startswith("data:image/webp") and page.evaluate("below.src") != after[0]
+    assert page.evaluate("above.src").startswith("data:image/webp")
+    assert page.evaluate("below.src") != after[0]
     assert page.evaluate("below.alt") == f"Second ({runs[0].examples[1]}): Ground truth"
-    assert page.evaluate("below.decode().then(() => [below.naturalHeight, below.naturalWidth])") == [32, 48]
+    size = page.evaluate("below.decode().then(() => [below.naturalHeight, below.naturalWidth])")
+    assert size == [32, 48]
     overlay(page, runs)
     display = "getComputedStyle(document.querySelector('.interactive')).display"
     assert page.evaluate(display) == "block"
@@ -67,15 +74,19 @@ def test_the_slider_in_a_browser(trained, tmp_path, visit):
 
 
 def overlay(page, runs) -> None:
-    """Errors over the photograph, faded labels, and the images in turn, all by keys."""
+    """Show errors over the photograph, fade labels, and go through the images, all by keys."""
     page.evaluate("choose(picture, 0); choose(left, 'unet'); choose(right, 'truth'); range.focus()")
     labels = page.evaluate("below.src")
     page.keyboard.press("e")
-    assert page.evaluate("below.src") not in (labels, "") and page.evaluate("below.alt").endswith(": errors of U-Net")
-    assert page.evaluate("photo.src").startswith("data:image/webp") and page.evaluate("above.alt").endswith("Ground truth")
+    assert page.evaluate("below.src") not in (labels, "")
+    assert page.evaluate("below.alt").endswith(": errors of U-Net")
+    assert page.evaluate("photo.src").startswith("data:image/webp")
+    assert page.evaluate("above.alt").endswith("Ground truth")
     page.keyboard.press("e")
     assert page.evaluate("below.src") == labels
-    page.evaluate("var fade = document.querySelector('.overlay [type=range]'); fade.value = 30; fade.dispatchEvent(new Event('input'))")
+    page.evaluate("""var fade = document.querySelector(".overlay [type=range]");
+        fade.value = 30; fade.dispatchEvent(new Event("input"))""")
     assert page.evaluate("[below, above].map(view => view.style.opacity)") == ["0.3", "0.3"]
     page.keyboard.press("PageUp")
-    assert page.evaluate("picture.value") == "1" and page.evaluate("below.alt") == f"Second ({runs[0].examples[1]}): U-Net"
+    assert page.evaluate("picture.value") == "1"
+    assert page.evaluate("below.alt") == f"Second ({runs[0].examples[1]}): U-Net"
