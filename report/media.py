@@ -44,7 +44,7 @@ ROLES = {
     "thead th": "columnheader",
     "tbody th": "rowheader",
 }
-VERDICTS = ("supported", "contradicted", "inconclusive")
+VERDICTS = {"supported": "supported", "ruled out": "ruled-out", "undecided": "undecided"}
 MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
 
 
@@ -291,7 +291,7 @@ def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
 
 def _verdict(cell: Tag) -> str:
     word = cell.get_text(strip=True).split(" (")[0]
-    return word if word in VERDICTS else ""
+    return VERDICTS.get(word, "")
 
 
 def _cells(row: Tag) -> list[Tag]:

@@ -11,10 +11,11 @@ from lib.files import write_json
 from lib.models import TITLES
 from lib.records import Run, load_runs
 from lib.studies.ablation import BASE, CHANGES, SETTINGS, changed, folder
-from report.evidence.claims import MIOU
-from report.evidence.findings import listed, pixels, recipe, title
-from report.evidence.statistics import holm, percent, points
-from report.evidence.verdicts import ALPHA
+from report.evidence.claims import ALPHA
+from report.evidence.findings import pixels, recipe, title
+from report.evidence.measures import MIOU
+from report.evidence.statistics import holm
+from report.evidence.wording import listed, percent, points
 
 TABLE = Path("recipe") / "recipe.json"
 

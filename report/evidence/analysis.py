@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,15 @@ from lib.metrics import miou_definitions, nan_mean
 from lib.models import TITLES
 from lib.records import Run, load_runs
 from lib.structure import contour_distance, ratio
-from report.evidence.claims import BOUNDARY, CLAIMS, EPOCHS, MIOU, MISSED, SECONDS
-from report.evidence.findings import cell, change, conditions, listed, literal, pixels, title
-from report.evidence.statistics import (
-    NotMeasured, compare_counts, epochs, p_text, percent, points, seconds, versus,
+from report.evidence.findings import change, conditions, pixels, title
+from report.evidence.measures import (
+    BOUNDARY, EPOCHS, GAP, LOSS, MIOU, MISSED, MISSED_OTHERS, SECONDS, TEST_LOSS, Measure,
 )
-from report.evidence.verdicts import Claim, Finding, verdicts
+from report.evidence.readings import NotMeasured
+from report.evidence.statistics import Estimate, compare_counts
+from report.evidence.wording import (
+    capitalised, cell, listed, literal, p_cell, percent, points, seeds_text,
+)
 from report.figures.style import SHORT, by_variant
 
 PUBLISHED = "report/published"
@@ -53,32 +55,9 @@ def setting(runs: Sequence[Run]) -> str:
     first, groups = runs[0], by_variant(runs)
     dataset, config = first.record["dataset"], first.config
     counts = sorted({len(group) for group in groups.values()})
-    seeds = f"{' to '.join(map(str, counts))} seed{'s' * (counts != [1])}"
     return (f"{title(dataset['name'])} at {pixels(dataset['size'])}: {dataset['counts']['train']} training and "
             f"{dataset['counts']['test']} test images; {config['base_channels']} base channels, {config['epochs']} epochs, "
-            f"{seeds} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
-
-
-def ledger(runs: Sequence[Run], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
-    """One row a statement: of each network in it the measurement that says most, with its interval, and the verdict."""
-    rows = []
-    for verdict in verdicts(runs, claims):
-        measured = [f for f in verdict.findings if f.comparison.decides and f.estimate]
-        telling = [f for f in measured if f.verdict == verdict.verdict] or measured
-        networks = groupby(telling, lambda finding: finding.comparison.variant)
-        several = len({f.comparison.variant for f in measured}) > 1
-        text = "; ".join((f"{TITLES[key]}: " if several else "") + _measured(next(found)) for key, found in networks)
-        text = text or verdict.findings[0].missing
-        rows.append((verdict.claim.id, verdict.claim.statement, text[:1].upper() + text[1:], verdict.verdict))
-    return pd.DataFrame(rows, columns=["Claim", claims[0].source.capitalize(), "Our measurement (95 % interval)", "Verdict"])
-
-
-def _measured(finding: Finding) -> str:
-    measure, estimate = finding.comparison.measure, finding.estimate
-    text = f"{measure.name} {versus(estimate.value, finding.against, measure.unit)}"
-    if np.isnan(estimate.low):
-        return text
-    return f"{text} ({measure.unit.number(estimate.low)} to {measure.unit(estimate.high)})"
+            f"{seeds_text(counts)} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
 
 
 def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -91,43 +70,53 @@ def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
         if key != "unet" and "unet" in groups:
             estimate, *_ = MIOU.compare(group, groups["unet"])
             row |= {"Against U-Net": points(estimate.value), "95 % interval": _interval(estimate),
-                    "p": "–" if estimate.one_seed else p_text(estimate.p).removeprefix("p ").removeprefix("= ")}
+                    "p": "–" if estimate.one_seed else p_cell(estimate.p)}
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 
 
-def _interval(estimate) -> str:
-    return f"{points.number(estimate.low)} to {points(estimate.high)}" + (" (images only)" if estimate.one_seed else "")
+def _interval(estimate: Estimate) -> str:
+    return points.range(estimate.low, estimate.high) + (" (images only)" if estimate.one_seed else "")
 
 
 def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Epochs and seconds until validation mIoU reaches shares of U-Net's best: means, and changes with intervals."""
+    """Epochs and seconds until validation mIoU reaches shares of U-Net's final one: means, and changes with intervals."""
     groups, rows = by_variant(runs), []
     for key, group in groups.items():
         row = {"Network": TITLES[key]}
-        for measure, unit in zip((*EPOCHS, *SECONDS), (epochs, epochs, seconds, seconds)):
+        for measure in (*EPOCHS, *SECONDS):
             values = np.array([measure.read(run, groups.get("unet", group)) for run in group])
             reached = values[~np.isnan(values)]
-            text = unit(reached.mean()) if len(reached) else "not reached"
+            text = measure.level(reached.mean()) if len(reached) else "not reached"
             if 0 < len(reached) < len(values):
                 text += f" ({len(reached)} of {len(values)} seeds)"
             elif len(reached) > 1 and key != "unet" and len(groups.get("unet", ())) > 1:
                 with suppress(NotMeasured):  # a U-Net that never got there itself
                     estimate, *_ = measure.compare(group, groups["unet"])
-                    text += f" ({percent.number(estimate.low)} to {percent(estimate.high)})"
+                    text += f" ({percent.range(estimate.low, estimate.high)})"
             row[measure.name.split(" of ")[0].capitalize()] = text
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Final losses of each network and the gap between them, means over seeds, nats per pixel."""
+    """Training loss after the last epoch, test loss, and the gap between them, means over seeds, nats per pixel."""
     rows = []
     for key, group in by_variant(runs).items():
-        train = np.mean([run.history.train_loss.iloc[-1] for run in group])
-        val = np.mean([run.history.val_loss.dropna().iloc[-1] for run in group])
-        rows.append({"Network": TITLES[key], "Training loss": train, "Validation loss": val, "Gap": val - train})
+        row = {"Network": TITLES[key]}
+        for name, measure in (("Training loss", LOSS), ("Test loss", TEST_LOSS), ("Gap", GAP)):
+            row[name] = _mean(measure, group)
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _mean(measure: Measure, group: Sequence[Run]) -> float:
+    """The mean over seeds, NaN where a run does not hold it."""
+    try:
+        (contributed,) = measure.contributions([group])
+    except NotMeasured:
+        return np.nan
+    return float(measure.values(contributed).mean())
 
 
 def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -135,12 +124,9 @@ def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for key, group in by_variant(runs).items():
         row = {"Network": TITLES[key]}
-        for measure in (BOUNDARY, *MISSED):
-            try:
-                counts = np.stack([measure.read(run, group) for run in group])
-                row[measure.name[0].upper() + measure.name[1:]] = percent(np.mean(measure.score(counts.sum(1))))
-            except NotMeasured:
-                continue
+        for measure in (BOUNDARY, MISSED, *MISSED_OTHERS):
+            if not np.isnan(score := _mean(measure, group)):
+                row[capitalised(measure.name)] = percent(score)
         contours = np.stack([run.structure["contours"].sum(0) for run in group])
         row["Distance between contours (pixels)"] = f"{np.mean(nan_mean(contour_distance(contours))):.1f}"
         rows.append(row)
@@ -197,7 +183,7 @@ def class_differences(runs: Sequence[Run]) -> pd.DataFrame:
     for key in [key for key in groups if key != "unet"] if "unet" in groups else []:
         for k in np.argsort(-np.array(runs[0].record["dataset"]["pixels"]["train"])):
             counts = [np.stack([_overlap(run.per_image, k) for run in groups[name]]) for name in (key, "unet")]
-            estimate = compare_counts(*counts, ratio)
+            estimate = compare_counts(*counts, ratio, MIOU.frames(runs[0]))
             rows.append((key, classes.names[k], estimate.value, estimate.low, estimate.high))
     return pd.DataFrame(rows, columns=["variant", "class", "value", "low", "high"])
 

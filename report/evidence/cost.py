@@ -18,8 +18,7 @@ from lib.models import TITLES, VARIANTS
 from lib.records import load_runs
 from lib.studies.cost import REFERENCE
 from report.evidence import closed_forms as theory
-from report.evidence.findings import listed
-from report.evidence.statistics import percent
+from report.evidence.wording import listed, percent
 from report.figures.style import COLORS, INK, MARKERS, PAGE
 
 SIZES = {"batch": ("images in a batch", lambda row: row["batch"]),

@@ -3,8 +3,7 @@
 Statements that compare networks, with intervals and verdicts, are in `report.evidence.claims`.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,8 @@ from lib.models import NETWORKS
 from lib.records import Run
 from lib.scenes.light import READ_NOISE, SHOT_NOISE
 from report.evidence import closed_forms as theory
-from report.evidence.statistics import nats, percent, points, versus
+from report.evidence.wording import listed, literal, named, nats, percent, points, versus
 
-WORDS = re.compile(r"[^\W_]+(?:[ _-][^\W_]+)*")  # which mean the same in Markdown
 RARE = 0.01  # a class with less than this share of the training pixels
 CAMVID = (
     "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car in Cambridge, "
@@ -128,27 +126,6 @@ def by_frequency(run: Run) -> pd.DataFrame:
     counts = np.array(run.record["dataset"]["pixels"]["train"])
     table = pd.DataFrame({"name": run.classes.names, "share": counts / counts.sum(), "iou": run.iou})
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
-
-
-def literal(name: str) -> str:
-    """A name of the user's, of a class or a file, as Markdown that shows it as it is."""
-    return name if WORDS.fullmatch(name) else re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
-
-
-def cell(name: str) -> str:
-    """The same in a table, whose text is Markdown where it holds maths, a citation or a reference."""
-    return literal(name) if re.search(r"[$@]", name) else name
-
-
-def named(names: Iterable[str]) -> str:
-    """Names of the user's in a sentence: "a, b and c"."""
-    return listed([literal(name) for name in names])
-
-
-def listed(words: Sequence[str]) -> str:
-    """ "a, b and c" """
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def curves_caption(run: Run) -> dict[str, str]:

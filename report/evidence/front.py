@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from lib.models import TITLES, VARIANTS
 from lib.records import Run
-from report.evidence.claims import CLAIMS, MIOU
-from report.evidence.findings import listed
-from report.evidence.statistics import Estimate, interval_text, percent, versus
-from report.evidence.theory_claims import CLAIMS as THEORY
-from report.evidence.verdicts import verdicts
+from report.evidence.claims import Verdict
+from report.evidence.ledger import tally
+from report.evidence.measures import MIOU
+from report.evidence.statistics import Estimate
+from report.evidence.wording import interval_text, listed, percent, seeds_text, versus
 from report.figures.diagrams import score_range
 from report.figures.style import by_variant
 
 
-def found(runs: Sequence[Run]) -> str:
+def found(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
     """The result in a few sentences: each network's score against U-Net's, and how many statements hold."""
     groups = by_variant(runs)
     scores = {key: np.mean([run.miou for run in group]) for key, group in groups.items()}
@@ -31,9 +30,7 @@ def found(runs: Sequence[Run]) -> str:
                         for key, estimate in clear.items() if _apart(estimate))
         if close := [f"{TITLES[key]} (**{percent(scores[key])}**)" for key, estimate in clear.items() if not _apart(estimate)]:
             text += f" By this score the {listed(close)} cannot be told from it."
-    counts = pd.Series([verdict.verdict for verdict in verdicts(runs, CLAIMS + THEORY)]).value_counts()
-    return f"**Found.** {text} Of {counts.sum()} statements put to the test " + listed(
-        [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in counts.items()]) + "."
+    return f"**Found.** {text} {tally(verdicts)}"
 
 
 def _apart(estimate: Estimate) -> bool:
@@ -48,8 +45,8 @@ def certainty(runs: Sequence[Run]) -> str:
     if max(seeds) == 1:
         text = f"One seed a network and {images} test images: no difference between networks is called significant."
     else:
-        text = (f"{' to '.join(map(str, seeds))} seeds a network and {images} test images, both resampled for every interval; "
-                "p values are adjusted where a statement needs several tests.")
+        text = (f"{seeds_text(seeds)} a network and {images} test images stand behind every interval; p values are adjusted over "
+                "all statements together.")
     return f"**How sure.** {text} What holds for the data, size and effort below need not hold for others."
 
 

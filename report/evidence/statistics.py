@@ -1,50 +1,56 @@
 """Intervals and tests for differences between networks, from several seeds and one set of test images.
 
-Two things vary at once: the seed that a network was trained with, and the images it was tested on.
-`contrast_counts` is a hierarchical bootstrap over both, for any weighted sum of the networks' scores;
-`compare_counts` weighs two of them 1 and -1. The images are resampled with replacement, the same resample
-for all networks, so that an image's difficulty cancels. The seeds are not paired: the same seed
-gives two architectures the images in the same order but other initial weights, so little cancels, and pairing
-would halve the degrees of freedom.
+Two things vary at once: the seed that a network was trained with, and the images that it was tested on. Every question
+here is a contrast, a weighted sum of the networks' mean scores: A less B has the weights 1 and -1, and a main effect of
+a factorial design spreads them over its cells.
 
-Three seeds resampled with replacement would mislead twice: their variance comes out too small by the factor
-(S - 1) / S, and a resample cannot reach beyond the best and the worst seed. The seed level is therefore
-drawn from what three numbers do tell about their mean, Student's t with Welch's degrees of freedom (Welch
-1947), and added to the resampled images. The seed variance includes the part of it that is particular to
-the test images, which the resampled images show again: the sum errs towards wider intervals, as with any
-bootstrap of crossed factors (Owen 2007). With one seed the interval speaks about the images alone.
+*Seeds.* Three seeds resampled with replacement would mislead: their variance comes out too small by the factor
+(S - 1) / S, and no resample reaches beyond the best and the worst. The seeds therefore enter by Student's t with the
+degrees of freedom of Welch (1947) and Satterthwaite (1946). They are not paired: one seed gives two architectures the
+same order of images and other initial weights, and pairing would halve the degrees of freedom.
 
-Fractions in, fractions out; `Unit` and the functions after it write them, and a `Measure` says which of these
-comparisons suits a number of a run. The generator is seeded: same inputs, same numbers.
+*Images.* All networks are scored on the same resample of the test images, so that an image's difficulty cancels.
+Neighbouring frames of a film are not independent: blocks of consecutive frames are resampled (Künsch 1989) within each
+drive, on a circle, so that no frame is drawn less often for standing at an end (Politis and Romano 1992).
+
+`contrast_counts` adds the two; the seeds' variance includes what is particular to the test images, which the images show
+again, and the sum errs towards wider intervals, as with any bootstrap of crossed factors (Owen 2007). With one seed the
+interval speaks about the images alone. Fractions in, fractions out; the generator is seeded.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
 
 import numpy as np
-from scipy.stats import t as student
-
-from lib.records import Run
+from scipy.optimize import brentq
+from scipy.stats import norm, t as student
 
 Score = Callable[[np.ndarray], np.ndarray]
+Frames = Sequence[tuple[str, int]]  # drive and frame number of each image
 
 LEVEL = 0.95
+EQUIVALENCE_LEVEL = 0.90  # two one-sided tests at 5 % are one interval at 90 % (Schuirmann 1987)
 DRAWS = 10_000
 CHUNK = 1_000  # resamples scored at once: bounds the memory, changes no number
+BLOCK = 20  # consecutive frames
+FEWEST_BLOCKS = 3  # of a drive: one block as long as the drive would leave nothing to vary
+MOST_SEEDS = 50  # more are not asked for
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A weighted sum, as A - B, with its 95 % interval and two-sided p; NaN where there is no interval."""
+    """A weighted sum of means with its intervals and two-sided p; NaN where there is no interval."""
 
     value: float
-    low: float
+    low: float  # of the 95 % interval
     high: float
     p: float
     seeds: tuple[int, ...]  # of each network, in the order of the sum
     images: int | None = None  # None for a quantity of the training, which no test image enters
+    inner: tuple[float, float] = (np.nan, np.nan)  # the 90 % interval
+    variances: tuple[float, ...] = ()  # what one seed of each network adds to the variance of the sum
+    image_error: float = 0.0  # the standard error that no number of seeds takes away
 
     @property
     def one_seed(self) -> bool:
@@ -52,95 +58,157 @@ class Estimate:
         return min(self.seeds) < 2
 
 
-def contrast_counts(
-    groups: Sequence[np.ndarray], weights: Sequence[float], score: Score, draws: int = DRAWS, seed: int = 0
-) -> Estimate:
-    """Weighted sum of the networks' mean scores over seeds, by a hierarchical bootstrap over seeds and images.
+def contrast_counts(groups: Sequence[np.ndarray], weights: Sequence[float], score: Score, frames: Frames | None = None,
+                    block: int = BLOCK, draws: int = DRAWS, seed: int = 0) -> Estimate:
+    """Return the weighted sum of the networks' mean scores over seeds, with intervals over seeds and images.
 
     Each group (S, N, ...) holds one network's counts per seed and image, the images in the same order; S may differ.
-    score: summed counts (M, ...) -> M scores. The interval is the central 95 % of the draws, p twice the
-    smaller share of draws on one side of zero. Raises ValueError when the images differ in number.
+    score maps summed counts (M, ...) to M scores. Images without `frames` are independent of each other. Intervals are
+    central shares of the draws, and p is twice the smaller share of draws on one side of zero. Raises ValueError when
+    the images differ in number.
     """
     groups = [np.asarray(group, np.float64) for group in groups]
-    shapes, seeds = list(dict.fromkeys(group.shape[1:] for group in groups)), tuple(map(len, groups))
+    shapes = list(dict.fromkeys(group.shape[1:] for group in groups))
     if len(shapes) > 1 or shapes[0][0] == 0:
         raise ValueError(f"paired images need counts of one shape: got {' and '.join(map(str, shapes))}")
-    images, scores = shapes[0][0], [score(counts.sum(1)) for counts in groups]
-    value = float(sum(w * np.mean(sample) for w, sample in zip(weights, scores)))
-    resamples = _image_weights(images, draws, seed)
-    drawn = sum(w * _mean_scores(counts, resamples, score) for w, counts in zip(weights, groups))
-    error, freedom = _seed_error(scores, weights)
+    images = shapes[0][0]
+    frames = tuple(frames) if frames else tuple((str(index), 0) for index in range(images))
+    scores = [score(counts.sum(1)) for counts in groups]
+    value = float(sum(weight * np.mean(sample) for weight, sample in zip(weights, scores)))
+    resamples, shrinkage, pieces = _resamples(frames, block, draws, seed)
+    resampled = sum(weight * _mean_scores(counts, resamples, score) for weight, counts in zip(weights, groups))
+    drawn = value + (resampled - value) / shrinkage
+    image_error = float(np.nanstd(drawn)) if np.isfinite(drawn).any() else np.nan
+    # A few blocks know their variance no better than a few seeds know theirs.
+    drawn = value + (drawn - value) * student.ppf(_tails(LEVEL)[1], pieces) / norm.ppf(_tails(LEVEL)[1])
+    variances = _variances(scores, weights)
+    error, freedom = _standard_error(variances, [len(sample) for sample in scores])
     if error > 0:
         # Evenly spaced quantiles in random order: Student's t without the noise of drawing from it.
         quantiles = student.ppf((np.arange(draws) + 0.5) / draws, freedom)
         drawn = drawn + error * np.random.default_rng(seed + 1).permutation(quantiles)
     drawn = drawn[np.isfinite(drawn)]  # a resample may hold nothing to score
+    seeds = tuple(map(len, groups))
     if not len(drawn):
         return Estimate(value, np.nan, np.nan, np.nan, seeds, images)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(drawn, _tails(LEVEL))
+    inner = np.quantile(drawn, _tails(EQUIVALENCE_LEVEL))
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
     p = min(1.0, 2 * (1 + tail) / (1 + len(drawn)))
-    return Estimate(value, float(low), float(high), float(p), seeds, images)
+    return Estimate(value, float(low), float(high), float(p), seeds, images, tuple(inner.tolist()), variances, image_error)
 
 
-def compare_counts(
-    a: np.ndarray, b: np.ndarray, score: Score, draws: int = DRAWS, seed: int = 0
-) -> Estimate:
-    """Difference of the mean scores of two networks, A - B: see `contrast_counts`."""
-    return contrast_counts([a, b], [1, -1], score, draws, seed)
+def compare_counts(a: np.ndarray, b: np.ndarray, score: Score, frames: Frames | None = None, **how: int) -> Estimate:
+    """Return the difference of the mean scores of two networks, A - B: see `contrast_counts`."""
+    return contrast_counts([a, b], [1, -1], score, frames, **how)
 
 
-@lru_cache(maxsize=4)
-def _image_weights(images: int, draws: int, seed: int) -> np.ndarray:
-    """How often each resample holds each image, (draws, images); every row sums to the number of images."""
-    even = np.full(images, 1 / images)
-    return np.random.default_rng(seed).multinomial(images, even, draws).astype(np.float64)
+def _tails(level: float) -> tuple[float, float]:
+    return (1 - level) / 2, (1 + level) / 2
+
+
+@lru_cache(maxsize=8)
+def _resamples(frames: tuple[tuple[str, int], ...], block: int, draws: int, seed: int) -> tuple[np.ndarray, float, float]:
+    """Return how often each resample holds each image, (draws, N), a factor, and degrees of freedom.
+
+    Images that stand alone in their drive are independent and are drawn one by one. The mean of a drive is estimated
+    from the frames that its blocks come from, which takes the share block / length off the variance, as a sample's own
+    mean takes 1 / n off; the factor is what that leaves of the standard error. The degrees of freedom are the number of
+    pieces that are independent of each other, less one for every drive.
+    """
+    generator = np.random.default_rng(seed)
+    drives: dict[str, list[int]] = {}
+    for index in sorted(range(len(frames)), key=lambda i: frames[i][1]):
+        drives.setdefault(frames[index][0], []).append(index)
+    alone = [film[0] for film in drives.values() if len(film) == 1]
+    weights = np.zeros((draws, len(frames)))
+    if alone:
+        weights[:, alone] = generator.multinomial(len(alone), np.full(len(alone), 1 / len(alone)), draws)
+    taken, freedom = (1, len(alone) - 1) if alone else (0, 0)
+    for film in drives.values():
+        if len(film) > 1:
+            length = min(block, max(1, len(film) // FEWEST_BLOCKS))
+            weights[:, film] = _blocks(len(film), length, draws, generator)
+            taken += length
+            freedom += len(film) / length - 1
+    shrinkage = np.sqrt(1 - taken / len(frames)) if taken < len(frames) else 1.0
+    return weights, float(shrinkage), max(1.0, freedom)
+
+
+def _blocks(frames: int, length: int, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Return how often each of the frames of one drive is in each resample, (draws, frames); the last block is cut."""
+    places = np.arange(frames)
+    starts = generator.integers(frames, size=(draws, -(-frames // length)))
+    chosen = (starts[:, places // length] + places % length) % frames
+    cells = np.arange(draws)[:, None] * frames + chosen
+    return np.bincount(cells.ravel(), minlength=draws * frames).reshape(draws, frames)
 
 
 def _mean_scores(counts: np.ndarray, weights: np.ndarray, score: Score) -> np.ndarray:
-    """Score of each resample, averaged over the seeds, (draws,)."""
+    """Return the score of each resample, averaged over the seeds, (draws,)."""
     flat, shape = counts.reshape(*counts.shape[:2], -1), counts.shape[2:]
     chunks = [weights[start : start + CHUNK] for start in range(0, len(weights), CHUNK)]
     by_seed = [np.concatenate([score((chunk @ one).reshape(-1, *shape)) for chunk in chunks]) for one in flat]
     return np.mean(by_seed, 0)
 
 
-def _seed_error(samples: Sequence[np.ndarray], weights: Sequence[float] = (1, -1)) -> tuple[float, float]:
-    """Standard error of the weighted sum of means and its degrees of freedom (Welch); (0, inf) with a single seed."""
-    sizes = np.array([len(sample) for sample in samples])
-    if sizes.min() < 2:
+def _variances(samples: Sequence[np.ndarray], weights: Sequence[float]) -> tuple[float, ...]:
+    """Return each network's squared weight times its variance over seeds; () where one has a single seed."""
+    if min(map(len, samples)) < 2:
+        return ()
+    return tuple(float(weight**2 * np.var(sample, ddof=1)) for weight, sample in zip(weights, samples))
+
+
+def _standard_error(variances: Sequence[float], seeds: Sequence[int]) -> tuple[float, float]:
+    """Return the seeds' standard error and its degrees of freedom (Satterthwaite 1946); (0, inf) without variance."""
+    parts = [variance / number for variance, number in zip(variances, seeds)]
+    total = sum(parts)
+    if not total > 0:
         return 0.0, np.inf
-    parts = np.square(weights) * [np.var(sample, ddof=1) for sample in samples] / sizes
-    if not parts.sum() > 0:
-        return 0.0, np.inf
-    freedom = parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum()
-    return float(np.sqrt(parts.sum())), float(freedom)
+    return float(np.sqrt(total)), total**2 / sum(part**2 / (number - 1) for part, number in zip(parts, seeds))
+
+
+def contrast_numbers(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> Estimate:
+    """Return the weighted sum of means of one number per seed, by Welch's t; no interval with a single seed.
+
+    For two networks this is `scipy.stats.ttest_ind` with unequal variances, which knows no sums of more.
+    """
+    samples = [np.asarray(sample, np.float64) for sample in samples]
+    value = float(sum(weight * sample.mean() for weight, sample in zip(weights, samples)))
+    return _welch(value, _variances(samples, weights), tuple(map(len, samples)))
+
+
+def _welch(value: float, variances: tuple[float, ...], seeds: tuple[int, ...]) -> Estimate:
+    if not variances:
+        return Estimate(value, np.nan, np.nan, np.nan, seeds)
+    error, freedom = _standard_error(variances, seeds)
+    if error == 0:
+        return Estimate(value, value, value, float(value == 0), seeds, inner=(value, value), variances=variances)
+    reach, inner = (error * float(student.ppf(_tails(level)[1], freedom)) for level in (LEVEL, EQUIVALENCE_LEVEL))
+    p = float(2 * student.sf(abs(value) / error, freedom))
+    return Estimate(value, value - reach, value + reach, p, seeds, None, (value - inner, value + inner), variances)
 
 
 def compare_seeds(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """Difference of means, A - B, of one number per seed: Welch's t; no interval with a single seed."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    value = float(a.mean() - b.mean())
-    if min(len(a), len(b)) < 2:
-        return Estimate(value, np.nan, np.nan, np.nan, (len(a), len(b)))
-    error, freedom = _seed_error((a, b))
-    reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
-    p = float(2 * student.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
-    return Estimate(value, value - reach, value + reach, p, (len(a), len(b)))
+    """Return the difference of means, A - B, of one number per seed."""
+    return contrast_numbers([a, b], [1, -1])
 
 
 def compare_ratios(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """Ratio of geometric means less one (-0.1: A is 10 % lower) of one positive number per seed.
+    """Return the ratio of the arithmetic means of one positive number per seed, less one (-0.1: A is 10 % lower).
 
-    Welch's t on the logarithms; no interval with a single seed.
+    Welch's t on the logarithm of the ratio, whose variance is that of each mean relative to the mean (delta method).
     """
-    difference = compare_seeds(np.log(a), np.log(b))
-    value, low, high = (float(np.expm1(x)) for x in (difference.value, difference.low, difference.high))
-    return Estimate(value, low, high, difference.p, difference.seeds)
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    ratio = a.mean() / b.mean()
+    logarithm = _welch(float(np.log(ratio)), _variances([a / a.mean(), b / b.mean()], [1, -1]), (len(a), len(b)))
+    value, low, high, *inner = np.expm1([logarithm.value, logarithm.low, logarithm.high, *logarithm.inner]).tolist()
+    variances = tuple(float(ratio**2) * variance for variance in logarithm.variances)
+    return Estimate(value, low, high, logarithm.p, logarithm.seeds, None, tuple(inner), variances)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjustment (Holm 1979) of a family of p-values; NaN stays NaN and is not counted."""
+    """Return Holm's step-down adjustment (Holm 1979) of a family of p-values; NaN stays NaN and is not counted."""
     p_values = np.asarray(p_values, np.float64)
     adjusted = np.full(p_values.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p_values))
@@ -150,96 +218,65 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Writes numbers: `points(-0.013)` is "−1.3 points", with a minus sign and a space that does not break."""
+def probability_higher(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """Return P(A > B), the chance that in one run of each A has the higher number, and its 95 % interval.
 
-    name: str
-    scale: float = 1.0
-    digits: int = 1
+    What a reader who trains once wants to know (Bouthillier et al. 2021). Estimated by the share of all pairs of seeds,
+    ties counting half (Mann and Whitney 1947), with the interval of Newcombe (2006, method 5), which unlike a
+    resampling of three seeds does not shrink to nothing where all pairs agree.
+    """
+    a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)
+    share = float(np.mean(a > b) + np.mean(a == b) / 2)
+    if min(len(a), len(b)) < 2:
+        return share, np.nan, np.nan
+    quantile = norm.ppf(_tails(LEVEL)[1])
+    size = (len(a) + len(b)) / 2 - 1
 
-    def number(self, x: float) -> str:
-        return f"{round(self.scale * x, self.digits) + 0.0:,.{self.digits}f}".replace("-", "−")
+    def beyond(true: float) -> float:
+        spread = 1 + size * ((1 - true) / (2 - true) + true / (1 + true))
+        return (share - true) ** 2 - quantile**2 * true * (1 - true) * spread / (len(a) * len(b))
 
-    def __call__(self, x: float) -> str:
-        return f"{self.number(x)}\N{NO-BREAK SPACE}{self.name}" if self.name else self.number(x)
-
-
-points, percent = Unit("points", 100), Unit("%", 100)
-nats, epochs, seconds = Unit("nats per pixel", digits=3), Unit("epochs"), Unit("s")
-
-
-def versus(value: float, other: str, unit: Unit = points) -> str:
-    """ "1.3 points higher than U-Net", by the sign of the difference as it is written."""
-    if unit.number(value) == unit.number(0):
-        return f"no different, to {unit(10 ** -unit.digits / unit.scale)}, from {other}"
-    return f"{unit(abs(value))} {'higher' if value > 0 else 'lower'} than {other}"
+    nearly = 1e-9  # the ends of the range are roots of their own
+    low = brentq(beyond, 0, share - nearly) if share > 0 else 0.0
+    high = brentq(beyond, share + nearly, 1) if share < 1 else 1.0
+    return share, float(low), float(high)
 
 
-def interval_text(estimate: Estimate, unit: Unit = points) -> str:
-    """ "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"."""
-    size = f"{' and '.join(map(str, dict.fromkeys(estimate.seeds)))} seed{'s' * (max(estimate.seeds) > 1)}"
-    size += f", {estimate.images} images" if estimate.images else ""
-    if np.isnan(estimate.low):
-        return f"no interval, {size}"
-    over = " over the images alone" if estimate.one_seed else ""
-    interval = f"{Unit('%', 100, 0)(LEVEL)} interval{over}"
-    return f"{interval} {unit.number(estimate.low)} to {unit(estimate.high)}, {size}"
+Power = Callable[[float, float, float], float]  # effect, standard error, degrees of freedom -> chance of a decision
 
 
-def p_text(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def decides_difference(margin: float, level: float) -> Power:
+    """Return the chance to find an effect significant at that level and of the margin, or to exclude the margin."""
+    def power(effect: float, error: float, freedom: float) -> float:
+        needed = max(margin, error * student.ppf(1 - level / 2, freedom))
+        excluded = margin - error * student.ppf(_tails(LEVEL)[1], freedom)
+        return student.sf((needed - effect) / error, freedom) + student.cdf((excluded - effect) / error, freedom)
+    return power
 
 
-class NotMeasured(Exception):
-    """What is missing, in words for the reader of the ledger."""
+def decides_equivalence(margin: float) -> Power:
+    """Return the chance that the 90 % interval lies within the margin, or the 95 % interval outside it."""
+    def power(effect: float, error: float, freedom: float) -> float:
+        within = margin - error * student.ppf(_tails(EQUIVALENCE_LEVEL)[1], freedom)
+        outside = margin + error * student.ppf(_tails(LEVEL)[1], freedom)
+        inside = student.cdf([(within - effect) / error, (-within - effect) / error], freedom)
+        beyond = student.sf((outside - effect) / error, freedom) + student.cdf((-outside - effect) / error, freedom)
+        return max(0.0, inside[0] - inside[1]) + beyond
+    return power
 
 
-class Incomplete(NotMeasured):
-    """Some runs have the number and others do not, a threshold never reached for instance."""
+def seeds_needed(estimate: Estimate, power: Power, chance: float = 0.8) -> int | None:
+    """Return how many seeds a network give that chance of a decision, were the effect and variances those observed.
 
-
-@dataclass(frozen=True)
-class Measure:
-    """One number of a network, from what each of its runs contributes, given the reference's runs."""
-
-    name: str
-    read: Callable[[Run, Sequence[Run]], np.ndarray | float]
-    level: Unit = percent
-    score: Callable | None = None  # counts (..., *) summed over images -> fractions (...); None: a number per run
-    relative: bool = True  # a number per run: compared in per cent of the reference, otherwise in its own unit
-    against: str = ""  # what it is compared with where both sides are the same network
-    images: Callable[[Run], list[str]] = attrgetter("image_names")  # those that were counted
-
-    @property
-    def unit(self) -> Unit:
-        return points if self.score else percent if self.relative else self.level
-
-    def total(self, counts: np.ndarray) -> np.ndarray:
-        """Counts (S, N, ...) -> the score of each run over all images (S,)."""
-        return self.score(counts.sum(1))
-
-    def counts(self, groups: Sequence[Sequence[Run]]) -> list[np.ndarray]:
-        """What each network's runs counted, (S, N, ...), the last network being the reference; NotMeasured if empty."""
-        reference = groups[-1]
-        for run in (run for group in groups for run in group):
-            if self.images(run) != self.images(reference[0]):
-                raise ValueError(f"{reference[0].folder} and {run.folder} were tested on different images: "
-                                 "do not mix them")
-        counts = [np.stack([self.read(run, reference) for run in group]) for group in groups]
-        if any(np.isnan(self.total(c)).any() for c in counts):
-            raise NotMeasured("the test images hold nothing to measure it by")
-        return counts
-
-    def compare(self, a: Sequence[Run], b: Sequence[Run]) -> tuple[Estimate, float, float]:
-        """Estimate of A - B and the levels of A and of B; NotMeasured when a run lacks what is needed."""
-        if self.score:
-            counts = self.counts((a, b))
-            return compare_counts(*counts, self.score), *(np.mean(self.total(c)) for c in counts)
-        values = [np.array([self.read(run, b) for run in runs], float) for runs in (a, b)]
-        if lacking := int(np.isnan(np.concatenate(values)).sum()):
-            total = len(a) + len(b)
-            raise (Incomplete if lacking < total else NotMeasured)(f"without a value in {lacking} of {total} runs")
-        if self.relative:
-            return compare_ratios(*values), *(np.exp(np.log(v).mean()) for v in values)
-        return compare_seeds(*values), *(v.mean() for v in values)
+    None where `MOST_SEEDS` do not: the images are then the limit, or the effect lies too near its margin.
+    """
+    for seeds in range(2, MOST_SEEDS + 1):
+        error, freedom = _standard_error(estimate.variances, [seeds] * len(estimate.variances))
+        both = np.hypot(error, estimate.image_error)
+        if both == 0:
+            return 2
+        if error > 0:
+            freedom *= (both / error) ** 4  # the images' error counts as known
+        if power(estimate.value, float(both), freedom) >= chance:
+            return seeds
+    return None

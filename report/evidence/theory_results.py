@@ -13,11 +13,13 @@ from lib.metrics import iou_per_class, nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.records import Run
 from lib.studies.depth import CHANNELS, SIZE
-from report.evidence.findings import RARE, change, listed, named, pixels
-from report.evidence.statistics import NotMeasured, percent
-from report.evidence.theory_claims import CLAIMS, GATED, NONE, RESIDUAL
-from report.evidence.theory_measures import explained, probed, rare, studied
-from report.evidence.verdicts import verdicts
+from report.evidence.claims import GATED, NONE, RESIDUAL, Verdict
+from report.evidence.design import SKIP_BY_SKIP, effects_table
+from report.evidence.findings import RARE, change, pixels
+from report.evidence.ledger import primary_text, verdict_text
+from report.evidence.readings import NotMeasured, probed, rare, studied
+from report.evidence.scores import explained
+from report.evidence.wording import capitalised, listed, named, percent
 from report.figures import studies as study_figures, style as figures
 from report.figures.style import by_variant
 
@@ -105,10 +107,21 @@ def _extent(groups: dict[str, list[Run]]) -> str:
     return f"{runs}, {images} test images where images are counted." if images else f"{runs}."
 
 
-def say_verdicts(runs: Sequence[Run], *keys: str) -> None:
-    """The verdict on each of these statements, with what was measured."""
-    for verdict in verdicts(runs, [claim for claim in CLAIMS if claim.id in keys]):
-        figures.say(f"**{verdict.claim.id}. {verdict.claim.statement}** *{verdict.verdict.capitalize()}.* {verdict.sentence}")
+def say_verdicts(verdicts: Sequence[Verdict], *keys: str) -> None:
+    """Displays the verdict on each of these statements, with what decided it."""
+    for verdict in verdicts:
+        if verdict.claim.id in keys:
+            figures.say(f"**{verdict.claim.id}. {verdict.claim.statement}** *{capitalised(verdict_text(verdict))}.* "
+                        f"{primary_text(verdict)}.")
+
+
+def show_skips(runs: Sequence[Run]) -> None:
+    """Displays what each skip adds over every subset of the others, where all subsets have runs."""
+    effects = effects_table(runs, SKIP_BY_SKIP)
+    if len(effects):
+        figures.show_table(effects, "tbl-theory-skips", "What the skip of each level adds to a network that is trained with it, and "
+                           "how much more it adds where another one is there, over every subset of the four skips; p also after "
+                           "Holm over this table.")
 
 
 def say_effort(runs: Sequence[Run]) -> None:

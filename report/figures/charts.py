@@ -13,8 +13,8 @@ from lib.metrics import nan_mean
 from lib.models import TITLES
 from lib.records import Run
 from lib.structure import BANDS, SIZE_NAMES, ratio, trimap_iou
-from report.evidence.claims import MIOU
 from report.evidence.design import BLOCKS, CELLS, SKIPS
+from report.evidence.measures import MIOU
 from report.evidence.statistics import Estimate
 from report.figures.style import (
     COLORS, COLUMN, FAINT, INK, LINES, MARKERS, PAGE, SHORT, by_variant, label_ends, legible, mark_classes, plain_rows,

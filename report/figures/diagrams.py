@@ -11,8 +11,9 @@ import numpy as np
 
 from lib.models import TITLES, VARIANTS
 from lib.records import Run
-from report.evidence.claims import MIOU
-from report.evidence.statistics import Estimate, points
+from report.evidence.measures import MIOU
+from report.evidence.statistics import Estimate
+from report.evidence.wording import points
 from report.figures import flow, svg
 from report.figures.architecture import Architecture, Level, read
 from report.figures.style import COLORS, by_variant

@@ -19,7 +19,7 @@ from lib.files import write_image
 from lib.metrics import mean_iou
 from lib.records import Run, load_runs
 from lib.train import TrainConfig
-from report.evidence.findings import listed, literal
+from report.evidence.wording import listed, literal
 from report.figures.style import SHORT, first_seeds
 
 

@@ -17,7 +17,7 @@ from lib.classes import IGNORE, ClassTable
 from lib.metrics import confusion_matrix, mean_iou
 from lib.records import Run
 from lib.structure import EIGHT, SIZES
-from report.evidence.statistics import percent
+from report.evidence.wording import percent
 from report.figures.style import PAGE, SHORT, first_seeds, plain
 
 TALLEST = 8.4  # inches: a figure and its caption share a page

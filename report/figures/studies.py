@@ -18,7 +18,8 @@ from lib.studies.depth import DEPTHS, NORMALISED
 from lib.studies.gates import DISTANCE_NAMES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.landscape import GRID
-from report.evidence.theory_measures import condition, explained, fading, probed, studied
+from report.evidence.readings import condition, fading, probed, studied
+from report.evidence.scores import explained
 from report.figures.style import COLORS, FAINT, LINES, MARKERS, PAGE, SHORT, plain
 
 LEVELS = ("#08306b", "#2171b5", "#6baed6", "#a6bddb")  # finest to coarsest

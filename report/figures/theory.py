@@ -21,7 +21,7 @@ from lib.classes import IGNORE
 from lib.models import DEPTH, TITLES, VARIANTS, attention_maps, build_model
 from lib.records import Run
 from report.evidence import closed_forms as theory
-from report.evidence.statistics import percent
+from report.evidence.wording import percent
 from report.figures.style import COLORS, MARKERS, PAGE, SHORT
 
 

@@ -22,7 +22,7 @@ from lib.files import write_arrays, write_image, write_json
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.records import RECORD, Run
-from report.evidence.findings import cell, literal
+from report.evidence.wording import cell, literal
 from report.markup import Markup
 from report.page import ROOT
 from report.references import Bibliography, Place

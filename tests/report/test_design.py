@@ -7,9 +7,12 @@ import pytest
 
 from lib.metrics import mean_iou
 from lib.models import VARIANTS
-from report.evidence.design import CELLS, EFFECTS, SIGNIFICANT, effects, effects_table, effects_text
-from report.evidence.statistics import p_text, points
-from report.evidence.verdicts import INCONCLUSIVE, ONE_SEED
+from report.evidence.design import (
+    BLOCK_BY_SKIP, BLOCK_EFFECT, CELLS, FACTORIAL, SKIP_BY_SKIP, effects_table, finer_against_coarser, missing_cells,
+    skip_effect, skip_interaction,
+)
+from report.evidence.measures import MIOU
+from report.evidence.wording import points
 from report.figures import charts as analysis_figures
 
 IMAGES = 25
@@ -25,7 +28,8 @@ def fake_run(variant: str, seed: int, noise: float = 0.0) -> SimpleNamespace:
     right = 10 * RIGHT.get(variant, 65) + np.arange(IMAGES) - IMAGES // 2 + np.rint(rng.normal(0, noise, IMAGES))
     per_image = np.stack([np.stack([right, 1000 - right], -1), np.stack([1000 - right, right], -1)], 1).astype(np.int64)
     return SimpleNamespace(variant=variant, seed=seed, per_image=per_image, miou=float(mean_iou(per_image.sum(0))),
-                           folder=f"{variant}/{seed}", image_names=[str(i) for i in range(IMAGES)])
+                           folder=f"{variant}/{seed}", image_names=[str(i) for i in range(IMAGES)],
+                           frames=[("drive", i) for i in range(IMAGES)], record={"dataset": {"name": "camvid"}})
 
 
 def study(*variants: str, seeds: int = 3, noise: float = 2.0) -> list[SimpleNamespace]:
@@ -45,66 +49,69 @@ def test_the_six_cells():
 
 
 def test_weights_add_up_to_zero_and_the_interactions_balance():
-    for effect in EFFECTS:
-        for signs in effect.slices(CELLS.values()).values():
-            assert sum(signs.values()) == 0 and set(signs.values()) == {-1, 1}
-    joint = EFFECTS[3].slices(CELLS.values())[""]
-    assert joint == {"unet-noskip": 1, "unet-residual-noskip": -1, "unet": -1, "unet-residual": 1}
+    for effect in (*BLOCK_BY_SKIP, *SKIP_BY_SKIP):
+        assert sum(effect.weights.values()) == pytest.approx(0)
+        assert sum(weight for weight in effect.weights.values() if weight > 0) in (1, 2)  # of one step, of two
+    assert BLOCK_BY_SKIP[3].weights == {"unet-noskip": 1, "unet-residual-noskip": -1, "unet": -1, "unet-residual": 1}
+    assert set(BLOCK_EFFECT.weights) == set(CELLS.values()) and set(skip_effect(0).weights) == set(FACTORIAL.values())
+
+
+def values(effects: list, runs: list) -> list[float]:
+    groups = {run.variant: [other for other in runs if other.variant == run.variant] for run in runs}
+    return [MIOU.contrast([groups[key] for key in effect.weights], [*effect.weights.values()])[0].value for effect in effects]
 
 
 def test_effects_of_the_whole_design_are_exact():
-    found = effects(study(*RIGHT, seeds=2, noise=0.0))
+    found = values(BLOCK_BY_SKIP, study(*RIGHT, seeds=2, noise=0.0))
     none, full, gated = (miou(f"unet-residual{end}") - miou(f"unet{end}") for end in ("-noskip", "", "-gated-attention"))
     joined, filtered = (np.mean([miou(f"unet{block}{to}") - miou(f"unet{block}{start}") for block in ("", "-residual")])
                         for start, to in (("-noskip", ""), ("", "-gated-attention")))
-    expected = (none + full + gated) / 3, joined, filtered, full - none, gated - full
-    assert [f.estimate.value for f in found] == pytest.approx(expected)
-    assert [f.over for f in found] == [("no", "concatenated", "gated"), *[("plain", "residual")] * 2, ("",), ("",)]
-    assert {f.verdict for f in found} == {SIGNIFICANT} and all(f.estimate.seeds[0] == 2 for f in found)
+    assert found == pytest.approx([(none + full + gated) / 3, joined, filtered, full - none, gated - full])
 
 
-def test_sentences_agree_with_the_numbers():
-    found = effects(study(*RIGHT))
-    lines, table = plain(effects_text(study(*RIGHT))).splitlines(), effects_table(study(*RIGHT)).map(plain)
-    for effect, line, shown in zip(found, lines, table["On test mIoU"]):
-        value = effect.estimate.value
-        assert f" {plain(points(abs(value)))} {'higher' if value > 0 else 'lower'} than that with " in line
-        assert shown == plain(points(value)) and line == f"- {plain(effect.sentence)}"
-        assert line.endswith(f"after Holm {p_text(effect.adjusted)}): *significant*.")
-    starts = ["Test mIoU with residual blocks is", "Test mIoU with concatenated skips is", "Test mIoU with gated skips is",
-              "The gain in test mIoU from no to concatenated skips is, with residual blocks,",
-              "The gain in test mIoU from concatenated to gated skips is, with residual blocks,"]
-    assert all(line.startswith(f"- {start} ") for line, start in zip(lines, starts, strict=True))
-    assert "lower than that with plain blocks (95 % interval −" in lines[3]
-    assert table.Effect[0] == "residual − plain blocks"
+def test_effects_of_the_skips_are_exact():
+    """A network's score made of what each of its skips adds, and of a pair that adds 0.04 together."""
+    gain = np.array([0.01, 0.02, 0.05, 0.08])
+    score = {name: gain[list(levels)].sum() + 0.04 * ({0, 2} <= set(levels)) for levels, name in FACTORIAL.items()}
+
+    def value(effect) -> float:
+        return sum(weight * score[name] for name, weight in effect.weights.items())
+
+    assert [value(skip_effect(level)) for level in range(4)] == pytest.approx(gain + [0.02, 0, 0.02, 0])
+    assert value(skip_interaction(0, 2)) == pytest.approx(0.04) and value(skip_interaction(0, 1)) == pytest.approx(0)
+    effect = finer_against_coarser((0, 1), (2, 3))
+    assert value(effect) == pytest.approx((0.03 + 0.02) / 2 - (0.07 + 0.08) / 2) and "unet" not in effect.weights
+
+
+def test_the_table_agrees_with_the_numbers():
+    runs = study(*RIGHT)
+    table = effects_table(runs)
+    assert list(table["On test mIoU"]) == [points(value) for value in values(BLOCK_BY_SKIP, runs)]
+    assert table.Effect[0] == "residual − plain blocks" and (table.p == "< 0.001").all() and "Verdict" not in table
     assert table.Effect[3] == "residual − plain blocks × concatenated − no skips"
-    assert list(table["Averaged over"]) == ["no, concatenated and gated skips", *["plain and residual blocks"] * 2, "–", "–"]
+    assert list(effects_table(study(*FACTORIAL.values(), seeds=2), SKIP_BY_SKIP).Effect[[0, 4]]) == [
+        "skip at level 0", "skip at level 0 × skip at level 1"]
 
 
 def test_no_effect_reads_as_none(monkeypatch):
     monkeypatch.setattr(f"{__name__}.RIGHT", dict.fromkeys(RIGHT, 60))
-    runs = study(*RIGHT, noise=0.0)
-    assert plain(effects_text(runs)).count("no different, to 0.1 points, from that with") == 5
-    assert {effect.verdict for effect in effects(runs)} == {INCONCLUSIVE}
+    table = effects_table(study(*RIGHT, noise=0.0))
+    assert set(table["On test mIoU"]) == {points(0)} and set(table["After Holm"]) == {"1.000"}
 
 
-def test_cells_that_are_missing():
-    for few in (VARIANTS, [*VARIANTS, "unet-noskip-wide"], ["unet-residual-noskip"], []):
-        assert effects(study(*few)) == [] and len(effects_table(study(*few))) == 0
-    assert effects_text(study(*VARIANTS)).endswith("there is no run of Residual U-Net without skip connections and Residual "
-                                                   "Gated Attention U-Net.")
-    table = effects_table(study(*VARIANTS, "unet-residual-noskip"))
-    assert list(table["Averaged over"]) == ["no and concatenated skips", "plain and residual blocks", "plain blocks", "–"]
-    assert ", measured with plain blocks (" in effects_text(study(*VARIANTS, "unet-residual-noskip"))
+def test_an_incomplete_design_has_no_effects():
+    for few in (VARIANTS, [*VARIANTS, "unet-noskip-wide"], [*VARIANTS, "unet-residual-noskip"], ["unet-residual-noskip"], []):
+        assert effects_table(study(*few)).empty
+    assert missing_cells(study(*VARIANTS)).endswith("there is no run of the Residual U-Net without skip connections and "
+                                                    "Residual Gated Attention U-Net.")
+    assert missing_cells(study(*RIGHT)) == ""
 
 
-def test_one_seed_decides_nothing():
+def test_one_seed_has_no_p():
     one = effects_table(study(*RIGHT, seeds=1))
-    assert set(one.Verdict) == {ONE_SEED} and set(one.p) == set(one["After Holm"]) == {"–"}
-    assert effects_text(study(*RIGHT, seeds=1)).count(f"images): *{ONE_SEED}*.") == 5
-    some = study(*VARIANTS) + study("unet-residual-noskip", seeds=1)
-    assert list(effects_table(some).Verdict) == [ONE_SEED, ONE_SEED, SIGNIFICANT, ONE_SEED]
-    assert "3 and 1 seeds" in effects_text(some)
+    assert set(one.p) == set(one["After Holm"]) == {"–"} and len(one) == 5
+    some = effects_table(study(*list(RIGHT)[1:]) + study("unet-noskip", seeds=1))
+    assert list(some.p == "–") == [True, True, False, True, False]
 
 
 def test_the_plot_has_a_line_a_block_through_the_means():

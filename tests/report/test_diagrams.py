@@ -13,7 +13,8 @@ from lib.models import NETWORKS, TITLES, VARIANTS, DoubleConv, NoSkip, Variant
 from lib.records import load_runs
 from report import media
 from report.evidence import front
-from report.evidence.statistics import percent
+from report.evidence.claims import judge
+from report.evidence.wording import percent
 from report.figures import architecture, diagrams, flow
 
 SIZE = (96, 128)
@@ -115,7 +116,7 @@ def test_cards_become_drawings_of_their_own_on_the_page(runs):
 
 def test_one_seed_is_said_to_decide_nothing(runs):
     assert "no difference between networks is called significant" in front.certainty(runs)
-    found = front.found(runs)
+    found = front.found(runs, judge(runs))
     assert "cannot be told from it" in found and all(percent(run.miou) in found for run in runs)
     assert re.search(r"Of \d+ statements", found) and "dot for each seed" in front.summary_caption(runs)["caption"]
 
@@ -131,5 +132,5 @@ def test_several_seeds_tell_networks_apart(runs):
         return run
 
     study = [like(variant, seed, variant == "unet") for variant in list(VARIANTS)[:2] for seed in range(3)]
-    assert re.search(r"points lower than that \(95\s% interval −5", front.found(study))
+    assert re.search(r"points lower than that \(95\s% interval −5", front.found(study, judge(study)))
     assert "3 seeds a network and 9 test images" in front.certainty(study)

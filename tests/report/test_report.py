@@ -116,13 +116,13 @@ def test_tables_are_set_with_scopes_and_numbers_at_the_right():
 def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
     long = "The networks were compared on all of the images of the test set."
     html = (f"<table><thead><tr><th>Claim</th><th>Statement</th><th>Verdict</th></tr></thead><tbody><tr><td>Q1</td><td>{long}"
-            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>inconclusive (one seed)</td></tr></tbody></table>")
+            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>ruled out</td></tr></tbody></table>")
     soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
     assert soup.table["class"] == ["sentences"] and soup.table["role"] == "table"
     assert {cell["role"] for cell in soup.find_all("td")} == {"cell"} and soup.tbody["role"] == "rowgroup"
     assert [cell["data-label"] for cell in soup.select("tbody tr")[0].find_all("td")] == ["Claim", "Statement", "Verdict"]
-    assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "inconclusive"]]
-    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("inconclusive", "2")):
+    assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "ruled-out"]]
+    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("ruled out", "2")):
         plain = BeautifulSoup(media.table(other, "tbl-x", str), "html.parser")
         assert not plain.table.get("class") and not plain.select("[data-label], [role]")
     assert [cell.get_text() for cell in plain.select(".nowrap")] == ["1 × 2"]

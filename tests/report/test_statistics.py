@@ -8,19 +8,11 @@ from scipy import stats
 
 from lib.metrics import mean_iou
 from report.evidence.statistics import (
-    Estimate,
-    Unit,
-    compare_counts,
-    compare_ratios,
-    compare_seeds,
-    contrast_counts,
-    holm,
-    interval_text,
-    nats,
-    p_text,
-    percent,
-    points,
-    versus,
+    Estimate, compare_counts, compare_ratios, compare_seeds, contrast_counts, contrast_numbers, decides_difference,
+    decides_equivalence, holm, probability_higher, seeds_needed,
+)
+from report.evidence.wording import (
+    Unit, interval_text, nats, p_cell, p_text, percent, points, seeds_text, versus,
 )
 
 IMAGES, EFFECT = 60, 0.03
@@ -42,7 +34,7 @@ def networks(rng: np.random.Generator, seeds: tuple[int, int], seed_sd: float, i
     return found
 
 
-@pytest.mark.parametrize("seeds", [(3, 3), (5, 5), (3, 5)])
+@pytest.mark.parametrize("seeds", [(3, 3), (8, 8), (3, 5)])
 @pytest.mark.parametrize("spread", [(0.01, 0.03, 0.03), (0.02, 0.02, 0.02), (0.03, 0.01, 0.0), (0.001, 0.05, 0.02)])
 def test_coverage(seeds, spread):
     """Nominal 95 % over both sources of chance, whichever dominates."""
@@ -50,6 +42,68 @@ def test_coverage(seeds, spread):
     estimates = [compare_counts(*networks(rng, seeds, *spread), accuracy, draws=1000, seed=7) for _ in range(trials)]
     covered = np.mean([e.low <= EFFECT <= e.high for e in estimates])
     assert 0.92 <= covered <= 0.995
+
+
+FILMS = [("first", 30 * i) for i in range(62)] + [("second", 30 * i) for i in range(171)]
+
+
+def film(rng: np.random.Generator, correlation: float) -> np.ndarray:
+    """What a network's score deviates by on every frame of `FILMS`, each film an autoregressive process."""
+    parts = []
+    for length in (62, 171):
+        noise = rng.normal(0, np.sqrt(1 - correlation**2), length)
+        noise[0] = rng.normal()
+        parts.append([noise[0]])
+        for step in noise[1:]:
+            parts[-1].append(correlation * parts[-1][-1] + step)
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_coverage_with_correlated_frames(seeds):
+    """Neighbouring frames correlate by 0.6: blocks of frames cover what they should, single frames do not."""
+    rng, trials = np.random.default_rng(8), 200
+    covered = {True: 0, False: 0}
+    for _ in range(trials):
+        groups = []
+        for gain in (EFFECT, 0.0):
+            rate = 0.5 + gain + 0.07 * film(rng, 0.6) + rng.normal(0, 0.003, (seeds, 1)) + rng.normal(0, 0.02, (seeds, 233))
+            groups.append(np.stack([1000 * rate, np.full_like(rate, 1000)], -1))
+        for blocks in covered:
+            found = compare_counts(*groups, accuracy, FILMS if blocks else None, draws=600)
+            covered[blocks] += found.low <= EFFECT <= found.high
+    assert 0.92 <= covered[True] / trials <= 0.99
+    assert covered[False] / trials < 0.8
+
+
+def test_blocks_stay_within_a_drive_and_the_order_of_the_images_does_not_matter():
+    """Two films whose frames are alike within: resampling within each of them changes nothing."""
+    rate = np.where([drive == "first" for drive, _ in FILMS], 0.4, 0.7)
+    a, b = (np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1)[None] for gain in (0.02, 0.0))
+    found = compare_counts(a, b, accuracy, FILMS, draws=500)
+    assert (found.low, found.high) == pytest.approx((0.02, 0.02)) and found.image_error == pytest.approx(0, abs=1e-12)
+    whole = contrast_counts([a], [1], accuracy, FILMS, draws=500)
+    assert whole.low == pytest.approx(whole.high)  # however many images of each
+    assert contrast_counts([a], [1], accuracy, draws=500).image_error > 0.005
+    rng = np.random.default_rng(0)
+    counts, order = rng.integers(1, 9, (3, 233, 2)).astype(float), rng.permutation(233)
+    first = contrast_counts([counts], [1], accuracy, FILMS, draws=500)
+    mixed = contrast_counts([counts[:, order]], [1], accuracy, [FILMS[i] for i in order], draws=500)
+    assert (mixed.low, mixed.high) == pytest.approx((first.low, first.high), abs=2e-3)
+
+
+def test_the_error_over_images_is_that_of_their_mean():
+    """Independent images, alone or in a film: the textbook's standard error, not one that the blocks make smaller."""
+    rate = np.random.default_rng(3).normal(0.5, 0.1, 233)
+    counts = np.stack([1000 * rate, np.full_like(rate, 1000)], -1)[None]
+    textbook = rate.std(ddof=1) / np.sqrt(233)
+    assert contrast_counts([counts], [1], accuracy, draws=4000).image_error == pytest.approx(textbook, rel=0.05)
+    errors = []
+    for seed in range(20):
+        rate = np.random.default_rng(seed).normal(0.5, 0.1, 233)
+        counts = np.stack([1000 * rate, np.full_like(rate, 1000)], -1)[None]
+        errors.append(contrast_counts([counts], [1], accuracy, FILMS, draws=500).image_error)
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(0.1 / np.sqrt(233), rel=0.1)
 
 
 def test_false_alarms_and_power():
@@ -106,11 +160,11 @@ def test_same_inputs_same_numbers_and_signs():
 
 def test_a_contrast_of_two_is_a_comparison():
     a, b = networks(np.random.default_rng(5), (3, 4), 0.02, 0.02, 0.02)
-    assert contrast_counts([a, b], [1, -1], accuracy, 1000) == compare_counts(a, b, accuracy, 1000)
-    whole, half = (contrast_counts([a, b], [w, -w], accuracy, 1000) for w in (1, 0.5))
+    assert contrast_counts([a, b], [1, -1], accuracy, draws=1000) == compare_counts(a, b, accuracy, draws=1000)
+    whole, half = (contrast_counts([a, b], [w, -w], accuracy, draws=1000) for w in (1, 0.5))
     assert (half.value, half.low, half.high) == pytest.approx((whole.value / 2, whole.low / 2, whole.high / 2))
     assert half.p == whole.p and half.seeds == (3, 4)
-    split = contrast_counts([a, a, b], [0.5, 0.5, -1], accuracy, 1000)
+    split = contrast_counts([a, a, b], [0.5, 0.5, -1], accuracy, draws=1000)
     assert split.value == pytest.approx(whole.value) and split.seeds == (3, 3, 4)
 
 
@@ -118,10 +172,10 @@ def test_an_interaction_is_exact_and_the_images_cancel():
     """Scores that differ by image and by seed in the same way everywhere: only the interaction is left, exactly."""
     rate = np.linspace(0.3, 0.6, IMAGES) + np.zeros((1, 1))
     cells = [np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1) for gain in (0.0, 0.1, 0.05, 0.22)]
-    found = contrast_counts(cells, [1, -1, -1, 1], accuracy, 1000)
+    found = contrast_counts(cells, [1, -1, -1, 1], accuracy, draws=1000)
     assert (found.value, found.low, found.high) == pytest.approx((0.07,) * 3) and found.p < 0.005
     assert found.one_seed and found.seeds == (1, 1, 1, 1) and plain(interval_text(found)).endswith("1 seed, 60 images")
-    assert contrast_counts(cells[:3], [1, -1, -1], accuracy, 1000).value == pytest.approx(0.45 - 0.55 - 0.5)
+    assert contrast_counts(cells[:3], [1, -1, -1], accuracy, draws=1000).value == pytest.approx(0.45 - 0.55 - 0.5)
 
 
 @pytest.mark.parametrize("seeds", [(3, 3), (3, 5)])
@@ -150,12 +204,58 @@ def test_numbers_of_seeds():
     a, b = [0.30, 0.34, 0.31], [0.40, 0.41]
     estimate, textbook = compare_seeds(a, b), stats.ttest_ind(a, b, equal_var=False)
     assert (estimate.low, estimate.high) == pytest.approx(tuple(textbook.confidence_interval()))
+    assert estimate.inner == pytest.approx(tuple(textbook.confidence_interval(0.90)))
     assert estimate.p == pytest.approx(textbook.pvalue) and estimate.images is None
-    ratio = compare_ratios([2, 2.2, 1.8], [4, 4.4, 3.6])
-    assert ratio.value == pytest.approx(-0.5) and ratio.low < -0.5 < ratio.high < 0
     one = compare_seeds([0.3], b)
     assert one.one_seed and one.value == pytest.approx(-0.105) and np.isnan([one.low, one.high, one.p]).all()
     assert compare_seeds([1, 1], [1, 1]).p == 1 and compare_seeds([1, 1], [2, 2]).p == 0
+    split = contrast_numbers([a, a, b], [0.5, 0.5, -1])
+    assert split.value == pytest.approx(estimate.value) and split.seeds == (3, 3, 2)
+    assert split.high - split.low < estimate.high - estimate.low
+
+
+def test_a_ratio_is_that_of_arithmetic_means():
+    ratio = compare_ratios([2, 2.2, 1.8], [4, 5, 3.6])
+    assert ratio.value == pytest.approx(6 / 12.6 - 1) and ratio.low < ratio.value < ratio.high < 0
+    assert ratio.low < ratio.inner[0] < ratio.inner[1] < ratio.high
+    assert compare_ratios([2, 2], [4, 4]).p == 0 and compare_ratios([2, 2], [2, 2]).p == 1
+    one = compare_ratios([2], [4, 4.4])
+    assert one.one_seed and np.isnan([one.low, one.p]).all()
+    rng = np.random.default_rng(0)
+    found = [compare_ratios(rng.normal(0.9, 0.05, 3), rng.normal(1, 0.05, 3)) for _ in range(400)]
+    assert 0.93 <= np.mean([e.low <= -0.1 <= e.high for e in found]) <= 0.99
+
+
+def test_the_probability_of_a_single_run():
+    assert probability_higher([3, 4], [1, 2])[0] == 1 and probability_higher([1, 2], [1, 2])[0] == 0.5
+    share, low, high = probability_higher([3, 4, 5], [0, 1, 2])
+    assert share == high == 1 and 0.5 < low < 0.8  # three seeds that all agree say no more than that
+    assert probability_higher([0, 1, 2], [3, 4, 5]) == pytest.approx((0, 0, 1 - low))
+    assert np.isnan(probability_higher([1], [0, 2])[1:]).all()
+    rng, truth = np.random.default_rng(0), stats.norm.cdf(1 / np.sqrt(2))
+    for seeds in (3, 8):
+        found = [probability_higher(rng.normal(1, 1, seeds), rng.normal(0, 1, seeds)) for _ in range(300)]
+        assert np.mean([low <= truth <= high for _, low, high in found]) >= 0.92
+
+
+def test_seeds_needed():
+    """As many as the simulation of the same decision asks for."""
+    few = compare_seeds([0.10, 0.12, 0.08], [0.05, 0.07, 0.03])  # an effect of 0.05, a deviation of 0.02
+    power = decides_difference(0.01, 0.05)
+    number = seeds_needed(few, power)
+    rng = np.random.default_rng(0)
+
+    def share(seeds: int) -> float:
+        found = [compare_seeds(rng.normal(0.05, 0.02, seeds), rng.normal(0, 0.02, seeds)) for _ in range(400)]
+        return np.mean([(e.p < 0.05 and e.value >= 0.01) or e.high < 0.01 for e in found])
+
+    assert share(number - 1) < 0.85 and share(number) > 0.7 and 3 <= number <= 5
+    assert seeds_needed(few, decides_difference(0.01, 0.05 / 18)) > number
+    assert seeds_needed(few, decides_difference(0.05, 0.05)) is None  # it sits on its margin
+    same = compare_seeds([0.10, 0.12, 0.08], [0.10, 0.12, 0.08])
+    assert seeds_needed(same, decides_equivalence(0.02)) < seeds_needed(same, decides_equivalence(0.015)) <= 50
+    images = Estimate(0.0, -0.03, 0.03, 0.9, (3, 3), 233, (-0.02, 0.02), (1e-5, 1e-5), image_error=0.02)
+    assert seeds_needed(images, decides_equivalence(0.01)) is None  # the images are the limit
 
 
 def test_holm_by_hand():
@@ -183,6 +283,8 @@ def test_numbers_in_words():
     assert plain(versus(-0.2, "U-Net", percent)) == "20.0 % lower than U-Net"
     assert plain(versus(-0.0004, "U-Net")) == "no different, to 0.1 points, from U-Net"
     assert plain(Unit("epochs", digits=0)(12.4)) == "12 epochs"
+    assert p_cell(0.0004) == "< 0.001" and p_cell(0.0123) == "0.012" and p_cell(np.nan) == "–"
+    assert seeds_text([8, 8]) == "8 seeds" and seeds_text([1]) == "1 seed" and seeds_text([3, 2, 8]) == "2 to 8 seeds"
     assert p_text(0.0004) == "p < 0.001" and p_text(0.0123) == "p = 0.012"
     estimate = Estimate(-0.052, -0.069, -0.034, 0.01, (3, 3), 233)
     assert plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"
