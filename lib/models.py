@@ -171,6 +171,7 @@ class Variant:
     skip: type
     width: float = 1.0
     without: tuple[int, ...] = ()  # levels that have no skip connection all the same
+    short: str = ""  # the name in a chart or a table's head; without one, the key's own words
 
     def skips(self, depth: int = DEPTH) -> list[type]:
         """The skip connection of every level, finest first."""
@@ -188,16 +189,20 @@ _SQUARES = sum(4**level for level in range(DEPTH))
 MATCHED = ((9 + 89 * _SQUARES) / (9 + 80 * _SQUARES)) ** 0.5  # without skips, this much wider has as many as U-Net
 
 VARIANTS = {
-    "unet": Variant("U-Net", DoubleConv, ConcatSkip),
-    "unet-noskip": Variant("U-Net without skip connections", DoubleConv, NoSkip),
-    "unet-residual": Variant("Residual U-Net", ResidualBlock, ConcatSkip),
-    "unet-gated-attention": Variant("Gated Attention U-Net", DoubleConv, AttentionSkip),
+    "unet": Variant("U-Net", DoubleConv, ConcatSkip, short="U-Net"),
+    "unet-noskip": Variant("U-Net without skip connections", DoubleConv, NoSkip, short="no skips"),
+    "unet-residual": Variant("Residual U-Net", ResidualBlock, ConcatSkip, short="residual"),
+    "unet-gated-attention": Variant("Gated Attention U-Net", DoubleConv, AttentionSkip, short="gated"),
 }
 EXTRA = {
-    "unet-residual-noskip": Variant("Residual U-Net without skip connections", ResidualBlock, NoSkip),
-    "unet-residual-gated-attention": Variant("Residual Gated Attention U-Net", ResidualBlock, AttentionSkip),
-    "unet-noskip-wide": Variant("Wider U-Net without skip connections", DoubleConv, NoSkip, MATCHED),
-    "unet-noskip-finest": Variant("U-Net without its finest skip connection", DoubleConv, ConcatSkip, without=(0,)),
+    "unet-residual-noskip": Variant(
+        "Residual U-Net without skip connections", ResidualBlock, NoSkip, short="residual, none"),
+    "unet-residual-gated-attention": Variant(
+        "Residual Gated Attention U-Net", ResidualBlock, AttentionSkip, short="residual, gated"),
+    "unet-noskip-wide": Variant(
+        "Wider U-Net without skip connections", DoubleConv, NoSkip, MATCHED, short="no skips, wide"),
+    "unet-noskip-finest": Variant(
+        "U-Net without its finest skip connection", DoubleConv, ConcatSkip, without=(0,), short="no finest skip"),
 }
 
 
@@ -222,6 +227,15 @@ SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(
 EXTRA |= {subset_name(levels): _subset(levels) for levels in SUBSETS if 0 < len(levels) < DEPTH}
 NETWORKS = VARIANTS | EXTRA
 TITLES = {key: variant.title for key, variant in NETWORKS.items()}
+
+
+def short_name(variant: str) -> str:
+    """Return a variant's name in a chart: its own, or the words of its key."""
+    own = NETWORKS[variant].short if variant in NETWORKS else ""
+    return own or variant.removeprefix("unet-").replace("-", " ")
+
+
+SHORT = {key: short_name(key) for key in NETWORKS}
 
 
 def build_model(variant: str, in_channels: int = 3, num_classes: int = 13, base_channels: int = 64,

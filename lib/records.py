@@ -16,6 +16,7 @@ Counts are stored, never scores: every score is recomputed from counts. Every fi
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,3 +201,15 @@ def load_runs(out: str | Path) -> list[Run]:
     order = list(TITLES)
     runs = [Run.read(path.parent) for path in (ROOT / out / "runs").glob(f"*/seed-*/{RECORD}")]
     return sorted(runs, key=lambda run: (order.index(run.variant), run.seed))
+
+
+def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each variant, in the order of the table of variants."""
+    runs = list(runs)
+    groups = {key: [run for run in runs if run.variant == key] for key in TITLES}
+    return {key: group for key, group in groups.items() if group}
+
+
+def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
+    """Return the first run of each variant."""
+    return {key: group[0] for key, group in by_variant(runs).items()}

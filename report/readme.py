@@ -7,7 +7,7 @@ from lib import ROOT
 from lib.files import write_atomically
 from lib.records import load_runs
 from report.evidence.analysis import PUBLISHED, cost_table, scores_table, setting
-from report.figures import diagrams
+from report.figures import summary
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -28,7 +28,10 @@ def results(folder: str | Path = PUBLISHED) -> str:
 def drawings(folder: str | Path = PUBLISHED) -> dict[Path, str]:
     """The networks with their scores, on light and on dark paper: where each file belongs -> SVG."""
     runs = load_runs(folder)
-    return {ROOT / folder / "figures" / f"summary-{theme}.svg": diagrams.summary(runs, theme) for theme in ("light", "dark")}
+    return {
+        ROOT / folder / "figures" / f"summary-{theme}.svg": summary.cards(runs, theme).content
+        for theme in ("light", "dark")
+    }
 
 
 def updated(text: str, table: str) -> str:

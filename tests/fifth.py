@@ -30,7 +30,8 @@ def add_row() -> None:
     models.VARIANTS[KEY] = models.Variant(TITLE, DilatedConv, models.ConcatSkip)
     networks = models.VARIANTS | models.EXTRA
     titles = {key: entry.title for key, entry in networks.items()}
-    for table, content in ((models.NETWORKS, networks), (models.TITLES, titles)):
+    short = {key: entry.short or "dilated" for key, entry in networks.items()}
+    for table, content in ((models.NETWORKS, networks), (models.TITLES, titles), (models.SHORT, short)):
         table.clear()  # in place: other modules have these objects
         table.update(content)
 
@@ -48,46 +49,42 @@ def main(out: Path) -> dict:
     """Train all five and return what tables, sentences and charts hold."""
     add_row()
     from conftest import TINY
-    from report.evidence import analysis
-    from report.evidence import design
-    from report.figures import diagrams
-    from report.figures import style as figures
-    from report.evidence import findings
-    from report.evidence import front
-    from report.evidence import closed_forms as theory
-    from report.figures import theory as theory_figures
-    from report.figures import charts
     from lib.train import fit
+    from report.evidence import analysis, design, findings, front, ledger
+    from report.evidence import closed_forms as theory
+    from report.evidence.claims import STUDY, judge
+    from report.figures import by_class, charts, diagrams, style, summary, tables
+    from report.figures import theory as theory_figures
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)
     runs = analysis.load_runs(out)
-    tables = ("scores_table", "convergence_table", "loss_table", "structure_table", "cost_table")
+    compared = ("scores_table", "convergence_table", "loss_table", "structure_table", "cost_table")
     differences = analysis.class_differences(runs)
-    costs = {key: theory.level_costs(key, 4, 13, (32, 48)) for key in models.VARIANTS}
+    verdicts = judge(runs)
     field = theory.receptive_field(KEY).set_index("part").largest
     return {
         "order": [run.variant for run in runs],
-        "looks": figures.LOOKS,
-        "networks": {name: getattr(analysis, name)(runs).Network.tolist() for name in tables},
+        "looks": {key: [look.color, look.marker] for key, look in style.LOOKS.items()},
+        "networks": {name: getattr(analysis, name)(runs).Network.tolist() for name in compared},
         "classes": analysis.class_table(runs).columns.tolist(),
         "definitions": analysis.definitions_table(runs).columns.tolist(),
         "differences": differences.variant.unique().tolist(),
-        "ledger": len(analysis.ledger(runs)),
+        "ledger": len(ledger.ledger(verdicts, STUDY)),
         "text": [analysis.setting(runs), analysis.cost_sentence(runs), analysis.caveats(runs),
-                 front.found(runs), front.certainty(runs), findings.chapter(runs[-1])],
-        "design": design.effects_text(runs),
+                 front.found(runs, verdicts), front.certainty(runs), findings.chapter(runs[-1])],
+        "design": design.missing_cells(runs),
         "charts": {
-            "loss": drawn(charts.loss_curves(runs)), "miou": drawn(charts.miou_curves(runs)),
-            "fine": drawn(charts.fine_structures(runs)), "test": drawn(charts.test_metric(runs)),
-            "differences": drawn(charts.class_differences(differences)),
-            "scores": drawn(figures.class_scores(runs)), "own": drawn(figures.training_curves(runs[-1])),
-            "costs": drawn(theory_figures.costs(costs)),
+            "loss": drawn(charts.loss(runs).content), "miou": drawn(charts.convergence(runs).content),
+            "fine": drawn(charts.fine_structures(runs).content), "test": drawn(charts.test_miou(runs).content),
+            "differences": drawn(by_class.differences(runs).content),
+            "scores": drawn(by_class.scores(runs).content), "own": drawn(charts.training(runs[-1]).content),
+            "costs": drawn(theory_figures.costs(4, 13, (32, 48)).content),
         },
-        "drawings": [diagrams.summary(runs), diagrams.network(runs[-1])],
-        "captions": [diagrams.network_caption(runs[-1]), front.summary_caption(runs)],
+        "drawings": [summary.cards(runs).content, diagrams.network(runs[-1]).content],
+        "captions": [diagrams.network(runs[-1]).caption, summary.cards(runs).caption],
         "summary": theory.summary(4, 13, (32, 48)).to_dict("list"),
-        "levels": findings.levels(runs[-1])[0]["Part"].tolist(),
+        "levels": tables.parts(runs[-1]).content["Part"].tolist(),
         "field": [int(side) for side in field],
         "paths": [theory.shortest_path(KEY, level) for level in range(5)],
     }  # fmt: skip

@@ -14,7 +14,7 @@ LAYERS = [
     ["lib.datasets"],
     ["lib.data", "lib.evaluation", "lib.metrics", "lib.models", "lib.records", "lib.structure", "lib.train"],
     ["lib.studies"],
-    ["report.evidence"],
+    ["report.evidence", "report.templates"],
     ["report.figures"],
     ["report"],
 ]

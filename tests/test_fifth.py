@@ -10,9 +10,10 @@ import torch
 from fifth import KEY, TITLE, DilatedConv
 
 from lib import ROOT
-from lib.models import TITLES, VARIANTS, DoubleConv, ResidualBlock
+from lib.models import SHORT, TITLES, VARIANTS, DoubleConv, ResidualBlock, short_name
 from report.evidence import closed_forms as theory
-from report.figures import style as figures
+from report.evidence.claims import CLAIMS, STUDY
+from report.figures.style import LOOKS, looks
 
 FIVE = [*VARIANTS, KEY]
 TITLES_OF_FIVE = [*(TITLES[key] for key in VARIANTS), TITLE]
@@ -31,28 +32,28 @@ def found(tmp_path_factory) -> dict:
 
 
 def test_the_others_keep_their_looks_and_the_fifth_has_its_own(found):
-    looks, before = found["looks"], json.loads(json.dumps(figures.LOOKS))
-    assert {key: looks[key] for key in before} == before
-    assert list(looks)[:5] == FIVE
-    color, marker, _, name = looks[KEY]
-    others = [look for key, look in looks.items() if key != KEY]
-    assert name == "dilated" and name not in [look[3] for look in others]
+    shown, before = found["looks"], {key: [look.color, look.marker] for key, look in LOOKS.items()}
+    assert {key: shown[key] for key in before} == before
+    assert list(shown)[:5] == FIVE
+    color, marker = shown[KEY]
+    others = [look for key, look in shown.items() if key != KEY]
+    assert short_name(KEY) == "dilated" and "dilated" not in SHORT.values()
     assert color not in [look[0] for look in others] and marker not in [look[1] for look in others]
 
 
 def test_tables_have_a_row_for_each_in_order(found):
     assert found["order"] == FIVE
     assert set(map(tuple, found["networks"].values())) == {tuple(TITLES_OF_FIVE)}
-    names = [*(figures.SHORT[key] for key in VARIANTS), "dilated"]
+    names = [*(SHORT[key] for key in VARIANTS), "dilated"]
     assert found["classes"][2:] == found["definitions"][1:] == names
-    assert found["differences"] == FIVE[1:] and found["ledger"] == 7
+    assert found["differences"] == FIVE[1:] and found["ledger"] == len([claim for claim in CLAIMS if claim.source == STUDY])
     assert any(TITLE in text for text in found["text"])
     assert TITLE not in found["design"], "its block is no part of the design of blocks and skips"
 
 
 def test_charts_have_each_network_s_colour_and_label(found):
-    colors = figures.COLORS | {KEY: found["looks"][KEY][0]}
-    short = {**figures.SHORT, KEY: "dilated"}
+    colors = {key: look.color for key, look in LOOKS.items()} | {KEY: found["looks"][KEY][0]}
+    short = {**SHORT, KEY: "dilated"}
     by_name = {short[key]: [colors[key]] for key in FIVE}
     by_title = {title: [colors[key]] for key, title in zip(FIVE, TITLES_OF_FIVE)}
     charts = found["charts"]
@@ -98,7 +99,7 @@ def test_a_dilated_block_looks_further():
 
 def test_there_is_a_look_for_many_more_networks():
     keys = [*TITLES, *(f"unet-new-{number}" for number in range(12))]
-    looks = figures._looks(keys)
-    assert {key: looks[key] for key in TITLES} == figures.LOOKS
-    drawn = [look[:3] for key, look in looks.items() if not key.startswith("unet-skips-")]
+    table = looks(keys)
+    assert {key: table[key] for key in TITLES} == LOOKS
+    drawn = [(look.color, look.marker, look.line) for look in table.values()]
     assert len(set(drawn)) == len(drawn)

@@ -8,11 +8,10 @@ import pandas as pd
 
 from lib import ROOT
 from lib.files import write_json
-from lib.models import TITLES
 from lib.records import Run, load_runs
 from lib.studies.ablation import BASE, CHANGES, SETTINGS, changed, folder
 from report.evidence.claims import ALPHA
-from report.evidence.findings import pixels, recipe, title
+from report.evidence.findings import recipe
 from report.evidence.measures import MIOU
 from report.evidence.statistics import holm
 from report.evidence.wording import listed, percent, points
@@ -62,16 +61,6 @@ def read(out: str | Path) -> dict | None:
     if (ROOT / out / SETTINGS).exists():
         write_json(path, summarise(ROOT / out))
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def caption(record: dict) -> str:
-    """Of `table`."""
-    settings, seeds = record["settings"], len(record["seeds"])
-    return (f"{TITLES[record['variant']]}, changes to a base recipe of {settings['epochs']} epochs: "
-            f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, {settings['base_channels']} base channels, "
-            f"{seeds} seed{'s' * (seeds > 1)} a change, {record['images']} validation images, on {record['device']}. The gain has its "
-            "95 % interval over seeds and images; then how far the validation loss rises from its lowest to the end, and the time of "
-            "training in units of the base recipe's.")
 
 
 def text(record: dict | None, runs: list[Run] = ()) -> str:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from lib import ROOT
 from lib.metrics import miou_definitions, nan_mean
-from lib.models import TITLES
-from lib.records import Run, load_runs
+from lib.models import SHORT, TITLES
+from lib.records import Run, by_variant, load_runs
 from lib.structure import contour_distance, ratio
 from report.evidence.findings import change, conditions, pixels, title
 from report.evidence.measures import (
@@ -21,7 +21,6 @@ from report.evidence.statistics import Estimate, compare_counts
 from report.evidence.wording import (
     capitalised, cell, listed, literal, p_cell, percent, points, seeds_text,
 )
-from report.figures.style import SHORT, by_variant
 
 PUBLISHED = "report/published"
 # The same study by others: 13 classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib.classes import family
 from lib.models import TITLES
 from lib.records import Run
 from report.evidence import measures as of
@@ -140,7 +141,7 @@ def find(comparison: Comparison, runs: Sequence[Run]) -> Finding:
 
 
 def _data(run: Run) -> str:
-    return run.record["dataset"]["name"]
+    return family(run.record["dataset"]["name"])
 
 
 @dataclass(frozen=True)

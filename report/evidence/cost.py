@@ -1,4 +1,4 @@
-"""The record of `lib.studies.cost` as tables, figures and sentences, and what follows from it for larger tasks.
+"""The record of `lib.studies.cost` as tables and sentences, and what follows from it for larger tasks.
 
 A rate is in multiply-adds a second. Its limit is that of the measured matrix product; a training step counts as three
 forward passes. Ratios are taken within each repeat, where both sides met the same machine; shown are their median and
@@ -8,10 +8,8 @@ their extremes.
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lib.datasets.cityscapes import CLASSES as CITYSCAPES
 from lib.models import TITLES, VARIANTS
@@ -19,7 +17,6 @@ from lib.records import load_runs
 from lib.studies.cost import REFERENCE
 from report.evidence import closed_forms as theory
 from report.evidence.wording import listed, percent
-from report.figures.style import COLORS, INK, MARKERS, PAGE
 
 SIZES = {"batch": ("images in a batch", lambda row: row["batch"]),
          "pixels": ("pixels of an image", lambda row: row["size"][0] * row["size"][1]),
@@ -97,29 +94,6 @@ def exponent(table: pd.DataFrame, column: str) -> float:
     if len(table) < 2:
         return np.nan
     return float(np.polyfit(np.log(table["size"]), np.log(table[column]), 1)[0])
-
-
-def growth(record: dict) -> Figure:
-    """Seconds and kept memory for one image against each size, with the power laws; share of the limit in the last row."""
-    figure, panels = plt.subplots(3, len(SIZES), figsize=(PAGE, 4.6), sharex="col", sharey="row")
-    units = {"seconds": ("ms / image", 1e3), "kept": ("kept MiB / image", 2**-20), "share": ("share of the limit (%)", 100)}
-    for column, (name, (label, _)) in enumerate(SIZES.items()):
-        table = sweep(record, name)
-        for axes, (quantity, (unit, scale)) in zip(panels[:, column], units.items()):
-            axes.plot(table["size"], scale * table[quantity], color=COLORS["unet"], marker=MARKERS["unet"], ms=4)
-            axes.set_xscale("log", base=2)
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axes.set_xticks(table["size"])
-            axes.minorticks_off()
-            if quantity != "share":
-                axes.set_yscale("log", base=2)
-                axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-                axes.set_title(f"exponent {exponent(table, quantity):.2f}", fontsize=7.5, color=INK)
-            if column == 0:
-                axes.set_ylabel(unit)
-        panels[-1, column].set_xlabel(label)
-    panels[-1, 0].set_ylim(0)
-    return figure
 
 
 def growth_text(record: dict) -> str:

@@ -14,11 +14,10 @@ import pandas as pd
 from lib.models import (
     DEPTH, NETWORKS, SUBSETS, TITLES, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, subset_name,
 )
-from lib.records import Run
+from lib.records import Run, by_variant
 from report.evidence.measures import MIOU, Measure
 from report.evidence.statistics import holm
 from report.evidence.wording import listed, p_cell
-from report.figures.style import by_variant
 
 BLOCKS = {DoubleConv: "plain", ResidualBlock: "residual"}
 SKIPS = {NoSkip: "no", ConcatSkip: "concatenated", AttentionSkip: "gated"}

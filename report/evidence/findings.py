@@ -1,4 +1,4 @@
-"""What the chapters say about one network or one data set: captions and sentences, computed from records.
+"""What the chapters say about one network or one data set: sentences and tables, computed from records.
 
 Statements that compare networks, with intervals and verdicts, are in `report.evidence.claims`.
 """
@@ -128,32 +128,6 @@ def by_frequency(run: Run) -> pd.DataFrame:
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
-def curves_caption(run: Run) -> dict[str, str]:
-    tested, last = run.tested_epoch, run.config["epochs"]
-    which = "the last one" if tested == last else "the best on validation"
-    text = (f"{run.title}: training and validation loss (left) and validation mIoU (right). The line marks epoch {tested}, "
-            f"{which}, whose weights are tested. {conditions(run)}.")
-    return {"caption": text, "alt": f"Line charts of loss and validation mIoU of the {run.title} over "
-                                    f"{run.config['epochs']} epochs."}
-
-
-def classes_caption(run: Run) -> dict[str, str]:
-    return {"caption": f"{run.title}: test IoU by class, from the most to the least frequent; in brackets the share of the "
-                       "training pixels.",
-            "alt": f"Dot chart of the test IoU of each class for the {run.title}."}
-
-
-def predictions_caption(run: Run) -> dict[str, str]:
-    return {"caption": f"{run.title}: the test images, fixed and evenly spaced over the test set. Errors are orange, void is grey. "
-                       "The mIoU of one image is the mean over the classes in it and is not comparable with that of the "
-                       "whole set.",
-            "alt": f"Test images with ground truth, prediction of the {run.title} and error map."}
-
-
-def attention_caption(run: Run) -> dict[str, str]:
-    return {"caption": "Attention coefficients α of the four gates over one test image, from the finest skip (level 0) to the "
-                       "coarsest (level 3): yellow passes, blue is held back.",
-            "alt": "A test image and four maps of attention coefficients."}
 
 
 def test_sentence(run: Run) -> str:
@@ -176,16 +150,6 @@ def test_sentence(run: Run) -> str:
     parts.append(f"On validation it had reached {percent(validation)}: the test result is "
                  f"{versus(run.miou - validation, 'that')}.")
     return " ".join(parts)
-
-
-def levels(run: Run) -> tuple[pd.DataFrame, str, str, dict]:
-    """The arguments of `figures.show_table` for the network part by part."""
-    size = run.record["dataset"]["size"]
-    table = theory.level_table(run.variant, run.config["base_channels"], len(run.classes), tuple(size))
-    table = table[table["Parameters"] > 0]  # a plain skip has none, and computes nothing
-    caption = f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}."
-    formats = {"Parameters": "{:,}", "Multiply-adds (millions)": "{:,.1f}"}
-    return table, f"tbl-levels-{run.variant}", caption, formats
 
 
 def cost_sentence(run: Run) -> str:

@@ -34,8 +34,8 @@ STORED = {  # what is read: its key in studies.npz, or in doses.npz
     "energy arriving": "gates.energy_arriving",  # (N, levels, K): before the gate, on the way back
     "matched": "matched.counts",  # (groups, classes, thresholds, 7), see `lib.studies.matched`
     "groups": "matched.groups",  # (N,): the group of each test image
-    "doses": "{}.doses",  # (D,), of "clutter" and of "noise", in doses.npz
-    "by dose": "{}.confusions",  # (D, N, K, K), in doses.npz
+    "doses": "{}",  # (D,), of "clutter" and of "noise", in doses.npz
+    "by dose": "{}_confusions",  # (D, N, K, K), in doses.npz
 }
 
 

@@ -14,7 +14,8 @@ from lib.train import fit
 from report.evidence import analysis, findings, ledger
 from report.evidence.claims import NOT_MEASURED, ONE_SEED, STUDY, judge
 from report.evidence.wording import listed, percent
-from report.figures import charts, pictures, style as figures
+from report.figures import by_class, charts, pictures, show as display
+from report.figures.style import LOOKS, PAGE
 
 
 @pytest.fixture(scope="module")
@@ -73,22 +74,22 @@ def test_class_differences_are_those_of_the_scores(runs):
     expected = dict(zip(runs[0].classes.names, noskip - unet))
     assert dict(table.value) == pytest.approx(expected, nan_ok=True) and np.nanmax(np.abs(table.value)) > 0
     assert table.index[0] == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
-    assert len(charts.class_differences(analysis.class_differences(runs)).axes) == 1
-    assert analysis.class_differences(runs[:2]).empty
+    assert len(by_class.differences(runs).content.axes) == 1
+    assert by_class.differences(runs[:2]) is None
 
 
 def test_listed():
     assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
 
 
-@pytest.mark.parametrize("draw", [charts.loss_curves, charts.miou_curves, charts.test_metric, charts.fine_structures,
-                                  figures.class_scores])
+@pytest.mark.parametrize("draw", [charts.loss, charts.convergence, charts.test_miou, charts.fine_structures,
+                                  by_class.scores])
 def test_charts_are_page_wide_and_name_their_axes(runs, draw):
-    figure = draw(runs)
-    assert figure.get_size_inches()[0] == figures.PAGE
+    figure = draw(runs).content
+    assert figure.get_size_inches()[0] == PAGE
     assert any(axes.get_xlabel() or axes.get_title(loc="left") for axes in figure.axes)
-    drawn = [line for axes in figure.axes for line in axes.lines if line.get_color() in figures.COLORS.values()]
-    assert {line.get_color() for line in drawn} == {figures.COLORS["unet"], figures.COLORS["unet-noskip"]}
+    drawn = [line for axes in figure.axes for line in axes.lines if line.get_color() in {look.color for look in LOOKS.values()}]
+    assert {line.get_color() for line in drawn} == {LOOKS["unet"].color, LOOKS["unet-noskip"].color}
 
 
 def test_error_map_and_show(runs, monkeypatch, tmp_path):
@@ -96,9 +97,9 @@ def test_error_map_and_show(runs, monkeypatch, tmp_path):
     right, wrong, void = pictures.error_map(prediction, target)[0].tolist()
     assert right == [242, 242, 242] and wrong == [213, 94, 0] and void == [140, 140, 140]
     shown = []
-    monkeypatch.setattr(figures, "display", lambda data, **more: shown.append((data, more["metadata"]["report"])))
-    figures.show(pictures.predictions(runs[0]), "fig-a", "What to see.", "A picture.", photograph=True,
-                 file=tmp_path / "a.png")
+    monkeypatch.setattr(display, "display", lambda data, **more: shown.append((data, more["metadata"]["report"])))
+    exhibit = replace(pictures.predictions(runs[0]), label="fig-a", caption="What to see.", alt="A picture.", file="a.png")
+    display.show(exhibit, folder=tmp_path)
     (data, report), (_, note) = shown
     assert report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."} and note["caption_of"] == "fig-a"
     assert Image.open(io.BytesIO(base64.b64decode(data["image/webp"]))).width == 1400

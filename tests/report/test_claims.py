@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.classes import TABLES, ClassTable
+from lib.classes import ClassTable
+from lib.datasets import camvid, carla
 from lib.models import TITLES
 from report.evidence import claims, ledger, measures
 from report.evidence.claims import (
-    ALPHA, CLAIMS, HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, STUDY, SUPPORTED, UNDECIDED, Comparison, judge,
+    ALPHA, CLAIMS, HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, STUDY, SUPPORTED,
+    UNDECIDED, Comparison, judge,
 )
 from report.evidence.readings import thin
 from report.evidence.statistics import Estimate, compare_seeds
@@ -186,9 +188,9 @@ def test_thin_classes_by_name():
         return SimpleNamespace(classes=ClassTable(names, ((0, 0, 0),) * len(names)),
                                record={"dataset": {"pixels": {"train": [1000, *[5] * (len(names) - 1)]}}})
 
-    assert [TABLES["camvid"].names[k] for k in thin(named(*TABLES["camvid"].names))] == [
+    assert [camvid.CLASSES.names[k] for k in thin(named(*camvid.CLASSES.names))] == [
         "Pole", "SignSymbol", "Pedestrian", "Bicyclist"]
-    assert [TABLES["carla"].names[k] for k in thin(named(*TABLES["carla"].names))] == ["Pedestrian", "Pole", "Traffic sign"]
+    assert [carla.CLASSES.names[k] for k in thin(named(*carla.CLASSES.names))] == ["Pedestrian", "Pole", "Traffic sign"]
     assert thin(named("Road", "Pebble")) == [1]  # the rare one, where no name says so
 
 

@@ -116,7 +116,7 @@ def test_one_seed_has_no_p():
 
 def test_the_plot_has_a_line_a_block_through_the_means():
     runs = study(*VARIANTS, "unet-residual-noskip")
-    axes, = analysis_figures.interaction(runs).axes
+    axes, = analysis_figures.interaction(runs).content.axes
     lines = [line for line in axes.lines if line.get_linestyle() == "-"]
     assert [list(line.get_xdata()) for line in lines] == [[0, 1, 2], [0, 1]]
     assert lines[1].get_ydata()[0] == pytest.approx(np.mean([100 * r.miou for r in runs if r.variant == "unet-residual-noskip"]))

@@ -15,7 +15,7 @@ from report import media
 from report.evidence import front
 from report.evidence.claims import judge
 from report.evidence.wording import percent
-from report.figures import architecture, diagrams, flow
+from report.figures import architecture, diagrams, summary
 
 SIZE = (96, 128)
 
@@ -34,7 +34,8 @@ def test_levels_are_those_of_the_built_network(variant):
     crossing = [0 if skip is NoSkip else width for skip, width in zip(entry.skips(), widths)]
     assert [level.crossing for level in upper] == crossing and [level.up for level in upper] == widths[:4]
     assert {level.gated for level in upper} == {"gated" in variant} and not bottom.gated
-    assert {level.shortcuts for level in upper} == {("residual" in variant,) * 2} and bottom.decoder == 0
+    shortcuts = {(level.encoder_shortcut, level.decoder_shortcut) for level in upper}
+    assert shortcuts == {("residual" in variant,) * 2} and bottom.decoder == 0
 
 
 def test_steps_are_those_of_the_forward_pass():
@@ -62,7 +63,7 @@ def test_another_model_is_another_drawing(monkeypatch):
 
 def test_steps_stand_in_order_and_beside_each_other():
     steps = architecture.read("unet-gated-attention", 16, 11, SIZE).skip
-    columns, lanes = flow.places(steps)
+    columns, lanes = architecture.places(steps)
     assert all(columns[source] < columns[index] for index, step in enumerate(steps) for source in step.inputs)
     assert len(set(zip(columns, lanes))) == len(steps)
     assert (lanes[0], lanes[9], lanes[2], lanes[1]) == (0, 0, 1, 2)
@@ -74,41 +75,43 @@ def runs(trained):
 
 
 def test_a_network_is_drawn_with_its_numbers_and_what_differs_in_colour(runs):
-    drawn = {run.variant: diagrams.network(run) for run in runs}
+    drawn = {run.variant: diagrams.network(run).content for run in runs}
     root = ElementTree.fromstring(drawn["unet-noskip"])
     words = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"0 + 4 → 4", "0 + 32 → 32", "64 channels, 2 × 3", "image, 3", "logits, 13"} <= set(words)
     assert drawn["unet"].count('class="stroke"') == 4 and drawn["unet-noskip"].count('class="stroke none"') == 4
     assert "step by step" in drawn["unet"] and "step by step" not in drawn["unet-noskip"]
-    assert "skips that are missing" in diagrams.network_caption(runs[-1])["caption"]
+    assert "skips that are missing" in diagrams.network(runs[-1]).caption
     as_residual = replace(runs[0], record=runs[0].record | {"variant": "unet-residual"})
-    assert diagrams.network(as_residual).count("q0-") == 9  # a shortcut over every block
-    assert "shortcuts" in diagrams.network_caption(as_residual)["alt"]
+    assert diagrams.network(as_residual).content.count("q0-") == 9  # a shortcut over every block
+    assert "shortcuts" in diagrams.network(as_residual).alt
 
 
 def test_the_summary_holds_the_scores_and_the_cost(runs):
-    drawn = diagrams.summary(runs)
+    drawn = summary.cards(runs).content
     cards = [child for child in ElementTree.fromstring(drawn) if child.get("role") == "img"]
     assert [card.get("aria-label").split(":")[0] for card in cards] == ["U-Net", TITLES["unet-noskip"]]
     for card, run in zip(cards, runs):
         words = card.get("aria-label")
         assert f"{100 * run.miou:.1f} %" in words and f"{run.record['parameters'] / 1e6:.2f} million" in words
         assert "one seed" in words and len(card.findall(".//{*}circle")) == 1
-    low, high = diagrams.score_range(runs)
+    low, high = summary.score_range(runs)
     assert low < min(100 * run.miou for run in runs) and max(100 * run.miou for run in runs) < high
-    assert diagrams.summary(runs) == drawn and "--lift:35%" in diagrams.summary(runs, "dark") != drawn
+    assert summary.cards(runs).content == drawn
+    assert "--lift:35%" in summary.cards(runs, "dark").content != drawn
 
 
 def test_a_network_beyond_the_four_has_a_card_without_a_drawing(runs):
     more = [*runs, replace(runs[0], record=runs[0].record | {"variant": "unet-noskip-wide"})]
-    *drawn, control = [child for child in ElementTree.fromstring(diagrams.summary(more)) if child.get("role") == "img"]
+    *drawn, control = [child for child in ElementTree.fromstring(summary.cards(more).content) if child.get("role") == "img"]
     assert control.get("aria-label").startswith(TITLES["unet-noskip-wide"]) and len(control.findall(".//{*}circle")) == 1
     assert float(control.get("height")) < min(float(card.get("height")) for card in drawn) <= float(control.get("y"))
-    assert "beyond the four" in front.summary_caption(more)["caption"] and "beyond the four" not in front.summary_caption(runs)["caption"]
+    assert "beyond the four" in summary.cards(more).caption
+    assert "beyond the four" not in summary.cards(runs).caption
 
 
 def test_cards_become_drawings_of_their_own_on_the_page(runs):
-    html, paper = media.chart(diagrams.summary(runs), "fig-summary", "Networks.")
+    html, paper = media.chart(summary.cards(runs).content, "fig-summary", "Networks.")
     group = BeautifulSoup(html, "html.parser").select_one("div.cards")
     assert not paper and group["aria-label"] == "Networks." and len(group.find_all("svg", recursive=False)) == 2
     assert group.style.string.startswith("#fig-summary-svg{")
@@ -118,7 +121,7 @@ def test_one_seed_is_said_to_decide_nothing(runs):
     assert "no difference between networks is called significant" in front.certainty(runs)
     found = front.found(runs, judge(runs))
     assert "cannot be told from it" in found and all(percent(run.miou) in found for run in runs)
-    assert re.search(r"Of \d+ statements", found) and "dot for each seed" in front.summary_caption(runs)["caption"]
+    assert re.search(r"Of \d+ statements", found) and "dot for each seed" in summary.cards(runs).caption
 
 
 def test_several_seeds_tell_networks_apart(runs):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -12,12 +13,13 @@ from lib.metrics import mean_iou
 from lib.models import TITLES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.probes import parts
-from report.evidence import measures, readings, scores, theory_results as results
+from report.evidence import measures, readings, scores
 from report.evidence.claims import (
     CLAIMS, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, THEORY, judge,
 )
 from report.evidence.design import FACTORIAL
 from report.evidence.readings import NotMeasured
+from report.figures import gates as gate_figures, gradients, studies, theory_results as results
 
 IMAGES, PIXELS = 12, 1000
 NETWORKS = ("unet", "unet-noskip", "unet-residual", "unet-gated-attention")
@@ -116,7 +118,7 @@ def on_scenes(tmp_path: Path, slope: float, **differences: dict) -> list[SimpleN
             run.folder.mkdir(parents=True, exist_ok=True)
             rng = np.random.default_rng(seed)
             doses = np.array([confusions(0.6 - loss * dose, rng) for dose in (0, 0.5, 1)])
-            write_arrays(run.folder / "doses.npz", **{f"{kind}.confusions": doses for kind in ("clutter", "noise")})
+            write_arrays(run.folder / "doses.npz", **{f"{kind}_confusions": doses for kind in ("clutter", "noise")})
             found.append(run)
     return found
 
@@ -216,11 +218,14 @@ def test_readings_by_hand():
         readings.condition(SimpleNamespace(studies={"conditions.names": np.array(["intact"])}, title="U-Net"), "alpha one")
 
 
+STUDIES = (studies.lesions, studies.information, gradients.over_training, gradients.in_deeper_networks,
+           studies.disturbances, gate_figures.coefficients, gate_figures.energy, studies.slices)
+
+
 @pytest.fixture
 def shown(monkeypatch) -> list:
     """What a notebook would display."""
     found = []
-    monkeypatch.setattr(results.figures, "show", lambda figure, label, caption, alt: found.append((label, caption)))
     monkeypatch.setattr(results.figures, "say", lambda text: found.append(("say", text)))
     return found
 
@@ -240,10 +245,13 @@ def test_figures_and_sentences(shown):
             for kind in ("batch normalisation", "no normalisation"):
                 run.studies |= {f"depth.{depth}, {kind}: {n}": np.ones((3, 2 * depth + 1)) for n in ("gradient", "weight")}
         run.gradients |= {"update": run.gradients["gradient"] / 100, "steps": np.arange(3)}
-    results.show(study, *results.SHOWN)
-    assert [label for label, _ in shown] == [f"fig-study-{name}" for name in results.SHOWN]
-    assert all("2 seeds a network, 12 test images" in caption for _, caption in shown)
-    shown.clear()
+    drawn = {figure(study).label: figure(study).caption for figure in STUDIES}
+    assert list(drawn) == [f"fig-study-{name}" for name in (
+        "lesions", "information", "training", "depths", "disturbances", "coefficients", "energy", "slices")]
+    assert all("2 seeds per network" in caption for caption in drawn.values())
+    without_images = [label for label, caption in drawn.items() if "2 seeds per network, 12 test images." not in caption]
+    assert without_images == ["fig-study-training", "fig-study-depths", "fig-study-slices"]
+    plt.close("all")
     results.say_effort(study)
     results.say_reading(study)
     results.say_verdicts(judged(study), "T1", "A3b")
@@ -251,9 +259,11 @@ def test_figures_and_sentences(shown):
     assert "36 of the report's 36 runs and on 12 test images" in texts[0] and "7.0\N{NO-BREAK SPACE}% of what training took" in texts[0]
     assert "Traffic sign" in texts[0] and "At the bottleneck a linear map explains" in texts[1]
     assert texts[2].startswith("**T1. Skip connections carry") and texts[3].startswith("**A3b. Gates filter")
-    shown.clear()
-    results.show([fake_run("unet-noskip", 0)], "lesions")
-    assert shown == [("say", "*Not measured: no run of U-Net, Residual U-Net and Gated Attention U-Net.*")]
+    missing = studies.lesions([fake_run("unet-noskip", 0)])
+    assert missing == "*Not measured: no run of U-Net, Residual U-Net and Gated Attention U-Net.*"
+    for run in study:
+        run.gradients = {}
+    assert gradients.over_training(study).startswith("*Not measured: no run with norms of gradients of U-Net,")
 
 
 def _add_condition(run: SimpleNamespace, name: str) -> None:

@@ -3,9 +3,8 @@
 import pytest
 from nbformat.v4 import new_markdown_cell
 
-from lib.records import load_runs
+from lib.records import first_seeds, load_runs
 from report.figures.slider import slider
-from report.figures.style import first_seeds
 from report.pdf import find_browser
 from tests.pages import code, shown
 from tests.pages import page as report_page
@@ -15,14 +14,14 @@ def slider_page(runs, out):
     """A report of the slider alone."""
     reasons = dict(zip(runs[0].examples, ("</script> & first", "second")))
     report = {"label": "fig-slider", "caption": "Move the divider.", "alt": "Two maps.", "interactive": True}
-    output = shown({"text/html": slider(runs, reasons)}, **report)
+    output = shown({"text/html": slider(runs, reasons).content}, **report)
     (out / "report.html").write_text(report_page(out, new_markdown_cell("# T"), code("", output, tags=["hide-input"])))
     return out / "report.html"
 
 
 def test_every_picture_is_embedded_once(trained):
     runs = load_runs(trained)
-    html = slider(runs, dict.fromkeys(runs[0].examples[:2], "a reason"))
+    html = slider(runs, dict.fromkeys(runs[0].examples[:2], "a reason")).content
     assert html.count("data:image/png") == 2 * (1 + 2 * len(first_seeds(runs))) and html.count("data:image/webp") == 2
     assert 'class="compare" hidden' in html and len(html) < 60_000
 

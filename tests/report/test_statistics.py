@@ -8,8 +8,8 @@ from scipy import stats
 
 from lib.metrics import mean_iou
 from report.evidence.statistics import (
-    Estimate, compare_counts, compare_ratios, compare_seeds, contrast_counts, contrast_numbers, decides_difference,
-    decides_equivalence, holm, probability_higher, seeds_needed,
+    Estimate, compare_counts, compare_ratios, compare_seeds, contrast_counts, contrast_numbers,
+    decides_difference, decides_equivalence, holm, probability_higher, seeds_needed,
 )
 from report.evidence.wording import (
     Unit, interval_text, nats, p_cell, p_text, percent, points, seeds_text, versus,

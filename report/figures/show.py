@@ -1,0 +1,210 @@
+"""What a notebook shows: figures and tables with their captions, and computed prose.
+
+A figure and its caption are one function: it returns an `Exhibit`, and `show` displays that. Label,
+caption and alternative text reach the report in the metadata of the notebook's output, and the
+caption stands below the figure for those who read the notebook itself.
+"""
+
+import io
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
+
+from lib import ROOT
+from lib.files import write_atomically
+
+# What Matplotlib writes of places: paths, places of marks and letters; scales are no places.
+PLACES = re.compile(r'(?<= )(?:d|x|y)="[^"]*"|translate\([^)]*\)')
+FRACTION = re.compile(r"-?\d+\.\d{4,}")
+HASHED = re.compile(r'id="\w*?([0-9a-f]{10})"')
+SENTENCE = 24  # characters: JupyterLab sets shorter cells flush right, which suits numbers
+WEBP = {"quality": 86, "method": 5, "use_sharp_yuv": True}
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure or a table, and everything that the report says about it."""
+
+    content: Figure | pd.DataFrame | str  # a chart, a table, a drawing as SVG, or HTML
+    label: str  # "fig-..." or "tbl-...": how the text refers to it
+    caption: str  # in Markdown
+    alt: str = ""  # what a figure shows, in words
+    formats: dict[str, str] = field(default_factory=dict)  # of a table's columns
+    photograph: bool = False  # the chart holds pictures, and becomes one itself
+    interactive: bool = False  # HTML with its own style and script; absent on paper
+    file: str = ""  # the PNG that is saved beside the report
+
+    @property
+    def curves(self) -> list[dict]:
+        """The values of the lines of a chart that has been drawn, to be read off on the page."""
+        return readings(self.content) if self._is_chart and not self.photograph else []
+
+    @property
+    def _is_chart(self) -> bool:
+        return isinstance(self.content, Figure)
+
+    def data(self) -> dict[str, str]:
+        """Return the content by MIME type, as a notebook stores it."""
+        if isinstance(self.content, pd.DataFrame):
+            return {"text/html": self._html(), "text/plain": self.content.to_string(index=False)}
+        if self.interactive:
+            return {"text/html": self.content, "text/plain": self.alt}
+        if not self._is_chart:
+            return {"image/svg+xml": self.content, "text/plain": self.alt}
+        if self.photograph:
+            picture = _saved(self.content, format="webp", dpi=200, pil_kwargs=WEBP)
+            return {"image/webp": b64encode(picture).decode(), "text/plain": self.alt}
+        svg = _saved(self.content, format="svg", metadata={"Date": None}).decode()
+        return {"image/svg+xml": repeatable(svg, self.label), "text/plain": self.alt}
+
+    def _html(self) -> str:
+        table = self.content
+        left = {
+            name: [{"selector": "th, td", "props": "text-align: left"}]
+            for name in table
+            if table[name].map(str).str.len().max() > SENTENCE
+        }
+        styled = table.style.hide().format(self.formats, escape="html", na_rep="–")
+        return styled.set_table_styles(left).set_uuid(self.label).to_html()
+
+
+def show(
+    *exhibits: Exhibit | str | None, place: str = "", folder: str | Path | None = None
+) -> None:
+    """Display each figure or table; text says what is missing, and None is nothing to show.
+
+    `place="front"` puts it on the report's first page; a figure that names a file is saved as PNG
+    in the folder, where one is given.
+    """
+    for exhibit in exhibits:
+        if isinstance(exhibit, str):
+            say(exhibit)
+        elif exhibit is not None:
+            _show(exhibit, place, folder)
+
+
+def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
+    report = {"label": exhibit.label, "caption": exhibit.caption}
+    if exhibit.alt:
+        report["alt"] = exhibit.alt
+    if exhibit.interactive:
+        report["interactive"] = True
+    if place:
+        report["place"] = place
+    data = exhibit.data()
+    if curves := exhibit.curves:
+        report["curves"] = curves
+    if exhibit.file and folder:
+        png = _saved(exhibit.content, format="png", metadata={"Software": None})
+        write_atomically(ROOT / folder / exhibit.file, png)
+    if isinstance(exhibit.content, Figure):
+        plt.close(exhibit.content)
+    display(data, raw=True, metadata={"report": report})
+    kind = "Table" if exhibit.label.startswith("tbl") else "Figure"
+    note = {"text/markdown": f"*{kind}.* {exhibit.caption}", "text/plain": exhibit.caption}
+    display(note, raw=True, metadata={"report": {"caption_of": exhibit.label}})
+
+
+def show_table(table: pd.DataFrame, label: str, caption: str, place: str = "") -> None:
+    """Display a table whose caption the notebook itself words."""
+    show(Exhibit(table, label, caption), place=place)
+
+
+def say(text: str, place: str = "") -> None:
+    """Display computed prose, in Markdown; `place="abstract"` puts it on top of the first page."""
+    report = {"prose": True}
+    if place:
+        report["place"] = place
+    display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"report": report})
+
+
+def _saved(figure: Figure, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **options)
+    return buffer.getvalue()
+
+
+def repeatable(svg: str, label: str) -> str:
+    """Return an SVG of Matplotlib's so that the same code gives the same bytes.
+
+    Places have three decimals, since contours and layouts differ from the sixth on between runs.
+    Identifiers that Matplotlib makes of hashes of places become the figure's label with a number.
+    """
+    svg = PLACES.sub(lambda match: FRACTION.sub(_rounded, match[0]), svg)
+    for number, digest in enumerate(dict.fromkeys(HASHED.findall(svg))):
+        svg = svg.replace(digest, f"-{label}-{number}")
+    return svg
+
+
+def _rounded(match: re.Match) -> str:
+    return str(round(float(match[0]), 3) + 0.0)  # no -0.0
+
+
+def readings(figure: Figure) -> list[dict]:
+    """Return, for each axes with named lines, the points of these in words and where they lie.
+
+    Places are in points from the upper left of the figure, which must have been drawn or saved.
+    """
+    panels = []
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if _is_named(line)]
+        if lines:
+            panels.append(_panel(axes, lines))
+    return panels
+
+
+def _is_named(line: Line2D) -> bool:
+    return not line.get_label().startswith("_") and line.get_linestyle() != "None"
+
+
+def _panel(axes: Axes, lines: list[Line2D]) -> dict:
+    """One axes: its labels, its box (left, right, top, bottom), and its lines."""
+    width, height = 72 * axes.figure.get_size_inches()
+    scale = 72 / axes.figure.dpi
+    box = axes.get_window_extent()
+    return {
+        "x": axes.get_xlabel(),
+        "title": axes.get_title("left") or axes.get_ylabel(),
+        "width": width,
+        "box": [round(scale * x, 1) for x in (box.x0, box.x1)]
+        + [round(height - scale * y, 1) for y in (box.y1, box.y0)],
+        "lines": [
+            {"name": line.get_label(), "color": line.get_color(), "at": list(_points(line, axes))}
+            for line in lines
+        ],
+    }
+
+
+def _points(line: Line2D, axes: Axes) -> Iterator[list]:
+    """Every point of a line: x and y in words, then its place."""
+    height, scale = 72 * axes.figure.get_size_inches()[1], 72 / axes.figure.dpi
+    names = _tick_names(axes)
+    points = np.column_stack(line.get_data()).astype(float)
+    for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
+        if np.isfinite(y):
+            nearest = min(names, key=lambda tick: abs(tick - x), default=None)
+            x_words = f"{x:g}" if nearest is None else names[nearest]
+            y_words = f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
+            yield [x_words, y_words, round(scale * across, 1), round(height - scale * up, 1)]
+
+
+def _tick_names(axes: Axes) -> dict[float, str]:
+    """The names of ticks that were set one by one; a number set as a formula is a number again."""
+    if not isinstance(axes.xaxis.get_major_locator(), FixedLocator):
+        return {}
+    names = {}
+    for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()):
+        text = label.get_text()
+        names[tick] = f"{tick:g}" if "$" in text else text
+    return names

@@ -1,0 +1,284 @@
+"""Every table of the report that is no ledger, with its caption and the format of its numbers."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lib.data import Dataset
+from lib.models import TITLES, VARIANTS
+from lib.records import Run
+from report.evidence import ablation, analysis, closed_forms, cost as evidence, design
+from report.evidence.findings import pixels, splits_table, title, width
+from report.figures.show import Exhibit
+from report.figures.style import LOOKS
+
+TWO_DIGITS, THOUSANDS, TENTHS = "{:,.2f}", "{:,}", "{:,.1f}"
+
+
+def splits(dataset: str, data: dict[str, Dataset]) -> Exhibit:
+    """The splits of a data set."""
+    return Exhibit(
+        splits_table(data),
+        "tbl-splits",
+        f"The splits of {title(dataset)} as the networks see them. The checksum is over names, "
+        "pixels and labels: equal digits, equal data.",
+    )
+
+
+def parts(run: Run) -> Exhibit:
+    """A network part by part."""
+    size = tuple(run.record["dataset"]["size"])
+    base_channels, num_classes = run.config["base_channels"], len(run.classes)
+    table = closed_forms.level_table(run.variant, base_channels, num_classes, size)
+    return Exhibit(
+        table[table["Parameters"] > 0],  # a plain skip has none, and computes nothing
+        f"tbl-levels-{run.variant}",
+        f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}.",
+        formats={"Parameters": THOUSANDS, "Multiply-adds (millions)": TENTHS},
+    )
+
+
+def loss(runs: Sequence[Run]) -> Exhibit:
+    """Training and test loss at the end of the training."""
+    return Exhibit(
+        analysis.loss_table(runs),
+        "tbl-loss",
+        "Loss after the last epoch, in nats per pixel, means over seeds. The gap is test "
+        "less training.",
+        formats=dict.fromkeys(("Training loss", "Test loss", "Gap"), "{:.3f}"),
+    )
+
+
+def scores(runs: Sequence[Run]) -> Exhibit:
+    """Test mIoU of each network."""
+    return Exhibit(
+        analysis.scores_table(runs),
+        "tbl-scores",
+        "Test mIoU, and the difference from U-Net, in points of mIoU.",
+    )
+
+
+def definitions(runs: Sequence[Run]) -> Exhibit:
+    """The same predictions under several definitions of mIoU."""
+    return Exhibit(
+        analysis.definitions_table(runs),
+        "tbl-definitions",
+        "The same predictions (first seed) under five definitions of mIoU, batches of eight.",
+    )
+
+
+def siblings() -> Exhibit:
+    """The same study by others."""
+    return Exhibit(
+        analysis.SIBLINGS,
+        "tbl-siblings",
+        "The same study by others, as their repositories print it: 13 classes, 256 × 256 pixels, "
+        "one seed, each under its own definition.",
+        formats=dict.fromkeys(analysis.SIBLINGS.columns[1:], "{:.3f}"),
+    )
+
+
+def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
+    """Other networks on CamVid; None for runs on another data set."""
+    if runs[0].record["dataset"]["name"] != "camvid":
+        return None
+    return Exhibit(
+        analysis.CAMVID_OTHERS,
+        "tbl-camvid",
+        "Other networks on CamVid's test set at 360 × 480 pixels, trained from scratch: ENet "
+        "[@paszke2016enet], SegNet and ESPNet as listed by the authors of the latter "
+        "[@mehta2018espnet], FC-DenseNet103 [@jegou2017tiramisu]. Runs at another size are not "
+        "comparable with these.",
+        formats={"Test mIoU (%)": "{:.1f}"},
+    )
+
+
+def effects(runs: Sequence[Run]) -> Exhibit | None:
+    """Main effects and interactions; None where the runs allow none."""
+    table = design.effects_table(runs)
+    if table.empty:
+        return None
+    return Exhibit(
+        table,
+        "tbl-effects",
+        "Main effects and interactions of blocks and skips; p also after Holm over this table.",
+    )
+
+
+def classes(runs: Sequence[Run]) -> Exhibit:
+    """Test IoU of each class."""
+    return Exhibit(
+        analysis.class_table(runs),
+        "tbl-classes",
+        "Test IoU by class, means over seeds, classes from frequent to rare.",
+    )
+
+
+def structure(runs: Sequence[Run]) -> Exhibit:
+    """Outlines and components."""
+    return Exhibit(
+        analysis.structure_table(runs),
+        "tbl-structure",
+        "Fine structures on the test set, means over seeds.",
+    )
+
+
+def convergence(runs: Sequence[Run]) -> Exhibit:
+    """Epochs and seconds until a share of the U-Net's final value."""
+    return Exhibit(
+        analysis.convergence_table(runs),
+        "tbl-convergence",
+        "Training until validation mIoU reaches a share of U-Net's final value, means over seeds; in "
+        "brackets the 95 % interval of the change against U-Net.",
+    )
+
+
+def cost(runs: Sequence[Run]) -> Exhibit:
+    """What each network costs."""
+    return Exhibit(
+        analysis.cost_table(runs),
+        "tbl-cost",
+        "What each network costs: parameters, multiply-adds of one forward pass on one image, "
+        "measured seconds and memory of one training run.",
+        formats={
+            "Parameters (millions)": "{:.2f}",
+            "Multiply-adds (billions)": "{:.2f}",
+            "Training (s)": "{:,.0f}",
+            "Peak memory (MiB)": "{:,.0f}",
+        },
+    )
+
+
+def theory_levels(base_channels: int) -> Exhibit:
+    """Width, receptive field and paths of the encoder's levels."""
+    levels = range(5)
+    columns = {
+        "Level": levels,
+        "Numbers / pixel of the image": [base_channels / 2**level for level in levels],
+        "Receptive field (pixels)": closed_forms.receptive_field("unet").largest[: len(levels)],
+    }
+    for key in VARIANTS:
+        paths = [closed_forms.shortest_path(key, level) for level in levels]
+        columns[f"Path: {LOOKS[key].short}"] = paths
+    return Exhibit(
+        pd.DataFrame(columns),
+        "tbl-theory-levels",
+        "The encoder by level: how many numbers it keeps, the side of the square of the image that "
+        f"one of them depends on (@sec-theory-fields), both at {base_channels} base channels, and "
+        "the fewest convolutions between its output and the logits (@sec-theory-skips).",
+        formats={"Numbers / pixel of the image": "{:g}"},
+    )
+
+
+def theory_costs(summary: pd.DataFrame) -> Exhibit:
+    """`closed_forms.summary` in one or several settings, each named in the column Setting."""
+    columns = {
+        "Setting": "Setting",
+        "Network": "Network",
+        "parameters": "Parameters",
+        "counted_parameters": "built model",
+        "multiply_adds": "Multiply-adds",
+        "counted_multiply_adds": "torch's counter",
+        "kept": "Kept (MiB)",
+    }
+    table = summary.assign(kept=summary.kept / 2**20)[[*columns]].rename(columns=columns)
+    return Exhibit(
+        table,
+        "tbl-theory-costs",
+        "Closed forms for one image, each beside what is counted in the built model, in the "
+        "setting of this report and in that of the original study.",
+        formats=dict.fromkeys(table.columns[2:6], THOUSANDS) | {"Kept (MiB)": TENTHS},
+    )
+
+
+def step_of_networks(record: dict) -> Exhibit:
+    """A training step of each network."""
+    return Exhibit(
+        evidence.networks_table(record),
+        "tbl-cost-networks",
+        "A step of each network on a batch that lies ready, without the compiler. Kept is what the "
+        "forward pass holds for the backward pass; the peak is the device's, where it has its own "
+        "memory.",
+        formats={
+            "Multiply-adds / image (G)": TWO_DIGITS,
+            "Images / s": TENTHS,
+            "Kept / image (MiB)": TENTHS,
+            "Peak (MiB)": "{:,.0f}",
+        },
+    )
+
+
+def ingredients(record: dict) -> Exhibit:
+    """What each ingredient of the training loop brings."""
+    return Exhibit(
+        evidence.ingredients_table(record),
+        "tbl-cost-ingredients",
+        "How many times faster whole epochs are with an ingredient than without it, the others as "
+        "they are and, but for its own row, without the compiler: median of the repeats (lowest to "
+        "highest). For *kernels of any order* the factor is the price of repeating every bit on a "
+        "GPU.",
+    )
+
+
+def operators(record: dict) -> Exhibit:
+    """Where the time of a step goes."""
+    return Exhibit(
+        evidence.operators_table(record),
+        "tbl-cost-operators",
+        "Where the time of a step goes, by operator, without the compiler, as PyTorch's profiler "
+        "sees it.",
+    )
+
+
+def rivals(record: dict) -> Exhibit:
+    """This project's loop against others."""
+    return Exhibit(
+        evidence.rivals_table(record),
+        "tbl-cost-rivals",
+        "Whole epochs in this project's loop and in the textbook's. The last column is the ratio "
+        "of multiply-adds a second: median of the repeats (lowest to highest).",
+        formats={"Multiply-adds / image (G)": TWO_DIGITS, "Images / s": TENTHS},
+    )
+
+
+def larger_tasks(record: dict) -> Exhibit:
+    """What larger tasks would take."""
+    predicted = (
+        "Images / s",
+        "Cityscapes, an epoch (h)",
+        "A million images, an epoch (days)",
+        "Images to read (GB/s)",
+    )
+    return Exhibit(
+        evidence.predictions(record),
+        "tbl-cost-larger",
+        "Predicted for a U-Net of 64 base channels on images of 1024 × 2048 pixels in 19 classes, "
+        "on one and on several devices like this one.",
+        formats=dict.fromkeys(predicted, "{:,.3g}"),
+    )
+
+
+def recipe(record: dict | None) -> Exhibit | None:
+    """What changes to the recipe bring; None where they were not measured."""
+    if record is None:
+        return None
+    settings, seeds = record["settings"], len(record["seeds"])
+    return Exhibit(
+        ablation.table(record),
+        "tbl-cost-recipe",
+        f"{TITLES[record['variant']]}, changes to a base recipe of {settings['epochs']} epochs: "
+        f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, "
+        f"{settings['base_channels']} base channels, {seeds} seed{'' if seeds == 1 else 's'} per "
+        f"change, {record['images']} validation images, on {record['device']}. The gain has its "
+        "95 % interval over seeds and images; then how far the validation loss rises from its "
+        "lowest to the end, and the time of training in units of the base recipe's.",
+    )
+
+
+def goals(record: dict, out: str) -> Exhibit:
+    """The project's goals, and what was measured."""
+    return Exhibit(
+        evidence.goals(record, evidence.protocol(out)),
+        "tbl-cost-goals",
+        "The goals, and what was measured on the machine of this chapter.",
+    )
