@@ -41,8 +41,9 @@ SOURCES = ("lib", "report")
 DOCUMENTS_ONLY = {
     "lib/datasets/check.py", "report/__main__.py", "report/build.py", "report/cluster.py",
     "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
-    "report/published", "report/references.bib",
-    "report/template/charts.js", "report/template/paper.css", "report/template/print.js",
+    "report/references.py",
+    "report/published", "report/records", "report/references.bib",
+    "report/template/chapter.html", "report/template/charts.js", "report/template/paper.css", "report/template/print.js",
     "report/template/report.css", "report/template/report.html", "report/template/report.js",
 }  # fmt: skip
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"

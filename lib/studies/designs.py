@@ -125,8 +125,11 @@ def train(training: Training, out: Path, data_root: str | None, threads: int) ->
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with open(log, "a") as output:
-        status = subprocess.call(training.command(out, data_root), env=environment, cwd=ROOT, stdout=output,
-                                 stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            training.command(out, data_root), env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        if hasattr(os, "setpriority"):  # not on Windows
+            os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
+        status = process.wait()
     if status == 0 and training.recorded(out):
         run = Run.read(training.folder(out))
         print(f"{training}: test mIoU {run.miou:.1%}, {time.monotonic() - start:.0f} s", flush=True)
@@ -186,7 +189,6 @@ def main(arguments: list[str] | None = None) -> int:
         number = collect(trainings, out, options.collect.resolve())
         print(f"{number} of {len(trainings)} trainings are on record; copied to {options.collect}")
         return 0
-    os.nice(LOWEST_PRIORITY)
     failures = Failures()
     try:
         with ThreadPoolExecutor(options.workers) as pool:

@@ -1,6 +1,9 @@
 """The designs: complete, in their order, resumable, and collected without what is heavy."""
 
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from lib.files import write_json
@@ -31,7 +34,12 @@ def test_what_is_recorded_is_skipped_and_a_seed_keeps_its_precision(tmp_path, mo
     other = Training(CAMVID, "unet-noskip", 10)
     assert other.precision(tmp_path) == "float32" and Training(CAMVID, "unet", 11).precision(tmp_path) is None
     called = []
-    monkeypatch.setattr(designs.subprocess, "call", lambda command, **more: called.append((command, more["env"])) or 1)
+
+    def start(command, **more):
+        called.append((command, more["env"]))
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+
+    monkeypatch.setattr(designs, "subprocess", SimpleNamespace(Popen=start, STDOUT=subprocess.STDOUT))
     assert designs.train(Training(CAMVID, "unet", 10), tmp_path, None, 1) and not called
     assert not designs.train(other, tmp_path, "/data", 1)
     (command, environment), = called
