@@ -15,6 +15,7 @@ had happened. No step waits for the device: it is waited for once an epoch.
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ from lib.records import EDITION, RECORD, Run, run_folder
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
+UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
+STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
 PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
 SAVING = 0.05  # share of the time that may go into checkpoints
 
@@ -127,12 +130,25 @@ class Trainer:
         self._resume()
 
     def run(self) -> None:
-        """Train all epochs that are left."""
+        """Train all epochs that are left; raise TimeoutError, with a checkpoint, where time ends first."""
+        seconds = 0.0  # of the epoch before, with its validation
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
+            self._require_time(seconds)
+            start = time.monotonic()
             self.history.append(self._train_and_validate(epoch))
+            seconds = time.monotonic() - start
             since = time.monotonic() - self.saved
             if SAVING * since >= self.saving or epoch == self.config.epochs:
                 self._save()
+
+    def _require_time(self, seconds: float) -> None:
+        """Save and raise TimeoutError unless an epoch of that many seconds ends before `UNTIL`."""
+        if time.time() + seconds > float(os.environ.get(UNTIL, "inf")):
+            if self.history:
+                self._save()
+            raise TimeoutError(
+                f"{self.folder}: stopped after epoch {len(self.history)} of {self.config.epochs}; "
+                "the same command goes on from there")
 
     def _train_and_validate(self, epoch: int) -> dict:
         """Return the epoch's row of the history; see `lib.records.Run.history`."""
@@ -345,10 +361,16 @@ def parser(program: str, text: str) -> argparse.ArgumentParser:
 
 
 def command(work: Callable[[dict, Path], object], options: argparse.Namespace) -> int:
-    """Do the work with settings and folder; return 0, or 1 after one line that says what failed."""
+    """Do the work with settings and folder and return the exit status.
+
+    That is 0, 1 after one line that says what failed, or `STOPPED` where time ended after an epoch.
+    """
     try:
         overrides = {name: parse_value(value) for name, value in options.parameters}
         work(read_settings(options.profile, overrides), options.out.resolve())
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return STOPPED
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -368,7 +390,8 @@ def train(settings: dict, out: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the command line and return the exit status; a SIGTERM ends it after the epoch."""
+    signal.signal(signal.SIGTERM, lambda number, frame: os.environ.update({UNTIL: "0"}))
     return command(train, parser("lib.train", __doc__).parse_args(arguments))
 
 

@@ -11,8 +11,8 @@ from lib.evaluation import load_model
 from lib.files import write_atomically
 from lib.machine import Machine
 from lib.metrics import mean_iou
-from lib.records import EDITION, RECORD, load_runs
-from lib.train import CHECKPOINT, Trainer, class_weights, fit
+from lib.records import EDITION, RECORD, load_runs, run_folder
+from lib.train import CHECKPOINT, UNTIL, Trainer, class_weights, fit
 
 
 @pytest.fixture
@@ -104,6 +104,21 @@ def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, caps
     assert all(np.array_equal(whole.gradients[name], cut.gradients[name]) for name in whole.gradients)
     states = [torch.load(run.folder / "weights.pt", weights_only=True) for run in (whole, cut)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_training_stops_after_the_epoch_and_goes_on(tiny, tmp_path, float32, monkeypatch):
+    whole, epoch = fit(tiny(), tmp_path / "whole"), Trainer._epoch
+
+    def time_ends(self, number):
+        monkeypatch.setenv(UNTIL, "0")
+        return epoch(self, number)
+
+    with monkeypatch.context() as patch, pytest.raises(TimeoutError, match="after epoch 1 of 3; the same command"):
+        patch.setattr(Trainer, "_epoch", time_ends)
+        fit(tiny(), tmp_path / "out")
+    assert (run_folder(tmp_path / "out", "unet", 0) / CHECKPOINT).exists()
+    monkeypatch.delenv(UNTIL)
+    assert fit(tiny(), tmp_path / "out").history.train_loss.tolist() == whole.history.train_loss.tolist()
 
 
 def test_finished_run_is_read_not_repeated(tiny, tmp_path, capsys):
