@@ -1,4 +1,4 @@
-"""The README's results, from the published records: `python -m report.readme` writes the table and the two figures anew."""
+"""The README's results, from the published records: `python -m report.readme` writes the table anew."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,6 @@ from lib import ROOT
 from lib.files import write_atomically
 from lib.records import load_runs
 from report.evidence.analysis import PUBLISHED, cost_table, scores_table, setting
-from report.figures import summary
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -25,15 +24,6 @@ def results(folder: str | Path = PUBLISHED) -> str:
     return "\n".join([setting(runs), "", *rows]) + "\n"
 
 
-def drawings(folder: str | Path = PUBLISHED) -> dict[Path, str]:
-    """The networks with their scores, on light and on dark paper: where each file belongs -> SVG."""
-    runs = load_runs(folder)
-    return {
-        ROOT / folder / "figures" / f"summary-{theme}.svg": summary.cards(runs, theme).content
-        for theme in ("light", "dark")
-    }
-
-
 def updated(text: str, table: str) -> str:
     """The README with its marked part replaced."""
     if not MARKED.search(text):
@@ -42,6 +32,4 @@ def updated(text: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    for path, drawing in drawings().items():
-        write_atomically(path, drawing.encode())
     write_atomically(README, updated(README.read_text(), results()).encode())

@@ -53,7 +53,7 @@ def main(out: Path) -> dict:
     from report.evidence import analysis, design, findings, front, ledger
     from report.evidence import closed_forms as theory
     from report.evidence.claims import STUDY, judge
-    from report.figures import by_class, charts, diagrams, style, summary, tables
+    from report.figures import by_class, charts, diagrams, style, tables
     from report.figures import theory as theory_figures
 
     for variant in models.VARIANTS:
@@ -81,8 +81,7 @@ def main(out: Path) -> dict:
             "scores": drawn(by_class.scores(runs).content), "own": drawn(charts.training(runs[-1]).content),
             "costs": drawn(theory_figures.costs(4, 13, (32, 48)).content),
         },
-        "drawings": [summary.cards(runs).content, diagrams.network(runs[-1]).content],
-        "captions": [diagrams.network(runs[-1]).caption, summary.cards(runs).caption],
+        "drawings": [diagrams.network(run).content for run in runs],
         "summary": theory.summary(4, 13, (32, 48)).to_dict("list"),
         "levels": tables.parts(runs[-1]).content["Part"].tolist(),
         "field": [int(side) for side in field],

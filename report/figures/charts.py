@@ -12,7 +12,6 @@ from lib.metrics import nan_mean
 from lib.models import TITLES
 from lib.records import Run, by_variant
 from lib.structure import BANDS, SIZE_NAMES, ratio, trimap_iou
-from report.evidence.cost import SIZES, exponent, sweep
 from report.evidence.design import BLOCKS, CELLS, SKIPS
 from report.evidence.findings import conditions
 from report.evidence.measures import MIOU
@@ -220,40 +219,3 @@ def interaction(runs: Sequence[Run]) -> Exhibit:
         "Test mIoU by kind of skip: lines join means, dots are runs.",
         "Line chart of test mIoU by kind of skip.",
     )
-
-
-def growth(record: dict) -> Exhibit:
-    """Seconds, kept memory and share of the limit for one image, against each size."""
-    figure, panels = plt.subplots(3, len(SIZES), figsize=(PAGE, 4.6), sharex="col", sharey="row")
-    for column, (name, (label, _)) in enumerate(SIZES.items()):
-        table = sweep(record, name)
-        _growth(panels[0, column], table, "seconds", 1e3)
-        _growth(panels[1, column], table, "kept", 2**-20)
-        _growth(panels[2, column], table, "share", 100)
-        panels[2, column].set_xlabel(label)
-    units = ("ms / image", "kept MiB / image", "share of the limit (%)")
-    for axes, unit in zip(panels[:, 0], units):
-        axes.set_ylabel(unit)
-    panels[2, 0].set_ylim(0)
-    return Exhibit(
-        figure,
-        "fig-cost-growth",
-        "Time, kept memory and share of the limit of a U-Net's step, for one image, against batch, "
-        "pixels, width and classes, one changed at a time.",
-        "Twelve line charts: time, memory and share of the limit against batch size, pixels, base "
-        "channels and classes.",
-    )
-
-
-def _growth(axes: Axes, table: pd.DataFrame, quantity: str, scale: float) -> None:
-    """Draw a column of `report.evidence.cost.sweep`; all but the share on a logarithmic scale."""
-    look = LOOKS["unet"]
-    axes.plot(table["size"], scale * table[quantity], color=look.color, marker=look.marker, ms=4)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xticks(table["size"])
-    axes.minorticks_off()
-    if quantity != "share":
-        axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-        axes.set_title(f"exponent {exponent(table, quantity):.2f}", fontsize=7.5, color=INK)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lib.data import Dataset
-from lib.models import TITLES, VARIANTS
+from lib.models import VARIANTS
 from lib.records import Run
-from report.evidence import ablation, analysis, closed_forms, cost as evidence, design
+from report.evidence import analysis, closed_forms, cost as evidence, design
 from report.evidence.findings import pixels, splits_table, title, width
 from report.figures.show import Exhibit
 from report.figures.style import LOOKS
@@ -238,47 +238,4 @@ def rivals(record: dict) -> Exhibit:
         "Whole epochs in this project's loop and in the textbook's. The last column is the ratio "
         "of multiply-adds a second: median of the repeats (lowest to highest).",
         formats={"Multiply-adds / image (G)": TWO_DIGITS, "Images / s": TENTHS},
-    )
-
-
-def larger_tasks(record: dict) -> Exhibit:
-    """What larger tasks would take."""
-    predicted = (
-        "Images / s",
-        "Cityscapes, an epoch (h)",
-        "A million images, an epoch (days)",
-        "Images to read (GB/s)",
-    )
-    return Exhibit(
-        evidence.predictions(record),
-        "tbl-cost-larger",
-        "Predicted for a U-Net of 64 base channels on images of 1024 × 2048 pixels in 19 classes, "
-        "on one and on several devices like this one.",
-        formats=dict.fromkeys(predicted, "{:,.3g}"),
-    )
-
-
-def recipe(record: dict | None) -> Exhibit | None:
-    """What changes to the recipe bring; None where they were not measured."""
-    if record is None:
-        return None
-    settings, seeds = record["settings"], len(record["seeds"])
-    return Exhibit(
-        ablation.table(record),
-        "tbl-cost-recipe",
-        f"{TITLES[record['variant']]}, changes to a base recipe of {settings['epochs']} epochs: "
-        f"{title(settings['dataset'])} at {pixels(settings['image_size'])}, "
-        f"{settings['base_channels']} base channels, {seeds} seed{'' if seeds == 1 else 's'} per "
-        f"change, {record['images']} validation images, on {record['device']}. The gain has its "
-        "95 % interval over seeds and images; then how far the validation loss rises from its "
-        "lowest to the end, and the time of training in units of the base recipe's.",
-    )
-
-
-def goals(record: dict, out: str) -> Exhibit:
-    """The project's goals, and what was measured."""
-    return Exhibit(
-        evidence.goals(record, evidence.protocol(out)),
-        "tbl-cost-goals",
-        "The goals, and what was measured on the machine of this chapter.",
     )

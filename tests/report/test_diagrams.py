@@ -1,21 +1,14 @@
 """The drawings of the networks: read from the built model, so a changed model is another drawing; complete and well formed."""
 
-import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from bs4 import BeautifulSoup
 from torch import nn
 
-from lib.models import NETWORKS, TITLES, VARIANTS, DoubleConv, NoSkip, Variant
+from lib.models import NETWORKS, DoubleConv, NoSkip, Variant
 from lib.records import load_runs
-from report import media
-from report.evidence import front
-from report.evidence.claims import judge
-from report.evidence.wording import percent
-from report.figures import architecture, diagrams, summary
+from report.figures import architecture, diagrams
 
 SIZE = (96, 128)
 
@@ -85,55 +78,3 @@ def test_a_network_is_drawn_with_its_numbers_and_what_differs_in_colour(runs):
     as_residual = replace(runs[0], record=runs[0].record | {"variant": "unet-residual"})
     assert diagrams.network(as_residual).content.count("q0-") == 9  # a shortcut over every block
     assert "shortcuts" in diagrams.network(as_residual).alt
-
-
-def test_the_summary_holds_the_scores_and_the_cost(runs):
-    drawn = summary.cards(runs).content
-    cards = [child for child in ElementTree.fromstring(drawn) if child.get("role") == "img"]
-    assert [card.get("aria-label").split(":")[0] for card in cards] == ["U-Net", TITLES["unet-noskip"]]
-    for card, run in zip(cards, runs):
-        words = card.get("aria-label")
-        assert f"{100 * run.miou:.1f} %" in words and f"{run.record['parameters'] / 1e6:.2f} million" in words
-        assert "one seed" in words and len(card.findall(".//{*}circle")) == 1
-    low, high = summary.score_range(runs)
-    assert low < min(100 * run.miou for run in runs) and max(100 * run.miou for run in runs) < high
-    assert summary.cards(runs).content == drawn
-    assert "--lift:35%" in summary.cards(runs, "dark").content != drawn
-
-
-def test_a_network_beyond_the_four_has_a_card_without_a_drawing(runs):
-    more = [*runs, replace(runs[0], record=runs[0].record | {"variant": "unet-noskip-wide"})]
-    *drawn, control = [child for child in ElementTree.fromstring(summary.cards(more).content) if child.get("role") == "img"]
-    assert control.get("aria-label").startswith(TITLES["unet-noskip-wide"]) and len(control.findall(".//{*}circle")) == 1
-    assert float(control.get("height")) < min(float(card.get("height")) for card in drawn) <= float(control.get("y"))
-    assert "beyond the four" in summary.cards(more).caption
-    assert "beyond the four" not in summary.cards(runs).caption
-
-
-def test_cards_become_drawings_of_their_own_on_the_page(runs):
-    html, paper = media.chart(summary.cards(runs).content, "fig-summary", "Networks.")
-    group = BeautifulSoup(html, "html.parser").select_one("div.cards")
-    assert not paper and group["aria-label"] == "Networks." and len(group.find_all("svg", recursive=False)) == 2
-    assert group.style.string.startswith("#fig-summary-svg{")
-
-
-def test_one_seed_is_said_to_decide_nothing(runs):
-    assert "no difference between networks is called significant" in front.certainty(runs)
-    found = front.found(runs, judge(runs))
-    assert "cannot be told from it" in found and all(percent(run.miou) in found for run in runs)
-    assert re.search(r"Of \d+ statements", found) and "dot for each seed" in summary.cards(runs).caption
-
-
-def test_several_seeds_tell_networks_apart(runs):
-    """Three seeds of each; the images of the one are labelled right, those of the other wrong."""
-    def like(variant, seed, right):
-        run = replace(runs[0], record=runs[0].record | {"variant": variant, "seed": seed})
-        counts = np.zeros_like(run.per_image)
-        counts[:, range(13), range(13)], counts[:, range(13), np.roll(range(13), 1)] = 90 + seed if right else 9, 9
-        run.__dict__["_confusions"] = {"per_image": counts, "names": np.array(run.image_names)}
-        run.record["test_confusion"] = counts.sum(0).tolist()
-        return run
-
-    study = [like(variant, seed, variant == "unet") for variant in list(VARIANTS)[:2] for seed in range(3)]
-    assert re.search(r"points lower than that \(95\s% interval −5", front.found(study, judge(study)))
-    assert "3 seeds a network and 9 test images" in front.certainty(study)

@@ -5,19 +5,13 @@ import re
 import pytest
 
 from lib import ROOT
-from report.readme import README, drawings, results, updated
+from report.readme import README, results, updated
 
 TEXT = README.read_text()
 
 
 def test_results_are_those_of_the_published_records():
     assert updated(TEXT, results()) == TEXT, "the results differ from the records: run python -m report.readme"
-
-
-def test_drawings_are_those_of_the_published_records():
-    for path, drawing in drawings().items():
-        assert path.read_text() == drawing, "the figure differs from the records: run python -m report.readme"
-        assert str(path.relative_to(ROOT)) in TEXT
 
 
 def test_other_results_would_be_noticed():

@@ -11,7 +11,6 @@ from lib.studies.ablation import BASE, changed, main
 from lib.train import fit
 from report.evidence import ablation
 from report.evidence.ablation import TABLE, table
-from report.figures import tables
 
 TINY = {"image_size": "[32, 48]", "train_images": "4", "val_images": "3", "test_images": "2", "epochs": "2", "seeds": "[0, 1]",
         "dice": "1.0"}
@@ -42,7 +41,7 @@ def test_the_record_holds_validation_scores_alone_and_is_resumed(few, tmp_path, 
     assert low <= value <= high and value == pytest.approx(np.subtract(*(np.mean(row["miou"]) for row in record["rows"][::-1])))
     losses = run.history.val_loss.dropna()
     assert record["rows"][1]["rise"][1] == losses.iloc[-1] / losses.min() - 1 >= 0
-    assert record["images"] == 3 and tables.recipe(record).caption.count("2 epochs") == 1
+    assert record["images"] == 3
     assert run.record["dataset"]["checksums"]["test"] == run.record["dataset"]["checksums"]["val"]
     assert _run(tmp_path) == 0 and capsys.readouterr().out.count("recorded") == 4
     assert _run(tmp_path, epochs="3") == 1 and "other settings (epochs = 2 there, 3 now)" in capsys.readouterr().err

@@ -13,7 +13,6 @@ from lib.studies.cases import Settings, noise
 from lib.studies.cost import PARTS, RECORD, Measurement, kept_bytes, measure, side_by_side
 from lib.studies.textbook import Padded, Textbook, installed, peer
 from report.evidence import closed_forms as theory, cost as cost_report
-from report.figures import charts
 
 CPU = Machine(torch.device("cpu"), bfloat16=False)
 TINY = Settings("scenes", (32, 48), 4, 2, (1.0, 2.0), 0.001, 2)
@@ -173,5 +172,5 @@ def test_every_sentence_and_figure_can_be_made(measured):
     for record in (measured[1], _record()):
         text = cost_report.what_was_measured(record) + cost_report.growth_text(record) + cost_report.predictions_text(record)
         assert record["device"] in text and "nan" not in text
-        assert len(charts.growth(record).content.axes) == 12 and len(cost_report.networks_table(record)) == 4
+        assert len(cost_report.networks_table(record)) == 4
     assert cost_report.protocol(measured[0]) is None

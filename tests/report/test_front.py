@@ -1,0 +1,40 @@
+"""The findings of the first page: one seed decides nothing, several tell networks apart."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lib.models import VARIANTS
+from lib.records import load_runs
+from report.evidence import front
+from report.evidence.claims import judge
+from report.evidence.wording import percent
+
+
+@pytest.fixture(scope="module")
+def runs(trained):
+    return load_runs(trained)
+
+
+def test_one_seed_is_said_to_decide_nothing(runs):
+    assert "no difference between networks is called significant" in front.certainty(runs)
+    found = front.found(runs, judge(runs))
+    assert "cannot be told from it" in found and all(percent(run.miou) in found for run in runs)
+    assert re.search(r"Of \d+ statements", found)
+
+
+def test_several_seeds_tell_networks_apart(runs):
+    """Three seeds of each; the images of the one are labelled right, those of the other wrong."""
+    def like(variant, seed, right):
+        run = replace(runs[0], record=runs[0].record | {"variant": variant, "seed": seed})
+        counts = np.zeros_like(run.per_image)
+        counts[:, range(13), range(13)], counts[:, range(13), np.roll(range(13), 1)] = 90 + seed if right else 9, 9
+        run.__dict__["_confusions"] = {"per_image": counts, "names": np.array(run.image_names)}
+        run.record["test_confusion"] = counts.sum(0).tolist()
+        return run
+
+    study = [like(variant, seed, variant == "unet") for variant in list(VARIANTS)[:2] for seed in range(3)]
+    assert re.search(r"points lower than that \(95\s% interval −5", front.found(study, judge(study)))
+    assert "3 seeds a network and 9 test images" in front.certainty(study)
