@@ -18,7 +18,7 @@ publish: .venv/ready
 	test -s $(OUT)/report.pdf
 	rm -rf $(PUBLISHED)
 	mkdir -p $(PUBLISHED)
-	cp -r $(OUT)/report.html $(OUT)/report.pdf $(OUT)/build.json $(OUT)/figures $(OUT)/runs $(OUT)/cost $(wildcard $(OUT)/recipe) $(PUBLISHED)
+	cp -r $(OUT)/report.html $(OUT)/report.pdf $(OUT)/build.json $(OUT)/figures $(OUT)/runs $(OUT)/cost $(PUBLISHED)
 	mkdir $(PUBLISHED)/notebooks
 	cp $(OUT)/notebooks/0_data.ipynb $(PUBLISHED)/notebooks
 	find $(PUBLISHED) \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' -o -name .lock \) -delete

@@ -263,21 +263,17 @@ class Trainer:
 # The run, on record.
 
 
-def fit(
-    config: TrainConfig, out: str | Path, data_root: str | Path | None = None, tested: str = "test"
-) -> Run:
+def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = None) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
     Continues where an earlier call was interrupted. Under `torchrun` its processes train together.
-    `tested` is the split on which the network is tested. Raises ValueError when `out` holds a run
-    with other settings, on other data or of another edition of the training, BlockingIOError when
-    another process trains it, FloatingPointError when the loss is no longer finite, MemoryError
-    with the batch size to try.
+    Raises ValueError when `out` holds a run with other settings, on other data or of another edition
+    of the training, BlockingIOError when another process trains it, FloatingPointError when the loss
+    is no longer finite, MemoryError with the batch size to try.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
-    parts = {**{split: split for split in SPLITS}, "test": tested}
     if not (folder / RECORD).exists():
-        splits = {name: load_split(config, split, data_root) for name, split in parts.items()}
+        splits = {split: load_split(config, split, data_root) for split in SPLITS}
         work = f"trains {config.variant} with seed {config.seed}"
         with held(folder, work, PATIENCE) if world.first else nullcontext():
             recorded = world.alone and (folder / RECORD).exists()  # by a process that was quicker
@@ -287,7 +283,7 @@ def fit(
     require_edition(run.edition, folder)
     require_settings(run.config, config, folder)
     if data_root:
-        _require_data(run, config, data_root, parts)
+        _require_data(run, config, data_root)
     if world.first:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         device = run.record["device"]
@@ -331,10 +327,10 @@ def require_settings(recorded: dict, config: TrainConfig, folder: Path) -> None:
             "choose another `out`, or delete that folder to train anew")
 
 
-def _require_data(run: Run, config: TrainConfig, data_root: str | Path, parts: dict[str, str]) -> None:
+def _require_data(run: Run, config: TrainConfig, data_root: str | Path) -> None:
     """Raise ValueError when the named data set is there and is not the one of the run."""
     try:
-        present = {name: load_split(config, split, data_root).checksum for name, split in parts.items()}
+        present = {split: load_split(config, split, data_root).checksum for split in SPLITS}
     except FileNotFoundError:  # a record can be read without the data set
         return
     recorded = run.record["dataset"]["checksums"]

@@ -5,7 +5,6 @@ import yaml
 
 from lib import ROOT, train
 from lib.config import UsageError, parse_value, read_profile
-from lib.studies import ablation
 from report import __main__ as report
 
 PROFILES = ROOT / "notebooks" / "profiles"
@@ -36,10 +35,8 @@ def _of_a_training(program, *arguments: str) -> dict:
 def test_every_command_reads_the_same_value(tmp_path, name, text):
     options = report.parser().parse_args(["--out", str(tmp_path), "-p", name, text])
     expected = report._settings(options, tmp_path)[1][name]
-    for program in ("lib.train", "lib.studies.ablation"):
-        value = _of_a_training(program, "-p", name, text)[name]
-        assert value == expected == TEXTS.get(text, expected) and type(value) is type(expected)
-    assert ablation.command is train.command and ablation.parser is train.parser
+    value = _of_a_training("lib.train", "-p", name, text)[name]
+    assert value == expected == TEXTS.get(text, expected) and type(value) is type(expected)
 
 
 def test_a_profile_s_numbers_are_numbers(tmp_path):

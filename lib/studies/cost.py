@@ -1,81 +1,127 @@
-"""What training costs on the machine at hand: timed, put on record, and read from the record ever after.
+"""What a training costs on the machine at hand: timed once, and read from the record ever after.
 
-    OUT/cost/cost.json     settings, device, versions, and one entry for each part of `Measurement`
+    OUT/cost/cost.json    settings, device, precision, versions, and an entry for each of `PARTS`
 
-Times are seconds a step or an epoch, one for each repeat. Cases that are compared take turns within every repeat, so
-that whatever else the machine does meets all of them. The arithmetic of a training step is counted as three forward
-passes; it is held against a large matrix product in the same precision, the fastest thing such hardware does.
+    limit        side of a square matrix product, and its seconds
+    bandwidth    bytes that a copy in the device's memory reads and writes, and its seconds
+    networks     for each network its sizes, parameters, multiply-adds of a training step on one
+                 image, bytes that a step moves, and the step's seconds
+    loops        seconds of whole epochs in this project's loop, in the textbook's, and in that one
+                 with networks of other libraries
+
+Seconds are lists with one number a repeat. What is compared takes turns within every repeat, so that
+whatever else the machine does meets all of it. How long a step takes depends on sizes and not on
+what the images show: pixels and labels are noise, and no data set is needed.
 """
 
-import gc
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import cache
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lib import ROOT
+from lib.classes import ClassTable, family
+from lib.config import TrainConfig
+from lib.data import Dataset
+from lib.datasets import MODULES
 from lib.files import write_json
 from lib.machine import Machine, commit, versions
-from lib.models import VARIANTS, multiply_adds
-from lib.studies.cases import Case, Settings, noise
+from lib.models import VARIANTS, UNet, build_model, multiply_adds
+from lib.scenes import CLASSES as SCENES
 from lib.studies.textbook import Textbook, installed, peer
-from lib.train import Trainer, cross_entropy
+from lib.train import Trainer
 
-RECORD = Path("cost") / "cost.json"
+COST = Path("cost") / "cost.json"  # in the folder of the records
+PARTS = ("limit", "bandwidth", "networks", "loops")
 MATRIX = {"cuda": 8192, "cpu": 1024}  # side of the matrices whose product sets the limit
+COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes of the tensor that is copied: far more than caches hold
 STEPS = {"cuda": 16, "cpu": 2}  # batches of an epoch that is timed as a whole
-PARTS = ("limit", "sweeps", "networks", "loops", "images", "operators")
-REFERENCE = "not compiled"  # the form that every other is compared with
+EPOCHS = 10**5  # more than are ever timed
+OPTIMISER = 28  # bytes per parameter: AdamW reads weight, gradient and two moments, and writes three
+OWN, BARE = "this project's loop", "bare steps"
+Call = Callable[[], object]
 
 
-def bare_step(trainer: Trainer) -> Callable[[], None]:
-    """Forward pass, loss, backward pass and update on one batch that lies ready."""
-    images, targets, drawn = next(iter(trainer.feed.epoch(0, 1)))
-    image, target = trainer.augment.apply(images, targets, drawn)
-    image = image.contiguous(memory_format=trainer.machine.memory_format)
+@dataclass(frozen=True)
+class Settings:
+    """What is measured: the sizes of a training, and for how long each repeat lasts at least."""
+
+    dataset: str  # decides the number of classes
+    image_size: tuple[int, int]
+    base_channels: int
+    batch_size: int
+    seconds: float
+    repeats: int
+
+    @property
+    def classes(self) -> int:
+        return len(getattr(MODULES[family(self.dataset)], "CLASSES", SCENES))
+
+    def model(self, variant: str) -> UNet:
+        """Return the network of that name in these sizes."""
+        return build_model(variant, num_classes=self.classes, base_channels=self.base_channels)
+
+    def trainer(self, variant: str, machine: Machine, images: int) -> Trainer:
+        """Return a training of that many images of noise, at its beginning."""
+        data = noise(images, self.image_size, self.classes)
+        config = TrainConfig(
+            variant=variant, seed=0, dataset="scenes", image_size=self.image_size, crop_size=None,
+            train_images=None, val_images=None, test_images=None,
+            base_channels=self.base_channels, epochs=EPOCHS, batch_size=self.batch_size,
+            learning_rate=0.001, weight_decay=0.01, class_balance=0.0, validate_every=1)
+        return Trainer(config, Path("/nowhere"), machine, data, data)
+
+
+def noise(images: int, size: tuple[int, int], classes: int) -> Dataset:
+    """Return a split of random pixels and labels."""
+    random = np.random.default_rng(0)
+    table = ClassTable(tuple(map(str, range(classes))), ((0, 0, 0),) * classes)
+    pixels = random.integers(0, 256, (images, *size, 3), np.uint8)
+    labels = random.integers(0, classes, (images, *size), np.uint8)
+    names = tuple(map(str, range(images)))
+    return Dataset("noise", "train", table, names, lambda index: (pixels[index], labels[index]))
+
+
+def bare_step(trainer: Trainer) -> Call:
+    """Return a training step on one batch that lies ready on the device."""
+    batch = next(iter(trainer.feed.epoch(0, 1)))
     trainer.model.train()
-    loss = trainer.machine.compile(
-        lambda image, target: cross_entropy(trainer.machine.logits(trainer.model, image), target, trainer.weights))
 
     def step() -> None:
+        loss, _ = trainer.loss(*batch)
         trainer.optimiser.zero_grad(set_to_none=True)
-        loss(image, target).backward()
+        loss.backward()
         trainer.optimiser.step()
 
     return step
 
 
-def _epoch(case: Case, form: Machine, images: int) -> Callable[[], float]:
-    """A whole epoch of our loop on that many images."""
-    trainer = case.trainer(form, images)
-    trainer.loss, numbers = form.compile(trainer._loss), count(2)
-    return lambda: trainer._epoch(next(numbers))
-
-
-def side_by_side(calls: dict[str, tuple[Machine, Callable[[], object]]], settings: Settings) -> dict[str, list[float]]:
-    """Seconds of each call, one for each repeat, the calls taking turns."""
+def side_by_side(calls: dict[str, Call], machine: Machine, settings: Settings) -> dict[str, list]:
+    """Return the seconds of each call, one for each repeat, the calls taking turns."""
+    machine.switch_on()
     often = {}
-    for name, (machine, call) in calls.items():
-        machine.switch_on()
+    for name, call in calls.items():
         first = _timed(call, machine, 1)  # compiles, chooses kernels, allocates
         if first < settings.seconds or machine.device.type == "cuda":
             first = _timed(call, machine, 1)
         often[name] = max(1, round(settings.seconds / first))
     taken = {name: [] for name in calls}
     for _ in range(settings.repeats):
-        for name, (machine, call) in calls.items():
-            machine.switch_on()
+        for name, call in calls.items():
             taken[name].append(_timed(call, machine, often[name]))
     return taken
 
 
-def _timed(call: Callable[[], object], machine: Machine, often: int) -> float:
+def _timed(call: Call, machine: Machine, often: int) -> float:
     machine.synchronise()
     start = time.perf_counter()
     for _ in range(often):
@@ -84,152 +130,144 @@ def _timed(call: Callable[[], object], machine: Machine, often: int) -> float:
     return (time.perf_counter() - start) / often
 
 
-def kept_bytes(step: Callable[[], None]) -> int:
-    """Bytes that the forward pass of a step keeps for the backward pass, every stored tensor counted once."""
-    stored: dict[int, int] = {}
+class Traffic(TorchDispatchMode):
+    """Add up the bytes that operations have to move beside the convolutions, as if fused well.
 
-    def pack(tensor: Tensor) -> Tensor:
-        stored[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
+    A convolution moves its maps while it computes and counts nothing here. An elementwise operation
+    joins the pass over its first operand and counts what else it reads. Everything else reads its
+    inputs and writes its results; a normalisation reads them once more, for its statistics.
+    """
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step()
-    return sum(stored.values())
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        inputs = [leaf.nbytes for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        outputs = [leaf.nbytes for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        name = operation.name()
+        if torch.Tag.pointwise in operation.tags:
+            self.bytes += sum(inputs[1:])
+        elif not operation.is_view and "convolution" not in name:
+            self.bytes += sum(inputs) + sum(outputs)
+        if "batch_norm" in name:
+            self.bytes += sum(inputs)
+        return result
+
+
+def moved_bytes(model: UNet, batch: int, size: tuple[int, int], classes: int, short: bool) -> int:
+    """Return the bytes that a training step moves beside its convolutions; see `Traffic`.
+
+    Images are (H, W); `short` keeps maps in bfloat16. Nothing is computed: the step is run on
+    tensors without content.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model = model.to("meta", torch.bfloat16 if short else torch.float32).train()
+    image = torch.empty(batch, 3, *size, device="meta", dtype=next(model.parameters()).dtype)
+    target = torch.empty(batch, *size, device="meta", dtype=torch.int64)
+    with Traffic() as traffic:
+        F.cross_entropy(model(image).float(), target).backward()
+    return traffic.bytes + OPTIMISER * parameters
 
 
 class Measurement:
-    """The parts of a record, each a method that returns what it found; `fill` measures those that are missing."""
+    """The parts of a record, each a method that returns what it measured."""
 
     def __init__(self, settings: Settings, machine: Machine):
         self.settings, self.machine = settings, machine
-        self.eager, self.on_gpu = replace(machine, compiled=False), machine.device.type == "cuda"
 
     def limit(self) -> dict:
-        """The matrix product: its side, and seconds for each repeat."""
+        """Time a matrix product."""
         side = MATRIX[self.machine.device.type]
         kind = torch.bfloat16 if self.machine.bfloat16 else torch.float32
         a, b = (torch.randn(side, side, device=self.machine.device).to(kind) for _ in range(2))
-        taken = side_by_side({"product": (self.machine, lambda: a @ b)}, self.settings)
+        taken = side_by_side({"product": lambda: a @ b}, self.machine, self.settings)
         return {"side": side, "seconds": taken["product"]}
 
-    def sweeps(self) -> list[dict]:
-        """The bare step, one size at a time changed by each of the factors; without the compiler, which would take longer."""
-        s, rows = self.settings, []
-        for factor in s.factors:
-            sides = [max(16, round(side * factor**0.5 / 16) * 16) for side in s.image_size]
-            cases = {"batch": s.case(batch=max(1, round(s.batch_size * factor))),
-                     "pixels": s.case(size=s.image_size if factor == 1 else tuple(sides)),
-                     "width": s.case(base_channels=max(1, round(s.base_channels * factor))),
-                     "classes": s.case(classes=min(255, max(2, round(s.classes * factor))))}
-            rows += [{"of": name} | self.bare(case) for name, case in cases.items()]
-        return rows
+    def bandwidth(self) -> dict:
+        """Time a copy."""
+        size = COPIED[self.machine.device.type]
+        source = torch.zeros(size, dtype=torch.uint8, device=self.machine.device)
+        target = torch.zeros_like(source)
+        taken = side_by_side({"copy": lambda: target.copy_(source)}, self.machine, self.settings)
+        return {"bytes": 2 * size, "seconds": taken["copy"]}
 
     def networks(self) -> list[dict]:
-        """The bare step of each of the four networks, side by side."""
-        rows = [self._row(self.settings.case(variant=variant)) for variant in VARIANTS]
-        steps = {row["variant"]: (self.eager, row.pop("step")) for row in rows}
-        for name, seconds in side_by_side(steps, self.settings).items():
-            next(row for row in rows if row["variant"] == name)["seconds"] = seconds
-        return rows
+        """Time a training step of each network, in the form in which this machine trains."""
+        s = self.settings
+        steps = {
+            variant: bare_step(s.trainer(variant, self.machine, s.batch_size)) for variant in VARIANTS}
+        taken = side_by_side(steps, self.machine, s)
+        return [self._sizes(variant) | {"seconds": taken[variant]} for variant in VARIANTS]
 
-    @cache
-    def bare(self, case: Case) -> dict:
-        """Times and memory of one case; no times where it does not fit into the device's memory."""
-        try:
-            row = self._row(case)
-            step = {"step": (self.eager, row.pop("step"))}
-            return row | {"seconds": side_by_side(step, self.settings)["step"]}
-        except torch.OutOfMemoryError:
-            print(f"{case}: more than the device's memory")
-            return asdict(case) | {"arithmetic": case.arithmetic(), "seconds": [], "kept": None, "peak": None}
-
-    def _row(self, case: Case) -> dict:
-        """One case with its memory and, in place of times, its step."""
-        gc.collect()  # of the case before, whose network and compiled functions refer to each other
-        if self.on_gpu:
-            torch.cuda.empty_cache()
-        step = bare_step(case.trainer(self.eager))
-        kept, peak = kept_bytes(step), None
-        if self.on_gpu:  # of a second step: the first tried kernels
-            torch.cuda.reset_peak_memory_stats()
-            step()
-            peak = torch.cuda.max_memory_allocated()
-        return asdict(case) | {"arithmetic": case.arithmetic(), "kept": kept, "peak": peak, "step": step}
-
-    def forms(self) -> dict[str, Machine]:
-        """The machine without its compiler, with it, and without it and with one more ingredient changed."""
-        eager = self.eager
-        changed = {"compiled": self.machine, "float32": replace(eager, bfloat16=False),
-                   "channels first": replace(eager, channels_last=False), "not fused": replace(eager, fused=False)}
-        if self.on_gpu:
-            changed |= {"beside the device": replace(eager, resident=False),
-                        "deterministic": replace(eager, deterministic=True)}
-        return {REFERENCE: eager} | {name: form for name, form in changed.items() if form != eager}
+    def _sizes(self, variant: str) -> dict:
+        s, model = self.settings, self.settings.model(variant)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        arithmetic = 3 * multiply_adds(model.eval(), s.image_size)  # of three forward passes
+        moved = moved_bytes(model, s.batch_size, s.image_size, s.classes, self.machine.bfloat16)
+        return {
+            "variant": variant, "base_channels": s.base_channels, "classes": s.classes,
+            "size": list(s.image_size), "batch": s.batch_size, "parameters": parameters,
+            "arithmetic": arithmetic, "bytes": moved,
+        }
 
     def loops(self) -> dict:
-        """Seconds of whole epochs in every form and in the textbook loops, and of as many bare steps, side by side."""
-        case, best = self.settings.case(), self.machine
-        steps = STEPS[best.device.type]
-        data = noise(steps * case.batch, case.size, case.classes)
-        calls = {name: (form, _epoch(case, form, len(data))) for name, form in self.forms().items()}
-        step = bare_step(case.trainer(best))
-        calls["bare steps"] = best, lambda: [step() for _ in range(steps)]
-        plain = replace(self.eager, bfloat16=False)
-        networks = {"textbook, float32": (case.model(), False)}
-        if best.bfloat16:
-            networks["textbook, mixed precision"] = case.model(), True
+        """Time whole epochs in every loop, and as many bare steps."""
+        s, machine = self.settings, self.machine
+        steps = STEPS[machine.device.type]
+        trainer, epochs = s.trainer("unet", machine, steps * s.batch_size), count(2)
+        step = bare_step(s.trainer("unet", machine, s.batch_size))
+        calls = {
+            OWN: lambda: trainer._epoch(next(epochs)),
+            BARE: lambda: [step() for _ in range(steps)],
+        }
+        forward = multiply_adds(s.model("unet").eval(), s.image_size)
+        networks = {"textbook, float32": s.model("unet")}
+        if machine.bfloat16:
+            networks["textbook, mixed precision"] = s.model("unet")
         for name in installed():
-            networks[name] = peer(name, case.classes, case.size, case.arithmetic() // 3), best.bfloat16
-        arithmetic = {name: 3 * multiply_adds(model.eval(), case.size) for name, (model, _) in networks.items()}
-        for name, (model, mixed) in networks.items():
-            calls[name] = plain, Textbook(model, data, case.batch, best.device, mixed)
-        return {"images": len(data), "seconds": side_by_side(calls, self.settings), "arithmetic": arithmetic,
-                "installed": installed()}
-
-    def images(self) -> list[dict]:
-        """Whole epochs of more and more images."""
-        case, counts = self.settings.case(), [count * self.settings.batch_size for count in (1, 2, 4)]
-        calls = {str(images): (self.eager, _epoch(case, self.eager, images)) for images in counts}
-        taken = side_by_side(calls, self.settings)
-        return [{"images": images, "seconds": taken[str(images)]} for images in counts]
-
-    def operators(self) -> list[dict]:
-        """The operators that take most of a bare step, microseconds, as the profiler sees them."""
-        step, kinds = bare_step(self.settings.case().trainer(self.eager)), torch.profiler.ProfilerActivity
-        step()
-        activities = [kinds.CPU, kinds.CUDA] if self.on_gpu else [kinds.CPU]
-        with torch.profiler.profile(activities=activities) as profile:
-            step()
-            self.machine.synchronise()
-        column = "self_device_time_total" if self.on_gpu else "self_cpu_time_total"
-        spent = {event.key: getattr(event, column) for event in profile.key_averages()}
-        return [{"operator": name, "microseconds": spent[name]} for name in sorted(spent, key=spent.get, reverse=True)[:40]]
-
-    def fill(self, path: Path) -> None:
-        """Measures what the record lacks and writes it after every part."""
-        record, here = _found(path, self.settings), self.machine.name
-        if (there := record.get("device", here)) != here:
-            raise ValueError(f"{path}: begun on {there}, and this is {here}; go on there, or delete that file")
-        record |= {"settings": asdict(self.settings), "device": here}
-        for part in PARTS:
-            if part not in record:
-                record |= {part: getattr(self, part)(), "precision": self.machine.precision, "memory": self.machine.memory(),
-                           "versions": versions(), "commit": commit()}
-                write_json(path, record)
-
-
-def _found(path: Path, settings: Settings) -> dict:
-    """The record as far as it goes; ValueError when it is of other settings."""
-    record = json.loads(path.read_text()) if path.exists() else {}
-    if record and record["settings"] != json.loads(json.dumps(asdict(settings))):
-        raise ValueError(f"{path}: holds measurements with other settings ({record['settings']}); choose another `out`, "
-                         "or delete that file to measure anew")
-    return record
+            networks[name] = peer(name, s.classes, s.image_size, forward)
+        data = noise(steps * s.batch_size, s.image_size, s.classes)
+        arithmetic = {}
+        for name, model in networks.items():
+            arithmetic[name] = 3 * multiply_adds(model.eval(), s.image_size)
+            mixed = machine.bfloat16 and name != "textbook, float32"
+            calls[name] = Textbook(model, data, s.batch_size, machine.device, mixed)
+        return {
+            "images": len(data), "seconds": side_by_side(calls, machine, s),
+            "arithmetic": arithmetic, "installed": installed(),
+        }
 
 
 def measure(settings: Settings, out: str | Path) -> dict:
-    """The record under `out`; what it lacks is measured here and now."""
-    path = ROOT / out / RECORD
-    if not set(PARTS) <= _found(path, settings).keys():
-        Measurement(settings, Machine.detect()).fill(path)
-    return _found(path, settings)
+    """Return the record under `out`, after measuring what it lacks; each part is written at once.
+
+    Raises ValueError where it was made with other settings, or is to be completed on another device.
+    """
+    path = ROOT / out / COST
+    record = json.loads(path.read_text()) if path.exists() else {}
+    wanted = json.loads(json.dumps(asdict(settings)))
+    recorded = record.get("settings", wanted)
+    if any(recorded.get(name) != value for name, value in wanted.items()):
+        raise ValueError(
+            f"{path}: holds measurements with other settings ({recorded}); choose another `out`, or "
+            "delete that file to measure anew")
+    if "networks" in record and "bandwidth" not in record:
+        return record  # of the first edition, which measured no bandwidth
+    missing = [part for part in PARTS if part not in record]
+    if not missing:
+        return record
+    machine = Machine.detect()
+    device = record.setdefault("device", machine.name)
+    if device != machine.name:
+        raise ValueError(
+            f"{path}: begun on {device}, and this is {machine.name}; go on there, or delete that file")
+    measurement = Measurement(settings, machine)
+    for part in missing:
+        record |= {
+            "settings": wanted, part: getattr(measurement, part)(), "precision": machine.precision,
+            "versions": versions(), "commit": commit(),
+        }
+        write_json(path, record)
+    return record

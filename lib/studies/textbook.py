@@ -1,12 +1,12 @@
-"""What our training is measured against: the loop that tutorials show, and other libraries' networks in that loop.
+"""What our training is measured against: the loop of tutorials, and other libraries' networks in it.
 
-The loop: a `DataLoader` that augments image by image with torchvision, float32 or PyTorch's automatic mixed precision,
-channels first, no compiler, plain AdamW, the loss read after every step. The networks are those of
-`segmentation_models_pytorch` and `monai` where these are installed; neither is required.
+The loop reads a `DataLoader` that augments image by image with torchvision, computes in float32 or
+PyTorch's automatic mixed precision, with channels first, no compiler and plain AdamW, and reads the
+loss after every step. The networks are those of `segmentation_models_pytorch` and `monai` where
+these are installed; neither is required.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -28,17 +28,20 @@ WORKERS = 8  # of the loader beside a GPU; on a CPU they would only take turns w
 class Textbook:
     """An epoch of the loop: `Textbook(...)()` trains on `data` once."""
 
-    def __init__(self, model: nn.Module, data: Dataset, batch: int, device: torch.device, mixed: bool):
+    def __init__(
+        self, model: nn.Module, data: Dataset, batch: int, device: torch.device, mixed: bool
+    ):
         self.model, self.device, self.mixed = model.to(device), device, mixed
         on_gpu = device.type == "cuda"
         workers = min(WORKERS, processors()) if on_gpu else 0
-        self.loader = DataLoader(_Augmented(data), batch, shuffle=True, drop_last=True, num_workers=workers,
-                                 pin_memory=on_gpu, persistent_workers=workers > 0)
+        self.loader = DataLoader(
+            _Augmented(data), batch, shuffle=True, drop_last=True, num_workers=workers,
+            pin_memory=on_gpu, persistent_workers=workers > 0)
         self.optimiser = torch.optim.AdamW(model.parameters(), 0.001)
         self.scaler = torch.amp.GradScaler(device.type, enabled=mixed and on_gpu)
 
     def __call__(self) -> float:
-        """The mean loss."""
+        """Return the mean loss."""
         self.model.train()
         total = 0.0
         for image, target in self.loader:
@@ -57,16 +60,21 @@ class _Augmented(torch.utils.data.Dataset):
     """Zoom and crop, flip and a change of light, one image at a time."""
 
     def __init__(self, data: Dataset):
-        self.data, size = data, data.targets.shape[1:]
+        self.data = data
+        kinds = {tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}
         self.transform = v2.Compose([
-            v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True), v2.RandomHorizontalFlip(),
-            v2.ColorJitter(0.2, 0.2), v2.ToDtype({tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}, scale=True)])
+            v2.RandomResizedCrop(data.targets.shape[1:], scale=(0.5, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(0.2, 0.2),
+            v2.ToDtype(kinds, scale=True),
+        ])
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image, mask = tv_tensors.Image(self.data.images[index]), tv_tensors.Mask(self.data.targets[index])
+        image = tv_tensors.Image(self.data.images[index])
+        mask = tv_tensors.Mask(self.data.targets[index])
         image, mask = self.transform(image, mask)
         return image.as_subclass(Tensor), mask.as_subclass(Tensor)
 
@@ -79,35 +87,40 @@ class Padded(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, K, H, W)"""
+        """image (B, 3, H, W) -> logits (B, K, H, W)"""
         height, width = image.shape[-2:]
-        return self.network(F.pad(image, (0, -width % 32, 0, -height % 32), mode="replicate"))[..., :height, :width]
+        padded = F.pad(image, (0, -width % 32, 0, -height % 32), mode="replicate")
+        return self.network(padded)[..., :height, :width]
 
 
 def _smp(classes: int, width: int) -> nn.Module:
     unet = importlib.import_module("segmentation_models_pytorch").Unet
-    return Padded(unet("resnet34", encoder_weights=None, classes=classes,
-                       decoder_channels=[16 * width, 8 * width, 4 * width, 2 * width, width]))
+    channels = [16 * width, 8 * width, 4 * width, 2 * width, width]
+    network = unet("resnet34", encoder_weights=None, classes=classes, decoder_channels=channels)
+    return Padded(network)
 
 
 def _monai(classes: int, width: int) -> nn.Module:
     unet = importlib.import_module("monai.networks.nets").BasicUNet
-    return unet(2, 3, classes, features=(width, 2 * width, 4 * width, 8 * width, 16 * width, width))
+    return unet(2, 3, classes, features=(*(width * 2**level for level in range(5)), width))
 
 
-PEERS: dict[str, tuple[str, Callable[[int, int], nn.Module], Iterable[int]]] = {  # name -> package, network, its widths
-    "U-Net on ResNet-34": ("segmentation_models_pytorch", _smp, (4, 8, 16, 24, 32, 48, 64, 80, 96, 112)),
+# Name -> package, network of a width, and the widths to choose from.
+PEERS = {
+    "U-Net on ResNet-34": (
+        "segmentation_models_pytorch", _smp, (4, 8, 16, 24, 32, 48, 64, 80, 96, 112)),
     "BasicUNet": ("monai", _monai, (2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128)),
 }
 
 
 def installed() -> dict[str, str]:
-    """Name of the peer -> package and version, of those that are there."""
-    return {name: f"{package} {version(package)}" for name, (package, *_) in PEERS.items() if find_spec(package)}
+    """Return package and version of each of `PEERS` that is installed."""
+    packages = {name: package for name, (package, _, _) in PEERS.items() if find_spec(package)}
+    return {name: f"{package} {version(package)}" for name, package in packages.items()}
 
 
 def peer(name: str, classes: int, size: tuple[int, int], arithmetic: int) -> nn.Module:
-    """The peer's network, of the width whose multiply-adds of a forward pass come closest to `arithmetic`."""
+    """Return that network in the width whose forward pass on (H, W) is nearest to that many multiply-adds."""
     _, make, widths = PEERS[name]
 
     def distance(width: int) -> float:

@@ -1,4 +1,4 @@
-"""The charts of training, of test mIoU and of cost, each with its caption."""
+"""The charts of training and of test mIoU, each with its caption."""
 
 from collections.abc import Sequence
 

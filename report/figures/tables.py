@@ -192,49 +192,29 @@ def theory_costs(summary: pd.DataFrame) -> Exhibit:
 
 
 def step_of_networks(record: dict) -> Exhibit:
-    """A training step of each network."""
+    """A training step of each network beside the least time that it could take."""
     return Exhibit(
         evidence.networks_table(record),
         "tbl-cost-networks",
-        "A step of each network on a batch that lies ready, without the compiler. Kept is what the "
-        "forward pass holds for the backward pass; the peak is the device's, where it has its own "
-        "memory.",
+        "A training step of each network on a batch that lies ready. The limit is the time of its "
+        "multiply-adds at the matrix product's rate and of the bytes that all else moves at the "
+        "copy's rate.",
         formats={
-            "Multiply-adds / image (G)": TWO_DIGITS,
-            "Images / s": TENTHS,
-            "Kept / image (MiB)": TENTHS,
-            "Peak (MiB)": "{:,.0f}",
+            "Parameters (M)": TWO_DIGITS,
+            "Multiply-adds a step (G)": TENTHS,
+            "Moved a step (GB)": TWO_DIGITS,
+            "Step (ms)": TENTHS,
+            "Limit (ms)": TENTHS,
+            "Share of the limit (%)": TENTHS,
         },
     )
 
 
-def ingredients(record: dict) -> Exhibit:
-    """What each ingredient of the training loop brings."""
+def loops(record: dict) -> Exhibit:
+    """This project's loop against the textbook's and other libraries' networks."""
     return Exhibit(
-        evidence.ingredients_table(record),
-        "tbl-cost-ingredients",
-        "How many times faster whole epochs are with an ingredient than without it, the others as "
-        "they are and, but for its own row, without the compiler: median of the repeats (lowest to "
-        "highest). For *kernels of any order* the factor is the price of repeating every bit on a "
-        "GPU.",
-    )
-
-
-def operators(record: dict) -> Exhibit:
-    """Where the time of a step goes."""
-    return Exhibit(
-        evidence.operators_table(record),
-        "tbl-cost-operators",
-        "Where the time of a step goes, by operator, without the compiler, as PyTorch's profiler "
-        "sees it.",
-    )
-
-
-def rivals(record: dict) -> Exhibit:
-    """This project's loop against others."""
-    return Exhibit(
-        evidence.rivals_table(record),
-        "tbl-cost-rivals",
+        evidence.loops_table(record),
+        "tbl-cost-loops",
         "Whole epochs in this project's loop and in the textbook's. The last column is the ratio "
         "of multiply-adds a second: median of the repeats (lowest to highest).",
         formats={"Multiply-adds / image (G)": TWO_DIGITS, "Images / s": TENTHS},

@@ -7,15 +7,19 @@ import pytest
 import torch
 from torch import nn
 
+from lib import ROOT
 from lib.machine import Machine
-from lib.models import VARIANTS
-from lib.studies.cases import Settings, noise
-from lib.studies.cost import PARTS, RECORD, Measurement, kept_bytes, measure, side_by_side
+from lib.models import VARIANTS, multiply_adds
+from lib.studies.cost import (
+    BARE, COST, OPTIMISER, OWN, PARTS, Measurement, Settings, Traffic, measure, moved_bytes, noise,
+    side_by_side,
+)
 from lib.studies.textbook import Padded, Textbook, installed, peer
-from report.evidence import closed_forms as theory, cost as cost_report
+from report.evidence import closed_forms, cost
+from report.figures import tables
 
 CPU = Machine(torch.device("cpu"), bfloat16=False)
-TINY = Settings("scenes", (32, 48), 4, 2, (1.0, 2.0), 0.001, 2)
+TINY = Settings("scenes", (32, 48), 4, 2, 0.001, 2)
 
 
 @pytest.fixture(scope="module")
@@ -27,44 +31,66 @@ def measured(tmp_path_factory):
 def test_the_record_is_complete_and_only_read_afterwards(measured, monkeypatch):
     out, record = measured
     assert set(PARTS) < record.keys() and record["device"].startswith("CPU")
-    assert {row["of"] for row in record["sweeps"]} == {"batch", "pixels", "width", "classes"}
     assert [row["variant"] for row in record["networks"]] == list(VARIANTS)
-    assert all(len(row["seconds"]) == TINY.repeats for row in record["sweeps"] + record["networks"])
-    loops = record["loops"]["seconds"]
-    assert {"not compiled", "channels first", "bare steps", "textbook, float32"} <= loops.keys()
+    assert all(len(row["seconds"]) == TINY.repeats for row in record["networks"])
+    assert {OWN, BARE, "textbook, float32"} <= record["loops"]["seconds"].keys()
     monkeypatch.setattr("lib.studies.cost.Measurement", None)
-    assert measure(TINY, out) == json.loads((out / RECORD).read_text()) == record
-    with pytest.raises(ValueError, match="holds measurements with other settings.*delete that file to measure anew"):
-        measure(Settings("scenes", (32, 48), 8, 2, (1.0,), 0.001, 2), out)
+    assert measure(TINY, out) == json.loads((out / COST).read_text()) == record
+    with pytest.raises(ValueError, match="holds measurements with other settings.*to measure anew"):
+        measure(Settings("scenes", (32, 48), 8, 2, 0.001, 2), out)
 
 
 def test_an_interrupted_measurement_is_taken_up_again(measured, tmp_path, monkeypatch):
-    record = {name: value for name, value in measured[1].items() if name != "operators"}
-    (tmp_path / RECORD).parent.mkdir()
-    monkeypatch.setattr(Measurement, "operators", lambda self: [{"operator": "x", "microseconds": 1.0}])
-    (tmp_path / RECORD).write_text(json.dumps(record | {"device": "NVIDIA"}))
-    with pytest.raises(ValueError, match="begun on NVIDIA, and this is CPU.*; go on there, or delete that file"):
+    record = {name: value for name, value in measured[1].items() if name != "loops"}
+    (tmp_path / COST).parent.mkdir()
+    monkeypatch.setattr(Measurement, "loops", lambda self: {"images": 1})
+    (tmp_path / COST).write_text(json.dumps(record | {"device": "NVIDIA"}))
+    with pytest.raises(ValueError, match="begun on NVIDIA, and this is CPU.*; go on there, or delete"):
         measure(TINY, tmp_path)
-    (tmp_path / RECORD).write_text(json.dumps(record))
+    (tmp_path / COST).write_text(json.dumps(record))
     again = measure(TINY, tmp_path)
-    assert again["operators"][0]["operator"] == "x" and again["sweeps"] == record["sweeps"]
+    assert again["loops"] == {"images": 1} and again["networks"] == record["networks"]
 
 
-def test_a_case_s_arithmetic_is_three_forward_passes():
-    case = TINY.case(variant="unet-residual", batch=7)
-    assert case.arithmetic() == 3 * theory.cost("unet-residual", 4, 13, (32, 48))
+def test_sizes_are_those_of_the_networks(measured):
+    for row in measured[1]["networks"]:
+        forms = closed_forms.total(row["variant"], 4, 13, (32, 48))
+        assert row["arithmetic"] == 3 * closed_forms.cost(row["variant"], 4, 13, (32, 48))
+        assert row["parameters"] == forms.parameters
 
 
-def test_kept_bytes_by_hand():
-    x = torch.randn(10, 100)
-    layer = nn.Linear(100, 50, bias=False)
-    assert kept_bytes(lambda: layer(x).square().sum()) == 4 * (1000 + 500)  # the input and what is squared; once each
+def test_traffic_by_hand():
+    """What each operation reads and writes beside convolutions."""
+    x = torch.zeros(2, 3, 8, 8, device="meta")
+    whole = x.nbytes
+    with Traffic() as traffic:
+        torch.relu(x)  # joins the pass of its only operand
+        assert traffic.bytes == 0
+        x + x  # reads one more
+        assert traffic.bytes == whole
+        torch.cat([x, x], 1)  # reads both, writes as much
+        assert traffic.bytes == 5 * whole
+        x.view(2, -1)
+        torch.conv2d(x, torch.zeros(3, 3, 1, 1, device="meta"))
+        assert traffic.bytes == 5 * whole + 36  # the weights were written
+
+
+def test_moved_bytes_grow_with_the_batch_and_halve_with_the_precision():
+    def moved(batch: int, short: bool) -> int:
+        return moved_bytes(wide.model("unet"), batch, (32, 48), 13, short)
+
+    wide = Settings("scenes", (32, 48), 32, 2, 0.001, 2)
+    parameters = sum(p.numel() for p in wide.model("unet").parameters())
+    maps = moved(4, False) - moved(2, False)
+    assert moved(6, False) - moved(4, False) == maps > 0
+    assert moved(2, False) - maps == pytest.approx(OPTIMISER * parameters, rel=0.05)
+    assert 0.5 < (moved(4, True) - moved(2, True)) / maps < 0.6, "the loss is in float32"
 
 
 def test_calls_take_turns():
     order = []
-    taken = side_by_side({name: (CPU, lambda name=name: order.append(name)) for name in "ab"},
-                         Settings("scenes", (16, 16), 1, 1, (1,), 1e-9, 3))
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    taken = side_by_side(calls, CPU, Settings("scenes", (16, 16), 1, 1, 1e-9, 3))
     assert "".join(order[-6:]) == "ababab" and [len(seconds) for seconds in taken.values()] == [3, 3]
 
 
@@ -94,83 +120,71 @@ def test_padding_for_networks_that_halve_five_times():
 def test_peers_have_about_equal_arithmetic(name):
     if name not in installed():
         pytest.skip(f"the library of {name} is not installed")
-    wanted = theory.cost("unet", 64, 13, (64, 64))
+    wanted = closed_forms.cost("unet", 64, 13, (64, 64))
     network = peer(name, 13, (64, 64), wanted)
-    assert theory.multiply_adds(network, (64, 64)) == pytest.approx(wanted, rel=0.25)
+    assert multiply_adds(network, (64, 64)) == pytest.approx(wanted, rel=0.25)
 
 
-def _record(**changes):
-    """Times that follow the arithmetic exactly: the matrix product's rate is 1e9, a step reaches half of it."""
-    def row(case, of):
-        seconds = case.arithmetic() * case.batch / 0.5e9
-        size = case.size[0] * case.size[1]
-        return {"of": of, **vars(case), "arithmetic": case.arithmetic(), "seconds": [seconds] * 2,
-                "kept": size * case.base_channels * case.batch, "peak": None}
-
-    settings = Settings("camvid", (64, 96), 64, 2, (1, 4), 1, 2)
-    rows = [row(settings.case(**{key: value}), of) for of, key, values in (
-        ("batch", "batch", (2, 8)), ("pixels", "size", ((64, 96), (128, 192))), ("width", "base_channels", (64, 256)),
-        ("classes", "classes", (11, 44))) for value in values]
-    loops = {"not compiled": [2.0, 2.0], "compiled": [1.0, 1.0], "bare steps": [0.97, 0.98], "textbook, float32": [4.0, 6.0],
-             "textbook, mixed precision": [3.0, 3.2], "BasicUNet": [1.0, 1.2], "channels first": [3.0, 2.4]}
-    work = int(1e9 * 0.6 * 0.975 / 32)
-    return {"device": "NVIDIA", "precision": "bfloat16", "memory": 80 * 2**30, "versions": {"torch": "2"},
-            "settings": vars(settings), "limit": {"side": 1000, "seconds": [1.0, 1.0]}, "sweeps": rows,
-            "networks": [row(settings.case(variant=name), "") for name in VARIANTS],
-            "loops": {"images": 32, "seconds": loops, "installed": {"BasicUNet": "monai 1"},
-                      "arithmetic": dict.fromkeys(("textbook, float32", "textbook, mixed precision"), work) | {"BasicUNet": work // 2}},
-            "images": [{"images": n, "seconds": [0.5 + 0.25 * n]} for n in (2, 4, 8)],
-            "operators": [{"operator": "a", "microseconds": 3.0}, {"operator": "b", "microseconds": 1.0}]} | changes
+def _record(**changes) -> dict:
+    """A step of 1e9 multiply-adds at 1e9 a second, and of 3e9 bytes at 6e9 a second, takes 2 s."""
+    row = {
+        "base_channels": 64, "classes": 11, "size": [64, 96], "batch": 2, "parameters": 5_000_000,
+        "arithmetic": 500_000_000, "bytes": 3_000_000_000, "seconds": [2.0, 2.0]}
+    loops = {
+        OWN: [1.0, 1.0], BARE: [0.97, 0.98], "textbook, float32": [4.0, 6.0], "BasicUNet": [1.0, 1.2]}
+    return {
+        "device": "NVIDIA", "precision": "bfloat16", "versions": {"torch": "2"},
+        "settings": {"image_size": [64, 96], "base_channels": 64, "batch_size": 2, "repeats": 2},
+        "limit": {"side": 1000, "seconds": [1.0, 1.0]},
+        "bandwidth": {"bytes": 12_000_000_000, "seconds": [2.0]},
+        "networks": [row | {"variant": variant} for variant in VARIANTS],
+        "loops": {
+            "images": 32, "seconds": loops, "installed": {"BasicUNet": "monai 1"},
+            "arithmetic": {"textbook, float32": 10**9, "BasicUNet": 5 * 10**8}},
+    } | changes
 
 
-def test_growth_is_fitted():
-    record = _record()
-    exponents = {name: cost_report.exponent(cost_report.sweep(record, name), "seconds") for name in ("pixels", "width", "classes")}
-    assert exponents["pixels"] == pytest.approx(1) and 1.9 < exponents["width"] < 2 and exponents["classes"] < 0.05
-    assert cost_report.exponent(cost_report.sweep(record, "width"), "kept") == pytest.approx(1)
-    assert cost_report.images_line(record) == pytest.approx((0.5, 0.25))
-    assert cost_report.sweep(record, "batch").share.tolist() == pytest.approx([0.5, 0.5])
+def test_the_limit_is_arithmetic_and_bytes():
+    table = cost.networks_table(_record())
+    assert table["Limit (ms)"].tolist() == pytest.approx([1500.0] * 4)
+    assert table["Share of the limit (%)"].tolist() == pytest.approx([75.0] * 4)
+    assert table["Moved a step (GB)"].iloc[0] == 3 and table["Parameters (M)"].iloc[0] == 5
 
 
-def test_ratios_and_tables():
-    record = _record()
-    assert cost_report.best(record) == "compiled" and cost_report.best(_measured_eager()) == "not compiled"
-    assert cost_report.ingredients_table(record).values.tolist() == [
-        ["torch.compile", "2.00 (2.00 to 2.00)"], ["channels last", "1.35 (1.20 to 1.50)"]]
-    rivals = cost_report.rivals_table(record).set_index("Loop")["Ours is faster by"]
-    assert rivals["textbook, float32"] == "5.00 (4.00 to 6.00)" and rivals["BasicUNet (monai 1)"] == "2.20 (2.00 to 2.40)"
-    assert cost_report.operators_table(record)["Share of the step"].tolist() == ["75.0\xa0%", "25.0\xa0%"]
+def test_the_goal_is_judged_on_a_gpu_alone():
+    assert cost.limit_text(_record()).endswith("It is not reached.")
+    fast = _record()
+    for row in fast["networks"]:
+        row["seconds"] = [1.6]
+    assert cost.limit_text(fast).startswith("The networks reach 93.8\xa0% to 93.8\xa0%")
+    assert cost.limit_text(fast).endswith("It is reached.")
+    assert cost.limit_text(fast | {"device": "CPU, 1 thread"}).endswith("made without one.")
 
 
-def _measured_eager():
-    record = _record()
-    del record["loops"]["seconds"]["compiled"]
-    return record
+def test_loops_are_compared_at_equal_arithmetic():
+    table = cost.loops_table(_record()).set_index("Loop")
+    assert table["Ours is faster by"].tolist() == [
+        "–", "5.00 (4.00 to 6.00)", "2.20 (2.00 to 2.40)"]
+    assert table["Images / s"].iloc[0] == 32 and table.index[2] == "BasicUNet (monai 1)"
+    assert "takes 2.6\xa0% more time" in cost.loops_text(_record())
 
 
-def test_goals_have_verdicts():
-    verdicts = cost_report.goals(_record(), (1600.0, "NVIDIA"))
-    assert verdicts["Verdict"].tolist() == ["reached", "reached", "reached", "reached", "not reached"]
-    assert verdicts["Measured here"].tolist() == ["60.0\xa0%", "2.6\xa0% more", "3.10 times", "2.20 times", "26.7 minutes"]
-    assert cost_report.goals(_record()).Verdict.iloc[-1] == "not measured"
-    assert set(cost_report.goals(_record(device="CPU, 1 thread")).Verdict) == {"needs a GPU"}
+def test_a_record_of_the_first_edition_is_read():
+    record = json.loads((ROOT / "report/published" / COST).read_text())
+    s = record["settings"]
+    settings = Settings(
+        s["dataset"], tuple(s["image_size"]), s["base_channels"], s["batch_size"], s["seconds"],
+        s["repeats"])
+    assert measure(settings, "report/published") == record
+    table = cost.networks_table(record)
+    assert len(table) == 4 and (table["Moved a step (GB)"] > 0.1).all()
+    assert np.isnan(table["Limit (ms)"]).all() and "before the bandwidth" in cost.limit_text(record)
+    assert cost.loops_table(record)["Images / s"].iloc[0] > 0
 
 
-def test_predictions_follow_the_rate():
-    table = cost_report.predictions(_record(), (1, 8))
-    work = 3 * theory.cost("unet", 64, 19, (1024, 2048))
-    assert table["Images / s"].iloc[0] == pytest.approx(0.5e9 / work, rel=1e-3)
-    assert table["Images / s"].iloc[1] == pytest.approx(8 * table["Images / s"].iloc[0])  # sending takes less than computing
-    assert table["Cityscapes, an epoch (h)"].iloc[0] == pytest.approx(2975 * work / 0.5e9 / 3600, rel=1e-3)
-    fast = _record(limit={"side": 10**6, "seconds": [1e-3]})
-    for row in fast["sweeps"] + fast["networks"]:
-        row["seconds"] = [seconds / 1e9 for seconds in row["seconds"]]
-    assert float(np.diff(cost_report.predictions(fast, (8, 16))["Images / s"])[0]) < 0.2 * cost_report.predictions(fast)["Images / s"][0]
-
-
-def test_every_sentence_and_figure_can_be_made(measured):
+def test_every_sentence_and_table_can_be_made(measured):
     for record in (measured[1], _record()):
-        text = cost_report.what_was_measured(record) + cost_report.growth_text(record) + cost_report.predictions_text(record)
+        text = cost.measured_on(record) + cost.limit_text(record) + cost.loops_text(record)
         assert record["device"] in text and "nan" not in text
-        assert len(cost_report.networks_table(record)) == 4
-    assert cost_report.protocol(measured[0]) is None
+        assert len(tables.step_of_networks(record).content) == 4
+        assert len(tables.loops(record).content) >= 2
