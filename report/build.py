@@ -9,8 +9,6 @@ A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so tha
 was there, and the partial one to look at.
 """
 
-import ast
-import difflib
 import hashlib
 import json
 import os
@@ -26,11 +24,11 @@ from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
-from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
 from lib import ROOT
-from lib.config import UsageError
+from lib.config import (
+    SETTINGS, Parameter, TrainConfig, UsageError, check_names, check_types, declared)
 from lib.files import write_atomically
 from lib.models import EXTRA
 from lib.records import STRUCTURE
@@ -48,7 +46,6 @@ DOCUMENTS_ONLY = {
 }  # fmt: skip
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 CHAPTER = re.compile(r"(\d+)_")
-TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
        "out": "use --out"}
 
@@ -125,28 +122,11 @@ def _listing(root: str | None) -> str:
     return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
-def declared(notebook: Path) -> dict[str, dict]:
-    """The parameters of a notebook: name -> type and default as papermill infers them."""
+def declared_by(notebook: Path) -> dict[str, Parameter]:
+    """The parameters of a notebook, by name."""
     cells = nbformat.read(notebook, 4).cells
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    return {p.name: p._asdict() for cell in tagged[:1] for p in PythonTranslator.inspect(cell)}
-
-
-def check_values(values: dict, known: dict[str, dict], origin: str) -> None:
-    """UsageError for a name that no notebook declares, or a value of another type than the declared one."""
-    for name, value in values.items():
-        if name in OWN:
-            raise UsageError(f"{origin} {name}: the report sets this one itself; {OWN[name]}")
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 3, 0.5) or sorted(set(known) - set(OWN))
-            raise UsageError(f"{origin} {name}: no notebook has a parameter of this name; did you mean "
-                             f"{' or '.join(close)}?")
-        expected = known[name]["inferred_type_name"]
-        if value is None and "None:" in known[name].get("help", ""):  # the comment says what it stands for
-            continue
-        if expected in TYPES and (not isinstance(value, TYPES[expected])
-                                  or isinstance(value, bool) != (expected == "bool")):
-            raise UsageError(f"{origin} {name} = {value!r}: expected {expected}")
+    return declared(tagged[0].source) if tagged else {}
 
 
 def chapters(notebooks: Path) -> list[Path]:
@@ -171,15 +151,19 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
     sources = chapters(notebooks)
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
-    parameters = {source: declared(source) for source in sources}
+    parameters = {source: declared_by(source) for source in sources}
     folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out  # no path of one machine where avoidable
     values = _settings(parameters, profile, values, overrides) | {"out": str(folder)}
 
     def job(source: Path, name: str, record: Path | None = None, reads: tuple[Path, ...] = (), **own) -> Job:
-        own = {n: v for n, v in values.items() if n in parameters[source]} | own
+        known = parameters[source]
+        given = {name: value for name, value in values.items() if name in known}
+        if "settings" in known:  # of a training: what has no parameter of its own
+            given["settings"] = {name: values[name] for name in SETTINGS if name in values and name not in known}
+        own = given | own
         return Job(source, out / "notebooks" / f"{name}.ipynb", own, record, reads)
 
-    networks = {source: ast.literal_eval(names["variant"]["default"]) for source, names in parameters.items()
+    networks = {source: names["variant"].default for source, names in parameters.items()
                 if {"variant", "seed"} <= names.keys()}
     first = next(iter(networks), Path())
     trained = []
@@ -198,11 +182,18 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
 
 def _settings(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
     """The profile's values under the overrides, checked; `seeds` and `extra` are the report's own."""
-    own = dict.fromkeys(("seeds", "extra"), {"inferred_type_name": "None"})
-    known = own | {n: p for names in parameters.values() for n, p in names.items()}
-    check_values(values, known, f"profile {profile}:")
-    check_values(overrides, known, "-p")
-    values = {"seeds": [0], "extra": [], "profile": profile} | values | overrides
+    own = {"seeds": [0], "extra": []}
+    known = {name: Parameter("", default, False) for name, default in (SETTINGS | own).items()}
+    known |= {name: parameter for names in parameters.values() for name, parameter in names.items()}
+    for origin, given in ((f"profile {profile}: ", values), ("-p ", overrides)):
+        for name in OWN.keys() & given.keys():
+            raise UsageError(f"{origin}{name}: the report sets this one itself; {OWN[name]}")
+        check_names(given, known, origin)
+        check_types(given, known, origin)
+        check_names(given.get("settings", {}), SETTINGS, f"{origin}settings: ")
+    values = own | values | values.get("settings", {}) | overrides | overrides.get("settings", {})
+    values.pop("settings", None)
+    TrainConfig(**{name: value for name, value in values.items() if name in SETTINGS})
     seeds, extra = values["seeds"], values["extra"]
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")

@@ -61,8 +61,8 @@ def test_the_command_trains_what_is_asked_and_skips_what_is_recorded(tmp_path, c
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--profile", "quik"], "--profile quik: no such profile"), (["-p", "epoch", "3"], "-p epoch: no such setting; there are base_ch"),
-    (["-p", "epochs", "0"], "epochs = 0: expected a number above 0"),
+    (["--profile", "quik"], "--profile quik: no such profile"), (["-p", "epoch", "3"], "-p epoch: no such parameter; did you mean epochs"),
+    (["-p", "epochs", "0"], "epochs = 0: expected a whole number above 0"),
 ])
 def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, words):
     assert main(["--out", str(tmp_path), *arguments]) == 1

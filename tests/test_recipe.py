@@ -80,7 +80,7 @@ def test_ingredients_change_what_is_learnt_and_are_recorded(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"scale": (1.5, 0.8)}, r"scale = \[1.5, 0.8\]: expected two numbers above 0, the smaller first"),
+    ({"scale": (1.5, 0.8)}, r"scale = \(1.5, 0.8\): expected two numbers above 0, the smaller first"),
     ({"dice": -1.0}, "dice = -1.0"),
 ])
 def test_bad_ingredients(tiny, changes, message):

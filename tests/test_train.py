@@ -160,10 +160,10 @@ def test_class_weights(tiny):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"epochs": 0}, "epochs = 0: expected a number above 0"),
+    ({"epochs": 0}, "epochs = 0: expected a whole number above 0"),
     ({"learning_rate": -1.0}, "learning_rate = -1.0: expected a number above 0"),
-    ({"variant": "vnet"}, "unknown variant 'vnet': choose one of unet, unet-noskip"),
-    ({"dataset": "kitti"}, "unknown data set 'kitti'"),
+    ({"variant": "vnet"}, "variant = 'vnet': unknown network; choose one of unet, unet-noskip"),
+    ({"dataset": "kitti"}, "dataset = 'kitti': unknown data set; choose one of scenes, camvid"),
 ])
 def test_bad_settings(tiny, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):

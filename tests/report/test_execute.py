@@ -46,7 +46,10 @@ def jobs(notebooks, out, values=None, **overrides):
 @pytest.mark.parametrize("arguments, words", [
     (["--profile", "quik"], ["quik", "quick"]),
     (["-p", "epoch", "3"], ["epoch", "did you mean epochs"]),
-    (["-p", "epochs", "many"], ["epochs = 'many'", "expected int"]),
+    (["-p", "epochs", "many"], ["epochs = 'many'", "expected a whole number"]),
+    (["-p", "epochs", "0"], ["epochs = 0", "above 0"]),
+    (["-p", "image_size", "96"], ["image_size = 96", "height and width"]),
+    (["-p", "dataset", "kitti"], ["dataset = 'kitti'", "choose one of scenes, camvid"]),
     (["-p", "seed", "1"], ["seed", "seeds"]),
     (["-p", "seeds", "1"], ["seeds = 1", "[0, 1, 2]"]),
     (["-p", "extra", "[unet-wide]"], ["extra = ['unet-wide']", "unet-noskip-wide"]),

@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from lib import ROOT
+from lib.config import PLANS, PROFILES, SETTINGS, read_settings
 from lib.models import VARIANTS
 from lib.records import load_runs
 from report.__main__ import main
-from report.build import chapters
+from report.build import chapters, declared_by
 from report.pdf import find_browser
 
 SOURCES = chapters(ROOT / "notebooks")
@@ -53,22 +54,32 @@ def test_variant_notebooks_share_their_code():
     assert len({tuple(_common(path)) for path in CHAPTERS}) == 1 and len(_common(CHAPTERS[0])) >= 6
 
 
-def test_parameters_are_those_of_the_quick_profile():
-    quick = yaml.safe_load((ROOT / "notebooks/profiles/quick.yaml").read_text())
+def test_parameters_are_the_defaults_of_a_training():
     for path in SOURCES:
-        inferred = papermill.inspect_notebook(path)
-        values = {name: eval(entry["default"]) for name, entry in inferred.items()}
-        assert "out" in values
-        assert {name: values[name] for name in values if name in quick} == {n: quick[n] for n in values if n in quick}
-    assert [eval(papermill.inspect_notebook(path)["variant"]["default"]) for path in CHAPTERS] == list(VARIANTS)
+        values = {name: parameter.default for name, parameter in declared_by(path).items()}
+        assert "out" in values and papermill.inspect_notebook(path).keys() == values.keys()
+        for name in SETTINGS.keys() & values.keys() - {"variant"}:
+            default = SETTINGS[name]
+            assert values[name] == (list(default) if isinstance(default, tuple) else default)
+    assert [declared_by(path)["variant"].default for path in CHAPTERS] == list(VARIANTS)
 
 
 @pytest.mark.parametrize("path", (ROOT / "notebooks/profiles").glob("*.yaml"), ids=lambda path: path.stem)
-def test_profiles_name_parameters_that_the_networks_take(path):
-    own = {"variant", "seed", "data_root", "out"}
-    networks, cost = (set(papermill.inspect_notebook(source)) - own for source in (CHAPTERS[0], SOURCES[-1]))
-    assert set(yaml.safe_load(path.read_text())) - {"extra"} == networks | cost | {"seeds"}
-    assert path.read_text().startswith("# ")
+def test_profiles_hold_what_differs_and_what_a_network_s_notebook_knows(path):
+    values, known = yaml.safe_load(path.read_text()) or {}, declared_by(CHAPTERS[0])
+    settings = values.get("settings", {})
+    assert path.read_text().startswith("# ") and known.keys() >= values.keys()
+    assert not settings.keys() & known.keys() and SETTINGS.keys() >= settings.keys()
+    assert all(values[name] != known[name].default for name in values)
+    assert all(settings[name] != SETTINGS[name] for name in settings)
+    read_settings(path.stem, {})
+
+
+def test_plans_are_of_profiles_and_hold_what_a_network_s_notebook_does_not_know():
+    plans = yaml.safe_load((ROOT / "notebooks" / PLANS).read_text())
+    assert {path.stem for path in PROFILES.glob("*.yaml")} > plans.keys()
+    known = {"seeds", "extra"} | declared_by(SOURCES[-1]).keys() - declared_by(CHAPTERS[0]).keys()
+    assert all(known >= plan.keys() for plan in plans.values())
 
 
 def test_report_is_whole(report):
@@ -102,8 +113,18 @@ def test_papermill_s_own_command(report, tmp_path, name):
     profile = ROOT / "notebooks/profiles/smoke.yaml"
     done = _papermill(ROOT / f"notebooks/{name}.ipynb", tmp_path / "o.ipynb", "-f", profile, "-p", "out", str(report))
     assert done.returncode == 0, done.stderr[-2000:]
+    assert name != "1_unet" or "unknown parameter" not in done.stderr
     executed = nbformat.read(tmp_path / "o.ipynb", 4)
     assert sum(bool(cell.get("outputs")) for cell in executed.cells) >= 6
+
+
+def test_a_parameter_of_another_name_ends_in_one_line(tmp_path):
+    done = _papermill(ROOT / "notebooks/1_unet.ipynb", tmp_path / "o.ipynb", "-p", "epoch", "1", "-p", "out", str(tmp_path))
+    assert done.returncode != 0
+    assert done.stderr.rstrip().endswith("\nerror: epoch: no such parameter; did you mean epochs?")
+    (cell,) = [cell for cell in nbformat.read(tmp_path / "o.ipynb", 4).cells if cell.metadata.papermill.exception]
+    assert cell.outputs[0].traceback == ["error: epoch: no such parameter; did you mean epochs?"]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_from_the_folder_of_the_notebooks_as_jupyterlab_does(report, tmp_path):
