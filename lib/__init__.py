@@ -1,7 +1,7 @@
 """What trains and measures, and writes run records. `report` reads them; nothing here imports it.
 
-    networks and data    classes  models  data  datasets/ (a file each)  scenes/ (the drawn streets)
-    one training         config  train  machine  files
+    networks and data    models  data  datasets/ (a file each)  scenes/ (the drawn streets)
+    one training         config  train  machine  files (and the labels in them)
     what is recorded     metrics  structure  evaluation  records
     studies/             a trained network questioned; designs of many trainings; what training costs
 """

@@ -20,11 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lib.classes import IGNORE, ClassTable
 from lib.config import TrainConfig, as_size
 from lib.datasets import MODULES, SOURCES
 from lib.datasets.pairs import PAIRING, SIZES, SPLITS, VALUES, Pair, Size, Wrong
-from lib.files import drive_and_frame
+from lib.files import IGNORE, ClassTable, drive_and_frame
 from lib.machine import Machine, World, in_processes
 from lib.scenes.stored import drawn_once
 

@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from lib.classes import IGNORE
 from lib.data import Dataset, as_image
-from lib.files import read_state, write_arrays, write_image, write_json
+from lib.files import IGNORE, read_state, write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model, multiply_adds
 from lib.records import EDITION, RECORD, STRUCTURE, Run

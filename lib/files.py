@@ -1,60 +1,115 @@
-"""Files that are whole or not there: written beside their final name, brought to the disk and renamed. Reading them ends
-well or in an error that names them, and a folder can be held by one process at a time.
+"""Files: written whole or not at all, read with an error that names them, and the labels in them.
+
+A file is written beside its final name, brought to the disk and renamed. A label image holds a class
+index in each pixel; its class table gives every index a name and a colour, and 255 is void. A folder
+can be locked by one process at a time.
 """
 
-import fcntl
 import io
 import json
 import os
 import re
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import get_native_id
-from typing import IO
 
+import filelock
 import numpy as np
 import torch
 from PIL import Image
 
-from lib.classes import ClassTable
+IGNORE = 255  # void: no loss, no score, shown black
+SIGN = re.compile(r"(?:\b|_)(?i:sign)|(?<=[a-z])Sign")  # a road sign or a SignSymbol, no design
 
-_LOCKS: set[IO] = set()  # of the folders that this process holds; a process forked from it must not keep them held
-os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _LOCKS])
+
+# Labels.
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names and RGB colours in the order of the class index."""
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self):
+        if len(self.names) != len(self.colors) or not 1 < len(self.names) <= IGNORE:
+            raise ValueError(
+                f"a class table needs one colour for each of 2 to {IGNORE} names: "
+                f"got {len(self.names)} names and {len(self.colors)} colours"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """The colour of every label value, uint8 (256, 3); values without a class are black."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colors
+        return palette
+
+    @property
+    def signs(self) -> list[int]:
+        """The classes in whose names a word begins with "sign"."""
+        return [index for index, name in enumerate(self.names) if SIGN.search(name)]
+
+
+def class_table(*rows: tuple) -> ClassTable:
+    """Return the table of rows (name, red, green, blue)."""
+    return ClassTable(tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
+
+
+def family(dataset: str) -> str:
+    """Return the data set that this one is a form of: "camvid" for "camvid-without-0001TP"."""
+    return dataset.split("-")[0]
+
+
+def drive_and_frame(name: str) -> tuple[str, int]:
+    """Return the drive that a frame belongs to and its number: "Seq05VD_f02310" -> "Seq05VD", 2310.
+
+    The number is the last group of digits of the name, and what precedes it names the drive, less the
+    separators at its end. A name without digits is a drive of one frame.
+    """
+    before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
+    drive = re.sub(r"[\W_]+f?$", "", before)
+    return (drive, int(digits)) if digits else (name, 0)
+
+
+# Writing.
 
 
 @contextmanager
-def held(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
-    """The folder for this process alone. Raises BlockingIOError when another has it for so many seconds on end."""
+def locked(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
+    """Lock the folder, which is made where it is missing, until the block or this process ends.
+
+    Raises BlockingIOError when another process locks it for that many seconds on end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
-    with open(folder / ".lock", "w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # however this process ends, the system lets go of it
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    busy = f"{folder}: another process {work} here; wait for it or choose another `out`"
-                    raise BlockingIOError(busy) from None
-            time.sleep(0.1)
+    lock = filelock.FileLock(folder / ".lock", timeout=patience, poll_interval=0.1)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        busy = f"{folder}: another process {work} here; wait for it or choose another `out`"
+        raise BlockingIOError(busy) from error
+    try:
         for left in folder.glob(".*.partial"):  # by a process that was killed
             left.unlink()
-        _LOCKS.add(lock)
-        try:
-            yield
-        finally:
-            _LOCKS.discard(lock)
+        yield
+    finally:
+        lock.release()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """The whole content under that name, on the disk, or what was there before.
+    """Write the whole content to the disk under that name, or leave what was there before.
 
     Raises OSError that names the file, for a full disk say, and leaves nothing behind.
     """
-    partial = path.with_name(f".{os.getpid()}-{get_native_id()}.partial")  # two processes may write the same file
+    # Two processes, or two threads of one, may write the same file.
+    partial = path.with_name(f".{os.getpid()}-{get_native_id()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
@@ -62,16 +117,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        _bring_to_disk(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; nothing that was finished is lost, make room or correct the "
-                      "folder and run again", str(path)) from error
+        advice = "nothing that was finished is lost, make room or correct the folder and run again"
+        raise OSError(error.errno, f"{error.strerror}; {advice}", str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _bring_to_disk(folder: Path) -> None:
-    """The names in it; their contents are there."""
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in the folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -80,21 +135,21 @@ def _bring_to_disk(folder: Path) -> None:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """JSON with an entry a line and lists of numbers on one, written atomically."""
+    """Write JSON atomically, an entry a line and lists of numbers on one line."""
     text = json.dumps(content, indent=1, allow_nan=False)
     text = re.sub(r"\[[\s\d,]*\]", lambda match: " ".join(match[0].split()), text)
     write_atomically(path, (text + "\n").encode())
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """A compressed .npz, written atomically."""
+    """Write a compressed .npz atomically."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
 def write_image(path: Path, pixels: np.ndarray, classes: ClassTable | None = None) -> None:
-    """A photograph as lossy WebP, or a label map (with its `classes`) as indexed PNG, written atomically."""
+    """Write a photograph as lossy WebP or, with `classes`, a label map as indexed PNG."""
     image, buffer = Image.fromarray(pixels), io.BytesIO()
     if classes is None:
         image.save(buffer, "WEBP", quality=90)
@@ -111,6 +166,22 @@ def write_state(path: Path, state: dict) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+# Reading: whatever a damaged file leads a reader into becomes a ValueError that names the file.
+
+RESTORE = "; restore the file, or delete the record.json of its run and run again"
+
+
+@contextmanager
+def _naming(path: Path, advice: str = RESTORE) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: not readable ({reason[0]}){advice}") from error
+
+
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
     """Return what `write_state` wrote, on the device.
 
@@ -118,52 +189,24 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
     since PyTorch's reader does not notice a byte that has changed. Raises FileNotFoundError where
     there is no file, ValueError for one that is damaged or holds more than data.
     """
-    try:
+    with _naming(path, advice=""):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged:
             raise ValueError(f"{damaged} has another checksum")
         return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # readers raise whatever a broken file leads them into
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path}: not a readable checkpoint ({reason[0]})") from error
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz. Raises ValueError for a damaged file and for one that holds more than numbers and text."""
-    try:
-        with np.load(path) as stored:
-            return dict(stored)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # readers raise whatever a broken file leads them into
-        raise _damaged(path, error) from error
+    """Return the arrays of an .npz.
+
+    Raises ValueError for a damaged file and for one that holds more than numbers and text.
+    """
+    with _naming(path), np.load(path) as stored:
+        return dict(stored)
 
 
 def read_pixels(path: Path, mode: str | None = None) -> np.ndarray:
-    """uint8 (H, W) or (H, W, 3). Raises ValueError for a damaged file."""
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert(mode) if mode else image)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: not readable ({error}); restore the file, or delete the record.json of its run and run "
-                      "again")
-
-
-def drive_and_frame(name: str) -> tuple[str, int]:
-    """The drive that a frame belongs to and its number there: "Seq05VD_f02310" is frame 2310 of "Seq05VD".
-
-    The number is the last group of digits of the name; what precedes it, with the separators that it ends with taken
-    off, names the drive. A name without digits is a drive of one frame.
-    """
-    before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
-    drive = re.sub(r"[\W_]+f?$", "", before)
-    return (drive, int(digits)) if digits else (name, 0)
+    """Return uint8 (H, W) or (H, W, 3); raise ValueError for a damaged file."""
+    with _naming(path), Image.open(path) as image:
+        return np.array(image.convert(mode) if mode else image)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.classes import IGNORE
+from lib.files import IGNORE
 
 Counts = np.ndarray | torch.Tensor
 

@@ -25,9 +25,8 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.classes import ClassTable
 from lib.config import complete
-from lib.files import drive_and_frame, read_arrays, read_pixels
+from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
 from lib.structure import unpack

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from lib.classes import IGNORE
+from lib.files import IGNORE
 from lib.metrics import confusion_matrix, misread_index_maps
 
 BANDS = 20  # trimap bands, and the longest contour distance told apart, in pixels

@@ -28,11 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from lib.classes import IGNORE
 from lib.config import TrainConfig, complete, parse_value, read_settings
 from lib.data import SPLITS, Augment, Dataset, Feed, load_split
 from lib.evaluation import WEIGHTS, GradientLog, evaluate, mean_loss, write_record
-from lib.files import held, read_state, write_arrays, write_state
+from lib.files import IGNORE, locked, read_state, write_arrays, write_state
 from lib.machine import Machine, World, enough_memory
 from lib.metrics import mean_iou
 from lib.models import VARIANTS, build_model, multiply_adds
@@ -275,7 +274,7 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
     if not (folder / RECORD).exists():
         splits = {split: load_split(config, split, data_root) for split in SPLITS}
         work = f"trains {config.variant} with seed {config.seed}"
-        with held(folder, work, PATIENCE) if world.first else nullcontext():
+        with locked(folder, work, PATIENCE) if world.first else nullcontext():
             recorded = world.alone and (folder / RECORD).exists()  # by a process that was quicker
             if not recorded:
                 return _train(config, folder, splits, world)

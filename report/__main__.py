@@ -13,7 +13,7 @@ from pathlib import Path
 from lib import ROOT
 from lib.config import UsageError, parse_value, read_profile
 from lib.datasets import check
-from lib.files import held, write_atomically
+from lib.files import locked, write_atomically
 from report import cluster
 from report.build import Job, ReportError, execute, plan
 
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
         jobs = plan(notebooks, out, profile, read_profile(profile, notebooks / "profiles"), overrides)
         if only_render:
             _require_records(jobs, f"python -m report --profile {profile} --out {options.out}")
-        with held(out, "builds a report"):
+        with locked(out, "builds a report"):
             write_atomically(out / SETTINGS, json.dumps({"profile": profile, "parameters": overrides}).encode())
             if options.executor == "ray" and not only_render:
                 cluster.run([job for job in jobs if job.record and not job.record.exists()], out)

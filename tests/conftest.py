@@ -13,7 +13,7 @@ from PIL import Image
 from lib import train
 from lib.data import SPLITS
 from lib.datasets.camvid import FOLDERS
-from lib.files import held
+from lib.files import locked
 from lib.machine import Machine
 from lib.train import TrainConfig, fit
 from report.__main__ import main
@@ -126,7 +126,7 @@ def report(tmp_path_factory) -> Path:
     """The whole report under `smoke`, once for all workers of pytest-xdist."""
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    with held(shared, "builds the report of the tests", patience=600):
+    with locked(shared, "builds the report of the tests", patience=600):
         if not (shared / "smoke" / "report.html").exists():
             assert main(["--profile", "smoke", "--out", str(shared / "smoke")]) == (0 if find_browser() else 1)
     return shared / "smoke"

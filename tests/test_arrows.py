@@ -11,7 +11,7 @@ from lib import ROOT
 
 # Each layer may import itself and what stands above it.
 LAYERS = [
-    ["lib", "lib.classes", "lib.files", "lib.machine"],
+    ["lib", "lib.files", "lib.machine"],
     ["lib.scenes"],
     ["lib.datasets"],
     ["lib.config", "lib.data", "lib.evaluation", "lib.metrics", "lib.models", "lib.records", "lib.structure", "lib.train"],

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from lib import ROOT
-from lib.classes import IGNORE, ClassTable
 from lib.data import Augment, load_dataset
 from lib.datasets import SOURCES, camvid as camvid_module, scenes as sources
 from lib.datasets.camvid import (
     CLASSES as CAMVID, FOLDERS, download, extract, find_camvid, pixel_checksum,
 )
 from lib.datasets.scenes import SCENE_DOSES
+from lib.files import IGNORE, ClassTable
 from lib.scenes import CLASSES as SCENES, draw_scene, stored as drawn
 
 REAL = os.environ.get("SEGMENTATION_DATA")

@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
 from lib import files, train
-from lib.files import held, write_atomically
+from lib.files import locked, write_atomically
 from lib.machine import Machine
 from lib.records import RECORD, run_folder
 from lib.train import fit
@@ -127,7 +127,7 @@ def test_a_file_system_that_is_really_full(tmp_path):
 
 
 def _hold(folder: Path, ready) -> None:
-    with held(folder, "trains"):
+    with locked(folder, "trains"):
         if not os.fork():  # as the processes of a pool are, which outlive the one that is killed
             time.sleep(20)
             os._exit(0)

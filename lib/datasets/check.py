@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lib.classes import IGNORE
 from lib.datasets import SOURCES, folder
 from lib.datasets.pairs import PAIRING, SIZES, SPLITS, Source, Wrong
+from lib.files import IGNORE
 
 TABLE, EMPTY, TWICE = "wrong class table", "classes without pixels", "images in two splits"
 LINES = 10  # of each kind of problem

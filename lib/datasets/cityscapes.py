@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torchvision.datasets import Cityscapes
 
-from lib.classes import class_table
 from lib.datasets.pairs import Root, Size, Source, absent, data_folder, from_files, indexed
+from lib.files import class_table
 
 VAL_CITIES = ("ulm", "weimar", "zurich")  # of Cityscapes' training cities
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib.classes import IGNORE, ClassTable
 from lib.datasets.pairs import (
     VALUES, Decode, Root, Size, Source, Wrong, absent, counted, data_folder, from_files, indexed, matched,
 )
+from lib.files import IGNORE, ClassTable
 
 CLASSES_FILE = "classes.json"
 EXAMPLE = '[{"name": "Road", "color": [128, 64, 128]}, {"name": "Car", "color": [0, 0, 142]}]'

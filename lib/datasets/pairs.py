@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lib import ROOT
-from lib.classes import IGNORE, ClassTable
+from lib.files import IGNORE, ClassTable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # of more than these, some start other programs
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}

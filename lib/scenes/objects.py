@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from lib.classes import class_table
+from lib.files import class_table
 
 # The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is Unlabeled.
 CLASSES = class_table(

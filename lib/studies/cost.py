@@ -29,11 +29,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lib import ROOT
-from lib.classes import ClassTable, family
 from lib.config import TrainConfig
 from lib.data import Dataset
 from lib.datasets import MODULES
-from lib.files import write_json
+from lib.files import ClassTable, family, write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS, UNet, build_model, multiply_adds
 from lib.scenes import CLASSES as SCENES

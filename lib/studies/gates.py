@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from lib.classes import IGNORE
 from lib.data import as_image
+from lib.files import IGNORE
 from lib.machine import Machine
 from lib.models import UNet, attention_maps, pad_to_multiple
 from lib.structure import outline

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor, nn
 
-from lib.classes import IGNORE
 from lib.data import as_image
+from lib.files import IGNORE
 from lib.machine import Machine
 from lib.models import UNet
 from lib.train import cross_entropy

@@ -13,7 +13,7 @@ that also covers labelled pixels is one component, whatever void it crosses, as 
 import numpy as np
 from scipy import ndimage
 
-from lib.classes import IGNORE
+from lib.files import IGNORE
 from lib.structure import EIGHT
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)  # of a class's probability

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.classes import IGNORE
 from lib.data import as_image
+from lib.files import IGNORE
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.models import UNet, build_model, pad_to_multiple

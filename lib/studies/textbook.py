@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from lib.classes import IGNORE
 from lib.data import Dataset
+from lib.files import IGNORE
 from lib.machine import processors
 from lib.models import multiply_adds
 

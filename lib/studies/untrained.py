@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.classes import IGNORE
+from lib.files import IGNORE
 from lib.models import attention_maps, build_model
 
 

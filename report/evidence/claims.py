@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.classes import family
+from lib.files import family
 from lib.models import TITLES
 from lib.records import Run
 from report.evidence import measures as of

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lib.classes import family
 from lib.data import Dataset
 from lib.datasets.scenes import SCENE_DOSES
+from lib.files import family
 from lib.models import NETWORKS
 from lib.records import Run
 from lib.scenes.light import READ_NOISE, SHOT_NOISE

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from lib.classes import IGNORE
 from lib.data import Augment, Dataset
+from lib.files import IGNORE
 from report.evidence.findings import title
 from report.evidence.wording import literal
 from report.figures.pictures import grid, paint, rgb

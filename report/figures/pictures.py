@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy import ndimage
 
-from lib.classes import IGNORE, ClassTable
+from lib.files import IGNORE, ClassTable
 from lib.metrics import confusion_matrix, mean_iou
 from lib.records import Run, first_seeds
 from lib.structure import EIGHT, SIZES

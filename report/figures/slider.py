@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from lib.classes import IGNORE, ClassTable
+from lib.files import IGNORE, ClassTable
 from lib.models import TITLES
 from lib.records import Run, first_seeds
 from report.figures.pictures import ERRORS, capital, errors, score_note

@@ -66,7 +66,7 @@ def test_a_damaged_checkpoint_costs_the_epochs_in_it(half_way, capsys, damage):
     capsys.readouterr()
     assert finish() == expected and not (folder / "last.run").exists()
     printed = capsys.readouterr().out
-    assert "last.pt: not a readable checkpoint" in printed and "going back to the beginning" in printed
+    assert "last.pt: not readable" in printed and "going back to the beginning" in printed
 
 
 def test_a_checkpoint_of_other_images_is_refused(half_way, stopped, tmp_path):
@@ -97,7 +97,7 @@ def run(finished, tmp_path) -> Path:
     ("predictions/test 0.png", lambda run: run.prediction("test 0"), r"predictions/test 0\.png: not readable"),
     ("../../examples/test 0.webp", lambda run: run.image("test 0"), r"examples/test 0\.webp: not readable"),
     ("../../examples/test 0.png", lambda run: run.target("test 0"), r"examples/test 0\.png: not readable"),
-    ("weights.pt", lambda run: load_model(run.folder, "unet", 4, 3), r"weights\.pt: not a readable checkpoint"),
+    ("weights.pt", lambda run: load_model(run.folder, "unet", 4, 3), r"weights\.pt: not readable"),
 ])
 @pytest.mark.parametrize("damage", [cut, lambda path: path.write_bytes(b"")], ids=["cut", "empty"])
 def test_a_damaged_record_is_named(run, name, read, message, damage):

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from nbconvert.filters import markdown2html
 from PIL import Image
 
-from lib.classes import IGNORE, ClassTable
 from lib.datasets.folder import decoder, read_classes
 from lib.datasets.pairs import Wrong, matched, open_image, read_pair
-from lib.files import write_arrays, write_image, write_json
+from lib.files import IGNORE, ClassTable, write_arrays, write_image, write_json
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.records import RECORD, Run

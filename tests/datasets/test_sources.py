@@ -10,12 +10,12 @@ import pytest
 from conftest import OWN, OWN_COLORS, write_classes
 from PIL import Image
 
-from lib.classes import IGNORE, ClassTable
 from lib.data import SPLITS, load_dataset
 from lib.datasets import SOURCES
 from lib.datasets.camvid import DRIVES, camvid_without
 from lib.datasets.carla import CLASSES as CARLA, LYFT_SETS
 from lib.datasets.cityscapes import CLASSES as CITYSCAPES, VAL_CITIES
+from lib.files import IGNORE, ClassTable
 from lib.train import fit
 from report.evidence.findings import about, title
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.classes import ClassTable
 from lib.datasets import camvid, carla
+from lib.files import ClassTable
 from lib.models import TITLES
 from report.evidence import claims, ledger, measures
 from report.evidence.claims import (

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib.classes import IGNORE
 from lib.data import load_split
 from lib.datasets.camvid import CLASSES as CAMVID
-from lib.files import write_arrays
+from lib.files import IGNORE, write_arrays
 from lib.metrics import confusion_matrix
 from lib.records import Run, load_runs
 from lib.train import TrainConfig

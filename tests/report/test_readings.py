@@ -7,8 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lib.classes import ClassTable
-from lib.files import write_arrays
+from lib.files import ClassTable, write_arrays
 from lib.metrics import mean_iou
 from lib.models import TITLES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
