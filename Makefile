@@ -7,7 +7,7 @@ OUT ?= build/$(PROFILE)
 BIN := .venv/bin
 
 report: .venv/ready
-	$(BIN)/python -m report --profile $(PROFILE) --out $(OUT)
+	$(BIN)/python -m report --install-browser --profile $(PROFILE) --out $(OUT)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal

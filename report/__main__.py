@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=["render", "execute"], help="render: train nothing, rebuild the documents from "
                         "the records in DIR, by default with the profile and parameters that DIR was made with; execute: "
                         "train and execute, and leave the documents to a machine that has a browser")
+    parser.add_argument("--install-browser", action="store_true", help="install Chromium, which prints the PDF, if "
+                        "neither it nor Chrome is there")
     parser.add_argument("--executor", choices=["here", "ray"], default="here", help="ray: train on a Ray cluster")
     return parser
 
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
             for job in jobs:
                 _bring_up_to_date(job, only_render)
             if options.only != "execute":
-                _write_documents(jobs, out, profile)
+                _write_documents(jobs, out, options.install_browser)
             _check_contract(jobs, out)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -69,13 +71,15 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
     return 0
 
 
-def _write_documents(jobs: list[Job], out: Path, profile: str) -> None:
+def _write_documents(jobs: list[Job], out: Path, install: bool) -> None:
     from report import pdf  # what only the documents need may be absent where notebooks are executed
     from report.page import render
 
     chapters = [job.target for job in jobs if job.target.name == job.source.name]
-    write_atomically(out / "report.html", render(chapters, out, profile).encode())
+    write_atomically(out / "report.html", render(chapters, out).encode())
     _tell_size(out / "report.html")
+    if install and not pdf.find_browser():
+        pdf.install_browser()
     if not pdf.up_to_date(out / "report.html", out / "report.pdf"):
         write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
     _tell_size(out / "report.pdf")

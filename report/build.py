@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
 from traitlets.config import Config
 
 from lib import ROOT
@@ -32,6 +34,7 @@ from lib.config import (
 from lib.files import write_atomically
 from lib.models import EXTRA
 from lib.records import STRUCTURE
+from report.references import LINK
 
 # Whatever lies below these folders decides what a notebook shows, a new file or subfolder as well,
 SOURCES = ("lib", "report")
@@ -39,11 +42,13 @@ SOURCES = ("lib", "report")
 DOCUMENTS_ONLY = {
     "lib/datasets/check.py", "report/__main__.py", "report/build.py", "report/cluster.py",
     "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
-    "report/references.py",
-    "report/published", "report/records", "report/references.bib",
+    "report/references.py", "report/references.bib", "report/numbers.json",
+    "report/published", "report/records",
     "report/template/chapter.html", "report/template/charts.js", "report/template/paper.css", "report/template/print.js",
     "report/template/report.css", "report/template/report.html", "report/template/report.js",
 }  # fmt: skip
+EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
+BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} epochs, {postfix}, {remaining} left"
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 CHAPTER = re.compile(r"(\d+)_")
 OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
@@ -60,6 +65,26 @@ class _RunningPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(["--log-level=CRITICAL"]))
+
+    async def _async_launch_kernel(self, command: list[str], **options: object) -> None:
+        """Start the kernel without what drivers print that find no device; errors of cells stay."""
+        await super()._async_launch_kernel(command, stderr=subprocess.DEVNULL, **options)
+
+
+class Progress:
+    """A bar on the terminal for a network that trains, from the lines that `lib.train` prints."""
+
+    def __init__(self, name: str):
+        self.bar = tqdm(desc=f"{name:32}", unit="epoch", leave=False, disable=None, bar_format=BAR)
+
+    def write(self, text: str) -> None:
+        for epoch, epochs, scores in EPOCH.findall(text):
+            self.bar.total = int(epochs)
+            self.bar.set_postfix_str(" ".join(scores.split()), refresh=False)
+            self.bar.update(int(epoch) - self.bar.n)
+
+    def flush(self) -> None:
+        """Do nothing: a bar is written at once."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +104,8 @@ class Job:
     def fingerprint(self) -> str:
         """sha256 in hexadecimal; the folder of the output is left out, so that a report can be moved."""
         digest = hashlib.sha256()
-        cells = [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nbformat.read(self.source, 4).cells]
+        cells = [(cell.cell_type, LINK.sub(r"[](#\2)", cell.source), cell.metadata.get("tags", []))
+                 for cell in nbformat.read(self.source, 4).cells]  # the text of a link decides nothing
         settings = {name: value for name, value in self.parameters.items() if name != "out"}
         digest.update(json.dumps([cells, settings], sort_keys=True, default=str).encode())
         for path in deciding_files():
@@ -209,21 +235,24 @@ def execute(job: Job, offline: bool = False) -> float:
     nothing, and `lib.train` to read records of any edition.
     """
     start, name, fingerprint = time.monotonic(), job.target.name, job.fingerprint()
+    progress = Progress(name)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     os.environ |= dict.fromkeys((OFFLINE, ANY_EDITION), "1" if offline else "")
     try:
         papermill.execute_notebook(
             job.source, job.partial, job.parameters, kernel_name="python3", language="python", cwd=ROOT,
-            progress_bar=False, start_timeout=120, kernel_manager_class=_RunningPython,
+            progress_bar=False, stdout_file=progress, start_timeout=120, kernel_manager_class=_RunningPython,
             config=Config({"KernelManager": {"transport": "ipc"}}))
     except PapermillExecutionError as error:
-        lines = re.sub(r"\x1b\[[\d;]*m", "", str(error.evalue)).strip().splitlines() or [""]
-        raise ReportError("\n".join([f"{name}, cell [{error.exec_count}]: {error.ename}: {lines[0]}", *lines[1:5],
-                                     f"  the notebook as far as it came: {job.partial}"])) from error
+        reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error.evalue)).split())
+        cell = f"{name}, cell [{error.exec_count}]: {error.ename}: {reason}"
+        raise ReportError(f"{cell} (the notebook as far as it came: {job.partial})") from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        raise ReportError(f"{name}: {error}\n  the notebook as far as it came: {job.partial}\n  run again to go on "
-                          "from the last finished epoch; if memory ran out, with a smaller batch_size") from error
+        raise ReportError(f"{name}: {error}; run again to go on from the last finished epoch; if memory ran out, "
+                          "with a smaller batch_size") from error
+    finally:
+        progress.bar.close()
     _publish(job, fingerprint)
     return time.monotonic() - start
 

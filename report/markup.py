@@ -1,15 +1,18 @@
-"""The notebooks' Markdown -> HTML, with numbers, cross-references, citations and formulas.
+"""The notebooks' Markdown -> HTML, with numbers, links and formulas.
 
-nbconvert's parser (mistune) reads the Markdown, extended here by `@reference` and `[@citation]`.
-The text has marks where a formula or a reference belongs, which are filled once everything has been
-read (`report.references`). The id of a heading is an HTML comment in the line below it
-(`<!-- sec-NAME -->`), which no reader of the notebook sees.
+nbconvert's parser (mistune) reads the Markdown, in which references are links already
+(`report.references`). A link may come before its target and equations are numbered across the whole
+report, so both are rendered as marks, which `fill` replaces once everything has been read. A
+heading's label is an HTML comment in the line below it (`<!-- sec-NAME -->`), which no reader of the
+notebook sees.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from markupsafe import Markup as Safe
+from math_core import LatexError, LatexToMathML
 from mistune import BlockState, InlineState
 from mistune.plugins.table import table
 from nbconvert.filters.markdown_mistune import (
@@ -20,17 +23,30 @@ from nbconvert.filters.markdown_mistune import (
 )
 
 from report.media import unbroken
-from report.references import Anchors, Bibliography, Formulas, MarkupError, Place
+from report.references import MarkupError, entry, linked, slug
 from report.templates import MACROS
 
-OUTSIDE_WORDS = r"(?<![^\W_])"
-CITATION = OUTSIDE_WORDS + r"\[(?P<keys>@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]"
-REFERENCE = OUTSIDE_WORDS + r"@(?P<target>(?:fig|tbl|sec|eq)-[\w-]*\w)"
 COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
 HEADING_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
+TARGET = re.compile(r"#(?:fig|tbl|eq)-[\w-]+|[\w.-]+\.ipynb(#.*)?")  # of a link within the report
 FORMULA_STOP = re.compile(r"(<math(?: [^>]*)?>(?:(?!</math>).)*</math>)([,.;:)]+)", re.DOTALL)
+LABEL = re.compile(r"\\label\{([^}]*)\}")
+EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 WITHOUT = ("inline_html", "latex_environment")  # rules of nbconvert's that are not ours
 TYPOGRAPHY = {"---": "—", "--": "–", "...": "…", "+-": "±"}
+KINDS = {"fig": "Figure", "tbl": "Table"}
+MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell of a notebook, as error messages name it."""
+
+    notebook: str
+    cell: int
+
+    def __str__(self) -> str:
+        return f"{self.notebook}.ipynb, cell {self.cell}"
 
 
 @dataclass
@@ -61,18 +77,12 @@ class Blocks(MathBlockParser):
 
 
 class Inlines(MathInlineParser):
-    """Text without HTML, with references and citations; `$5 and $6` are no formula."""
+    """Text without HTML; `$5 and $6` are no formula."""
 
     SPECIFICATION = MathInlineParser.SPECIFICATION | {
         "inline_math_tex": r"\$(?![\s$])(?P<math_inline_tex>(?:\\[\s\S]|[^$\\])+)(?<!\s)\$",
-        "citation": CITATION,
-        "reference": REFERENCE,
     }
-    DEFAULT_RULES = [
-        "citation",
-        "reference",
-        *(rule for rule in MathInlineParser.DEFAULT_RULES if rule not in WITHOUT),
-    ]
+    DEFAULT_RULES = [rule for rule in MathInlineParser.DEFAULT_RULES if rule not in WITHOUT]
 
     def process_text(self, text: str, state: InlineState, parse_emphasis: bool = True) -> None:
         """Append text with dashes and dots as they are printed, unless they were escaped."""
@@ -81,22 +91,12 @@ class Inlines(MathInlineParser):
                 text = text.replace(typed, printed)
         super().process_text(text, state, parse_emphasis)
 
-    def parse_citation(self, match: re.Match, state: InlineState) -> int:
-        """Append the keys between the brackets."""
-        state.append_token({"type": "citation", "raw": match["keys"]})
-        return match.end()
-
-    def parse_reference(self, match: re.Match, state: InlineState) -> int:
-        """Append the label behind the @."""
-        state.append_token({"type": "reference", "raw": match["target"]})
-        return match.end()
-
 
 class Renderer(IPythonRenderer):
-    """Tokens -> HTML with marks. Whoever renders sets `place`, and `numbered` for headings."""
+    """Tokens -> HTML with marks. Whoever renders sets the place, and how far headings go down."""
 
     place: Place
-    numbered = True
+    down = 0
 
     def __init__(self, markup: "Markup"):
         super().__init__(allow_harmful_protocols=False)
@@ -106,19 +106,22 @@ class Renderer(IPythonRenderer):
         return unbroken(text)
 
     def heading(self, text: str, level: int, source: str = "") -> str:
-        return self.markup.section(Safe(text), level, source, self.place, self.numbered)
+        return self.markup.heading(Safe(text), level + self.down, source, self.place)
 
     def inline_math(self, body: str) -> str:
-        return self.markup.formulas.mark(body, False, self.place)
+        return self.markup.formula(body, False, self.place)
 
     def block_math(self, body: str) -> str:
-        return MACROS.equation(self.markup.formulas.mark(body, True, self.place))
+        return MACROS.equation(self.markup.formula(body, True, self.place))
 
-    def citation(self, keys: str) -> str:
-        return self.markup.bibliography.cite(re.findall(r"@([\w:.-]+)", keys), self.place)
-
-    def reference(self, label: str) -> str:
-        return self.markup.anchors.mark(label, self.place)
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        if url.startswith("#ref-"):
+            return self.markup.citation(url.removeprefix("#ref-"), Safe(text))
+        if url.startswith("#") and not TARGET.fullmatch(url):
+            url = f"{self.place.notebook}.ipynb{url}"
+        if TARGET.fullmatch(url):
+            return self.markup.link(url.removeprefix("#"), Safe(text), self.place)
+        return super().link(text, url, title)
 
     def table(self, rows: str) -> str:
         return MACROS.markdown_table(Safe(rows))
@@ -128,64 +131,137 @@ class Renderer(IPythonRenderer):
         return MACROS.markdown_cell(tag, Safe(text), align)
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
-        raise MarkupError(
-            f"{self.place}: image {url}: a picture in Markdown is not embedded; show it from a "
-            "code cell"
-        )
+        reason = "a picture in Markdown is not embedded; show it from a code cell"
+        raise MarkupError(f"{self.place}: image {url}: {reason}")
 
 
 class Markup:
-    """Renders prose; what it has met is in its anchors, formulas, bibliography and headings."""
+    """Renders prose and numbers everything: headings, figures, tables, formulas, citations."""
 
-    def __init__(self, bibliography: Bibliography):
-        self.bibliography, self.anchors, self.formulas = bibliography, Anchors(), Formulas()
+    def __init__(self):
         self.headings: list[Heading] = []
-        self.chapter, self.part = -1, 0  # chapter 0 is notebook 0
+        self.chapter, self.part = "", 0
+        self.targets: dict[str, tuple[str, str]] = {}  # label -> id and name, "Figure 3"
+        self.taken, self.counts, self.cited = set(), Counter(), Counter()
+        self.links: list[tuple[str, Safe, Place]] = []
+        self.formulas: list[tuple[str, bool]] = []
+        self.places: list[Place] = []  # of formulas
         self.renderer = Renderer(self)
         self.parser = MarkdownWithMath(self.renderer, Blocks(), Inlines(), [table])
         self.parser.before_render_hooks.append(keep_sources_of_headings)
 
-    def prose(self, text: str, place: Place, numbered: bool = True) -> Safe:
-        """Return block Markdown as HTML with marks; its headings become sections of the report."""
-        self.renderer.place, self.renderer.numbered = place, numbered
-        return Safe(self.parser.render(COMMENT.sub(r"\1 {#\2}", text)))
+    def prose(self, text: str, place: Place, down: int = 0) -> Safe:
+        """Return block Markdown as HTML with marks; headings are `down` levels further down."""
+        self.renderer.place, self.renderer.down = place, down
+        return Safe(self.parser.render(self._linked(COMMENT.sub(r"\1 {#\2}", text), place)))
 
     def inline(self, text: str, place: Place) -> Safe:
         """Return inline Markdown as HTML with marks."""
         self.renderer.place = place
         state = BlockState()
-        return Safe(self.renderer(self.parser.inline(text, state.env), state))
+        return Safe(self.renderer(self.parser.inline(self._linked(text, place), state.env), state))
+
+    def _linked(self, text: str, place: Place) -> str:
+        try:
+            return linked(text)
+        except MarkupError as error:
+            raise MarkupError(f"{place}: {error}") from error
+
+    def begin(self, number: str, title: str, identity: str) -> Safe:
+        """Return the heading of a chapter, which counts its parts anew."""
+        self.chapter, self.part = number, 0
+        self.taken.add(identity)
+        self.headings.append(Heading(1, identity, number, unbroken(title)))
+        return Safe(MACROS.heading(2, identity, number, unbroken(title)))
+
+    def heading(self, html: Safe, level: int, source: str, place: Place) -> str:
+        """Return a heading; a notebook's title is that of its chapter and is left out."""
+        label, plain = HEADING_ID.search(source), HEADING_ID.sub("", source)
+        names = [f"{place.notebook}.ipynb#{slug(plain)}"]
+        if level - self.renderer.down == 1:
+            names.append(f"{place.notebook}.ipynb")
+        if level == 1:
+            chapter = self.headings[-1].id if self.headings else "text"
+            self.targets |= dict.fromkeys(names, (chapter, ""))
+            return ""
+        number = ""
+        identity = self.new_id(label[1] if label else re.sub(r"\W+", "-", plain.lower()).strip("-"))
+        if level == 2 and self.chapter:
+            self.part += 1
+            number = f"{self.chapter}.{self.part}"
+            self.headings.append(Heading(level, identity, number, html))
+        for name in names:
+            self.targets.setdefault(name, (identity, ""))
+        return MACROS.heading(min(level + 1, 6), identity, number, html)
+
+    def number(self, label: str, place: Place) -> tuple[str, str]:
+        """Return the id and the name ("Figure 3") of a figure or table."""
+        kind = KINDS.get(label.split("-")[0])
+        if not kind:
+            raise MarkupError(f"{place}: label {label!r}: expected fig-NAME or tbl-NAME")
+        if label in self.targets:
+            raise MarkupError(f"{place}: the label {label} is there already; give it another name")
+        self.counts[kind] += 1
+        self.targets[label] = (self.new_id(label), f"{kind} {self.counts[kind]}")
+        return self.targets[label]
+
+    def new_id(self, wish: str) -> str:
+        """Return the wish, or with the first number behind it that makes it unique."""
+        name, number = wish or "section", 1
+        while name in self.taken:
+            number += 1
+            name = f"{wish}-{number}"
+        self.taken.add(name)
+        return name
+
+    def link(self, target: str, text: Safe, place: Place) -> str:
+        """Return the mark of a link to a label, or to a notebook or a heading of one."""
+        self.links.append((target, text, place))
+        return MARK.format("r", len(self.links) - 1)
+
+    def citation(self, key: str, text: Safe) -> str:
+        """Return the link to a reference; links lead back from there."""
+        entry(key)
+        self.cited[key] += 1
+        return MACROS.citation(key, f"cite-{key}-{self.cited[key]}", text)
+
+    def formula(self, tex: str, block: bool, place: Place) -> str:
+        """Return the mark of a formula."""
+        if LABEL.search(tex) and "\\begin{" not in tex.split("\\label")[0]:
+            tex = f"\\begin{{equation}}{tex}\\end{{equation}}"
+        self.formulas.append((tex.strip(), block))
+        self.places.append(place)
+        return MARK.format("m", len(self.formulas) - 1)
 
     def fill(self, html: str) -> str:
         """Replace all marks; a stop stays on the line of its formula."""
-        html = self.formulas.fill(html, self.anchors)
+        formulas = self._mathml()
+        html = re.sub(MARK.format("m", r"(\d+)"), lambda match: formulas[int(match[1])], html)
         html = FORMULA_STOP.sub(lambda match: MACROS.nowrap(Safe(match[0])), html)
-        return self.anchors.fill(html)
+        mark = MARK.format("r", r"(\d+)")
+        return re.sub(mark, lambda match: self._link(*self.links[int(match[1])]), html)
 
-    def section(self, html: Safe, level: int, source: str, place: Place, numbered: bool) -> str:
-        """Return a heading one level down, as the report's title is the only h1, and number it."""
-        label, number = HEADING_ID.search(source), ""
-        if numbered and level < 3:
-            number = self._count(level)
-        if label and number:
-            identity, _ = self.anchors.add(label[1], f"Section {number}", place)
-        else:
-            plain = re.sub(r"\W+", "-", HEADING_ID.sub("", source).lower()).strip("-")
-            identity = self.anchors.new_id(label[1] if label else plain or "section")
-        if number:
-            self.headings.append(Heading(level, identity, number, html))
-        return MACROS.heading(min(level + 1, 6), identity, number, html)
+    def _mathml(self) -> list[str]:
+        """Return all formulas; numbered equations become targets of links."""
+        try:
+            converted = LatexToMathML(fancy_error=False).convert_all(self.formulas)
+        except LatexError as error:
+            index, reason = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL).groups()
+            formula, place = self.formulas[int(index)][0], self.places[int(index)]
+            raise MarkupError(f"{place}: formula {formula!r}: {reason}") from error
+        for label, number in EQUATION.findall("".join(converted)):
+            self.targets[label] = (label, f"equation ({number})")
+        return converted
 
-    def _count(self, level: int) -> str:
-        if level == 1:
-            self.chapter, self.part = self.chapter + 1, 0
-            return str(self.chapter)
-        self.part += 1
-        return f"{self.chapter}.{self.part}"
+    def _link(self, target: str, text: Safe, place: Place) -> str:
+        if target not in self.targets:
+            raise MarkupError(f"{place}: link to {target}: this is nowhere in the report")
+        identity, name = self.targets[target]
+        return MACROS.reference(identity, name.split(" ") if name else [text])
 
 
 def keep_sources_of_headings(_: MarkdownWithMath, state: BlockState) -> None:
-    """Move the id out of each heading's text; its Markdown goes along to the renderer."""
+    """Move the label out of each heading's text; its Markdown goes along to the renderer."""
     for token in state.tokens:
         if token["type"] == "heading":
             token["attrs"]["source"] = token["text"]

@@ -36,7 +36,6 @@ NUMBER = re.compile(
 NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
 SIZE = re.compile(r"\d+( × \d+)+")  # as of a tensor
 SENTENCE = 48  # characters
-THUMB = 5  # points: half of a slider's thumb
 ROLES = {
     "thead, tbody": "rowgroup",
     "tr": "row",
@@ -151,23 +150,12 @@ def _color(code: str, ink: bool) -> str:
     return f"color-mix(in srgb,var(--ink) {share}%,var(--paper))"
 
 
-def probes(curves: list[dict]) -> Safe:
-    """Return for each panel of a chart a slider along its x axis; they work by script alone."""
-    panels, columns, end = [], [], 0.0
-    for panel in curves:
-        line = max((line["at"] for line in panel["lines"]), key=len)
-        # The slider stands where the crosshair does.
-        start, stop = line[0][2] - THUMB, line[-1][2] + THUMB
-        columns += [f"{start - end:.1f}fr", f"{stop - start:.1f}fr"]
-        end = stop
-        panels.append({
-            "last": len(line) - 1,
-            "rows": 2 if len(panel["lines"]) > 2 else 1,
-            "label": f"{panel['title']}: {panel['x']}",
-        })
-    columns.append(f"{max(0, curves[0]['width'] - end):.1f}fr")
+def readings(curves: list[dict]) -> Safe:
+    """Return the values of a chart's lines for the script that shows them."""
+    if not curves:
+        return Safe()
     data = json.dumps(curves, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return MACROS.probes(panels, " ".join(columns), Safe(data))
+    return MACROS.readings(Safe(data))
 
 
 def picture(data: str, kind: str, alt: str) -> Safe:

@@ -1,18 +1,21 @@
-"""Executed notebooks and run records -> one self-contained HTML page.
+"""Executed notebooks and run records -> one self-contained HTML page, arranged as an article.
 
-nbconvert turns every notebook into a chapter, by template/chapter.html. Figures and tables carry
-label, caption and alternative text in their output's metadata (`report.figures.style`); an output
-whose metadata says `"place": "front"` or `"abstract"` goes to the first page. The page asks for
-nothing from anywhere: fonts, style, script, formulas and pictures are in it. The same inputs give
-the same bytes.
+Every cell goes to the chapter of its notebook (`HOMES`) unless a tag names another: `front`, or
+`section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells by template/chapter.html,
+without their code. Figures and tables carry label, caption and alternative text in their output's
+metadata (`report.figures.show`). The page asks for nothing from anywhere: fonts, style, script,
+formulas and pictures are in it. The same inputs give the same bytes.
 """
 
 import base64
 import json
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_uppercase
 
 import nbformat
+import yaml
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup as Safe
@@ -23,11 +26,40 @@ from traitlets.config import Config
 from lib import ROOT
 from report import media
 from report.evidence.findings import title
-from report.markup import Markup
-from report.references import Bibliography, MarkupError, Place
+from report.markup import Markup, Place
+from report.references import MarkupError, formatted
 from report.templates import ENVIRONMENT, MACROS, RULES
 
-FRONT = ("abstract", "front")  # places on the first page
+
+@dataclass
+class Chapter:
+    """One chapter of the report, with the cells that belong to it."""
+
+    name: str
+    title: str
+    order: tuple[str, ...] = ()  # of the notebooks whose cells it holds; the others come after these
+    appendix: bool = False
+    number: str = ""
+    cells: list[NotebookNode] = field(default_factory=list)
+
+
+NETWORKS = ("1_unet", "2_unet_noskip", "3_unet_residual", "4_unet_gated_attention")
+CHAPTERS = (
+    ("front", ""),
+    ("data", "The data"),
+    ("networks", "Four networks", ("5_analysis", *NETWORKS)),
+    ("measure", "What is trained, and what is measured"),
+    ("results", "Results"),
+    ("theory", "Theory"),
+    ("open", "What we do not know"),
+    ("parts", "Network by network", (), True),
+    ("statements", "The statements in full", (), True),
+    ("cost", "Cost", (), True),
+)
+HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": "results",
+         "6_theory": "theory", "7_cost": "cost"}  # fmt: skip
+SECTION = re.compile(r"(?:section-)?(\w+)")  # a tag that names a chapter
+CITATION = ROOT / "CITATION.cff"
 DRAWINGS = ["image/svg+xml", "image/webp", "image/avif", "image/jpeg", "image/png"]
 LONG = 2000  # characters: such a table may break across pages
 FONTS = {  # family, weight, style, unicode-range of each file
@@ -45,19 +77,18 @@ FONTS = {  # family, weight, style, unicode-range of each file
     "latinmodern-math": ("Latin Modern Math", 400, "normal", None),
 }
 CONFIG = Config({
+    "TemplateExporter": {"exclude_input": True},
     "TagRemovePreprocessor": {
-        "remove_cell_tags": {"parameters", "injected-parameters", "remove-cell"},
-        "remove_input_tags": {"hide-input"},
+        "remove_cell_tags": {"parameters", "injected-parameters", "remove-cell", "references"},
     },
     "NbConvertBase": {
         "display_data_priority": [*DRAWINGS, "text/html", "text/markdown", "text/plain"]
     },
-    "Highlight2HTML": {"extra_formatter_options": {"nowrap": True}},
 })
 
 
 class ChapterExporter(HTMLExporter):
-    """Turns notebooks into HTML with marks, which `Markup.fill` replaces in the whole page."""
+    """Turns cells into HTML with marks, which `Markup.fill` replaces in the whole page."""
 
     template_name = "base"
     template_file = "chapter.html"
@@ -76,119 +107,123 @@ class ChapterExporter(HTMLExporter):
     def default_filters(self):
         """Yield nbconvert's filters, and those that chapter.html adds."""
         yield from super().default_filters()
-        yield from {"figure": self.figure, "table": self.table, "printed": printed}.items()
+        yield from {"figure": self.figure, "table": self.table}.items()
 
-    def export(self, notebook: NotebookNode) -> Safe:
-        """Return the HTML of a notebook.
+    def export(self, cells: list[NotebookNode]) -> Safe:
+        """Return the HTML of cells.
 
         `HTMLExporter` would parse it once more to give pictures a text; ours have one.
         """
+        notebook = nbformat.v4.new_notebook(cells=cells)
         html, _ = super(HTMLExporter, self).from_notebook_node(notebook)
         return Safe(html.rstrip("\n"))
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> Safe:
-        """Return the HTML of Markdown; headings on the first page have no number."""
-        place = context["cell"].metadata.place
-        return self.markup.prose(source, place, not context["nb"].metadata.get("front"))
+        """Return the HTML of Markdown."""
+        cell = context["cell"].metadata
+        return self.markup.prose(source, cell.place, cell.down)
 
     @pass_context
     def figure(self, context: Context, output: NotebookNode) -> str:
         """Return a chart or picture; with its number and caption if it has a label."""
         place, report = context["cell"].metadata.place, report_of(output)
-        label, alt = report.get("label"), report.get("alt", "").strip()
-        if label:
-            identity, name = self.markup.anchors.number(label, place)
-            if not name.startswith("Figure"):
-                raise MarkupError(
-                    f"{place}: {label}: a table needs text/html, got {', '.join(output.data)}"
-                )
-            caption = self.markup.inline(report.get("caption", ""), place)
-            below = MACROS.caption(identity, name, caption)
-        else:
-            identity, below = self.markup.anchors.new_id("fig"), ""
+        label, alt = report.get("label", ""), report.get("alt", "").strip()
+        identity, below = self._caption(label, report, place, "Figure")
         if not alt:
-            raise MarkupError(
-                f"{place}: {label or 'a figure'} has no alternative text; give it an alt"
-            )
+            reason = "has no alternative text; give it an alt"
+            raise MarkupError(f"{place}: {label or 'a figure'} {reason}")
         kind = next(kind for kind in DRAWINGS if kind in output.data)
         if kind == "image/svg+xml":
             drawing, paper = media.chart(output.data[kind], identity, alt)
         else:
             drawing, paper = media.picture(output.data[kind], kind, alt), True
-        if report.get("curves"):
-            below = media.probes(report["curves"]) + below
-        shown_id = identity if label else ""
-        return MACROS.figure(shown_id, paper or report.get("paper"), drawing, below)
+        readings = media.readings(report.get("curves", []))
+        live = Safe(report.get("live", ""))  # what stands for the figure where its script runs
+        return MACROS.figure(identity, paper, drawing + readings, live + below)
 
     @pass_context
     def table(self, context: Context, output: NotebookNode) -> str:
-        """Return a table; with its number and caption if it has a label.
-
-        What works on a screen alone has a caption and no number.
-        """
+        """Return a table, or what moves, which works on a screen alone and has no number."""
         place, report = context["cell"].metadata.place, report_of(output)
-        html = output.data["text/html"]
+        html, label = output.data["text/html"], report.get("label", "")
         if report.get("interactive"):
-            identity = self.markup.anchors.new_id(report["label"])
+            identity = self.markup.new_id(label)
             caption = self.markup.inline(report["caption"], place)
             return MACROS.interactive(identity, report["alt"], Safe(html), caption)
-
-        def inline(text: str) -> Safe:
-            return self.markup.inline(text, place)
-
-        if "label" not in report:
-            return MACROS.plain_table(media.table(html, self.markup.anchors.new_id("tbl"), inline))
-        identity, name = self.markup.anchors.number(report["label"], place)
-        if name.startswith("Figure"):
-            raise MarkupError(
-                f"{place}: {report['label']}: expected an SVG or a picture, "
-                f"got {', '.join(output.data)}"
-            )
-        caption = MACROS.caption(identity, name, inline(report.get("caption", "")))
-        content = media.table(html, identity, inline)
+        identity, caption = self._caption(label, report, place, "Table")
+        content = media.table(html, identity, lambda text: self.markup.inline(text, place))
+        if not label:
+            return MACROS.plain_table(content)
         text = re.sub("<[^>]*>", "", content)
         return MACROS.table(identity, len(text) > LONG, caption, content)
 
+    def _caption(self, label: str, report: dict, place: Place, kind: str) -> tuple[str, Safe]:
+        """Return the id and the caption of a figure or table; without a label it has no caption."""
+        if not label:
+            return self.markup.new_id(kind.lower()), Safe()
+        identity, name = self.markup.number(label, place)
+        if not name.startswith(kind):
+            raise MarkupError(f"{place}: {label}: this label names no {kind.lower()}")
+        caption = self.markup.inline(report.get("caption", ""), place)
+        return identity, MACROS.caption(identity, name, caption)
+
 
 def report_of(output: NotebookNode) -> dict:
-    """Return what `report.figures.style` says of an output."""
+    """Return what `report.figures.show` says of an output."""
     return output.get("metadata", {}).get("report", {})
 
 
-def printed(outputs: list[NotebookNode]) -> str:
-    """Return what a cell prints to stdout or shows as plain text alone, without colours."""
-    texts = []
-    for output in outputs:
-        if output.output_type == "stream" and output.name == "stdout":
-            texts.append(output.text)
-        elif set(output.get("data", {})) == {"text/plain"}:
-            texts.append(output.data["text/plain"])
-    return re.sub(r"\x1b\[[\d;]*m", "", "".join(texts)).strip("\n")
-
-
-def read(path: Path) -> NotebookNode:
-    """Return an executed notebook without characters that are marks of ours."""
+def read(path: Path) -> list[NotebookNode]:
+    """Return the cells of an executed notebook, without characters that are marks of ours."""
     notebook = nbformat.reads(re.sub("[\ue000\ue001]", "", path.read_text()), 4)
     for index, cell in enumerate(notebook.cells, 1):
         cell.metadata.place = Place(path.stem, index)
+        cell.id = f"{index}-{path.stem}"[:64]  # those of two notebooks may be equal
         if cell.cell_type == "code":
             cell.outputs = [each for each in cell.outputs if "caption_of" not in report_of(each)]
-    return notebook
+    return notebook.cells
 
 
-def take_out(notebook: NotebookNode, place: str) -> NotebookNode:
-    """Move the outputs for a place on the first page into a notebook of their own."""
-    front = NotebookNode(notebook | {"cells": [], "metadata": {"front": True}})
-    for cell in notebook.cells:
-        chosen = [each for each in cell.get("outputs", []) if report_of(each).get("place") == place]
-        if chosen:
-            cell.outputs = [each for each in cell.outputs if each not in chosen]
-            front.cells.append(NotebookNode(cell | {"source": "", "outputs": chosen}))
-    return front
+def arrange(notebooks: dict[str, list[NotebookNode]]) -> list[Chapter]:
+    """Return the chapters that have cells, numbered; a notebook beyond ours is one of its own."""
+    chapters = {row[0]: Chapter(*row) for row in CHAPTERS}
+    others = {stem: Chapter(stem, _title(cells), (stem,)) for stem, cells in notebooks.items()
+              if stem not in HOMES}  # fmt: skip
+    homes = HOMES | {stem: stem for stem in others}
+    chapters |= others
+    for stem, cells in notebooks.items():
+        for cell in cells:
+            tags = [SECTION.fullmatch(tag) for tag in cell.metadata.get("tags", [])]
+            named = [match[1] for match in tags if match and match[1] in chapters]
+            name = named[0] if named else homes[stem]
+            shared = list(homes.values()).count(name) > 1
+            cell.metadata.down = int(shared and name == homes[stem])
+            chapters[name].cells.append(cell)
+    return _numbered([chapter for chapter in chapters.values() if chapter.cells])
 
 
-def provenance(out: Path, profile: str) -> list[tuple[str, str]]:
+def _title(cells: list[NotebookNode]) -> str:
+    heading = re.search(r"^# (.*)$", cells[0].source if cells else "", re.MULTILINE)
+    return heading[1] if heading else "Untitled"
+
+
+def _numbered(chapters: list[Chapter]) -> list[Chapter]:
+    """Return the main part with numbers, then the appendix with letters."""
+    chapters.sort(key=lambda chapter: chapter.appendix)
+    main = [each for each in chapters if not each.appendix and each.title]
+    for number, chapter in enumerate(main, 1):
+        chapter.number = str(number)
+    appendix = [each for each in chapters if each.appendix]
+    for letter, chapter in zip(ascii_uppercase, appendix):
+        chapter.number = letter
+    for chapter in chapters:
+        ranks = {stem: rank for rank, stem in enumerate(chapter.order)}
+        chapter.cells.sort(key=lambda cell: ranks.get(cell.metadata.place.notebook, len(ranks)))
+    return chapters
+
+
+def provenance(out: Path) -> list[tuple[str, str]]:
     """Return what the report is made from, as pairs of name and value; what differs is listed."""
     paths = sorted(out.glob("runs/*/seed-*/record.json"))
     records = [json.loads(path.read_text()) for path in paths]
@@ -203,42 +238,39 @@ def provenance(out: Path, profile: str) -> list[tuple[str, str]]:
         return found
 
     counts = values("dataset", "counts")
-    sizes = values("config", "image_size")
     seeds = sorted(values("seed"))
     pairs = {
         "Data set": [title(name) for name in values("dataset", "name")],
-        "Train / validation / test": [
-            f"{each.get('train')} / {each.get('val')} / {each.get('test')}" for each in counts
+        "Images for training, validation, test": [
+            f"{each.get('train')}, {each.get('val')}, {each.get('test')}" for each in counts
         ],
-        "Image size": [" × ".join(map(str, size)) if size else "own" for size in sizes],
+        "Image size in pixels": [
+            " × ".join(map(str, size)) if size else "own" for size in values("config", "image_size")
+        ],
         "Base channels": values("config", "base_channels"),
         "Epochs": values("config", "epochs"),
-        "Seeds": [f"{len(seeds)} ({', '.join(map(str, seeds))})"] if seeds else [],
+        "Seeds per network": [len(seeds)] if seeds else [],
         "Device": values("device"),
-        "Profile": [profile],
     }
     return [(name, ", ".join(map(str, each))) for name, each in pairs.items() if each]
 
 
-def render(notebooks: list[Path], out: Path, profile: str) -> str:
-    """Return the page of the executed notebooks, in the order of the chapters.
-
-    Raise MarkupError for what cannot be rendered.
-    """
-    markup = Markup(Bibliography(ROOT / "report" / "references.bib"))
+def render(notebooks: list[Path], out: Path) -> str:
+    """Return the page of the executed notebooks; raise MarkupError for what cannot be rendered."""
+    markup = Markup()
     exporter = ChapterExporter(markup)
-    chapters = {path.stem: read(path) for path in notebooks}
-    front = {}
-    for place in FRONT:
-        parts = [exporter.export(take_out(notebook, place)) for notebook in chapters.values()]
-        front[place] = Safe("\n").join(part for part in parts if part)
-    bodies = {name: exporter.export(notebook) for name, notebook in chapters.items()}
+    chapters = arrange({path.stem: read(path) for path in notebooks})
+    bodies = []
+    for chapter in chapters:
+        head = markup.begin(chapter.number, chapter.title, chapter.name) if chapter.title else Safe()
+        bodies.append((chapter, head, exporter.export(chapter.cells)))
+    references = formatted(list(markup.cited), "html")
     page = ENVIRONMENT.get_template("report.html").render(
-        front=front,
         chapters=bodies,
         contents=markup.headings,
-        references=markup.bibliography.references(),
-        provenance=provenance(out, profile),
+        references=[(key, Safe(text), markup.cited[key]) for key, text in references.items()],
+        provenance=provenance(out),
+        about=yaml.safe_load(CITATION.read_text()),
         fonts=embedded_fonts(ROOT / "report" / "fonts"),
     )
     return markup.fill(page)

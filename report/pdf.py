@@ -34,6 +34,10 @@ PLAYWRIGHT = (
     "chromium_headless_shell-*/chrome-*/*headless[-_]shell",
 )
 FLAGS = ["--disable-gpu", "--font-render-hinting=none"]
+NO_BROWSER = (
+    "the HTML is written, the PDF is not: no Chromium or Chrome was found; install one, name it in the "
+    "environment variable CHROME, or add --install-browser"
+)
 TIMEOUT = 120  # seconds for each step of the browser
 FILL_PAGES = ROOT / "report" / "template" / "print.js"
 NODE = re.compile(rb"\(node\d{8}\)")
@@ -73,7 +77,7 @@ def find_browser() -> Path | None:
     return None
 
 
-def install_browser() -> Path:
+def install_browser() -> None:
     """Install Debian's package as root, playwright's Chromium for other users.
 
     Raise ReportError, which says what to do by hand, if that fails.
@@ -84,24 +88,14 @@ def install_browser() -> Path:
         steps = [["apt-get", "update"], install]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for step in steps:
-        print(f"no Chromium or Chrome found: {' '.join(step)}", flush=True)
-        try:
-            subprocess.run(
-                step, check=True, capture_output=True, text=True, timeout=900, env=environment
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            said = (getattr(error, "stderr", "") or str(error)).strip().splitlines() or [""]
-            raise ReportError(
-                f"the HTML is written, the PDF is not: `{' '.join(step)}` failed ({said[-1]}); "
-                "install Chromium or Chrome, or name one in the environment variable CHROME, and "
-                "run again"
-            )
-    if browser := find_browser():
-        return browser
-    raise ReportError(
-        "the HTML is written, the PDF is not: no Chromium or Chrome was found after installing it; "
-        "name one in the environment variable CHROME and run again"
-    )
+        command = " ".join(step)
+        print(f"no Chromium or Chrome was found: {command}", flush=True)
+        done = subprocess.run(step, capture_output=True, text=True, timeout=900, env=environment)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or [""])[-1]
+            raise ReportError(f"`{command}` failed ({said}); {NO_BROWSER}")
+    if not find_browser():
+        raise ReportError(NO_BROWSER)
 
 
 def print_pdf(page: Path, paper: str = "A4") -> bytes:
@@ -109,7 +103,9 @@ def print_pdf(page: Path, paper: str = "A4") -> bytes:
 
     Raise ReportError if the browser fails or gives no answer in time.
     """
-    browser = find_browser() or install_browser()
+    browser = find_browser()
+    if not browser:
+        raise ReportError(NO_BROWSER)
     try:
         return asyncio.run(_print(browser, page, paper))
     except TimeoutError:

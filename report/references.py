@@ -1,157 +1,176 @@
-"""What is numbered and linked to: figures, tables, sections, equations and the bibliography.
+"""Links between text, figures, tables, sections, equations and references.
 
-A reference may come before its target and equations are numbered across the whole report, so both
-are rendered as marks, which are filled once everything has been read.
+Text is written with `@fig-loss`, `@sec-theory` and `[@holm1979]`. `python -m report.references`
+turns these in the notebooks into links such as `[Figure 3](#fig-loss)`, which JupyterLab shows as
+they are, gives links that are there their present text, and lists at the end of each notebook what
+it cites. Computed text passes through the same function, `linked`. The numbers are those of the
+published report; the page counts its own.
 """
 
+import json
 import re
-from collections import Counter
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from markupsafe import Markup as Safe
-from math_core import LatexError, LatexToMathML
-from pybtex.database import parse_file
+import nbformat
+from pybtex.database import Entry, parse_file
 from pybtex.plugin import find_plugin
 
-from report.templates import MACROS
+from lib import ROOT
+from lib.files import write_atomically
 
-KINDS = {"fig": "Figure", "tbl": "Table", "sec": "Section", "eq": "Equation"}
-MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
-LABEL = re.compile(r"\\label\{([^}]*)\}")
-NUMBERED = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\d+)\)')
+NOTEBOOKS = ROOT / "notebooks"
+BIBLIOGRAPHY = ROOT / "report" / "references.bib"
+NUMBERS = ROOT / "report" / "numbers.json"  # label -> "Figure 3", in the published report
+CODE = re.compile(r"(```.*?```|`[^`]*`|\$\$.*?\$\$)", re.DOTALL)  # where an @ is an @
+CITATION = re.compile(r"(?<![^\W_])\[(@[\w:.-]+(?:\s*;\s*@[\w:.-]+)*)\]")
+SHORT = re.compile(r"(?<![^\W_])@((?:fig|tbl|eq|sec)-[\w-]*\w)")
+LINK = re.compile(r"\[([^\[\]]*)\]\(#((?:fig|tbl|eq|ref)-[\w:.-]*\w)\)")
+HEADING = re.compile(r"^(#+) (.*)\n<!-- (sec-[\w-]+) -->", re.MULTILINE)
+TAG = re.compile(r"\\label\{([\w-]+)\}\s*\\tag\{(\w+)\}")
+CAPTION = re.compile(r'<figcaption id="([\w-]+)-caption"><b>(\w+ \w+)\.</b>')
+REFERENCES = "references"  # the tag of the last cell
 
 
 class MarkupError(ValueError):
     """Something in a notebook cannot be rendered; the text names the notebook and the cell."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A cell of a notebook, as error messages name it."""
+def linked(text: str) -> str:
+    """Return Markdown in which every reference and citation is a link with its present text.
 
-    notebook: str
-    cell: int
-
-    def __str__(self) -> str:
-        return f"{self.notebook}.ipynb, cell {self.cell}"
-
-
-class Anchors:
-    """The targets of links. A label counts in its own notebook first, then in the whole report."""
-
-    def __init__(self):
-        self.targets: dict[str, dict[str, tuple[str, str]]] = {}  # label -> notebook -> (id, text)
-        self.taken, self.counts, self.wanted = set(), Counter(), []
-
-    def new_id(self, wish: str) -> str:
-        """Return the wish, or with the first number behind it that makes it unique."""
-        name, number = wish, 1
-        while name in self.taken:
-            number += 1
-            name = f"{wish}-{number}"
-        self.taken.add(name)
-        return name
-
-    def number(self, label: str, place: Place) -> tuple[str, str]:
-        """Return the id and the name ("Figure 3") of a figure or table."""
-        kind = KINDS.get(label.split("-")[0])
-        if kind not in ("Figure", "Table"):
-            raise MarkupError(f"{place}: label {label!r}: expected fig-NAME or tbl-NAME")
-        self.counts[kind] += 1
-        return self.add(label, f"{kind} {self.counts[kind]}", place)
-
-    def add(
-        self, label: str, text: str, place: Place, own_id: str | None = None
-    ) -> tuple[str, str]:
-        """Make a label a target and return its id and the text of links to it."""
-        known = self.targets.setdefault(label, {})
-        if place.notebook in known or (known and own_id):
-            raise MarkupError(f"{place}: the label {label} is there already; give it another name")
-        known[place.notebook] = (own_id or self.new_id(label), text)
-        return known[place.notebook]
-
-    def mark(self, label: str, place: Place) -> str:
-        """Return the mark that `fill` replaces by a link to the label."""
-        self.wanted.append((label, place))
-        return MARK.format("r", len(self.wanted) - 1)
-
-    def fill(self, html: str) -> str:
-        """Replace the marks of references by links."""
-        mark = MARK.format("r", r"(\d+)")
-        return re.sub(mark, lambda match: self._link(*self.wanted[int(match[1])]), html)
-
-    def _link(self, label: str, place: Place) -> str:
-        known = self.targets.get(label, {})
-        if place.notebook in known:
-            return self._reference(*known[place.notebook])
-        if len(known) == 1:
-            return self._reference(*next(iter(known.values())))
-        reason = "is nowhere defined"
-        if known:
-            reason = f"is in {' and '.join(known)}; use a label that is there once"
-        raise MarkupError(f"{place}: reference @{label}: this label {reason}")
-
-    def _reference(self, identity: str, text: str) -> str:
-        return MACROS.reference(identity, text.split(" "))
+    Raise MarkupError for a section or a key of the bibliography that is not there.
+    """
+    parts = CODE.split(text)
+    parts[::2] = [_linked(part) for part in parts[::2]]
+    return "".join(parts)
 
 
-class Formulas:
-    """Formulas, converted to MathML all at once so that references to equations resolve."""
-
-    def __init__(self):
-        self.snippets: list[tuple[str, bool]] = []
-        self.places: list[Place] = []
-
-    def mark(self, tex: str, block: bool, place: Place) -> str:
-        """Return the mark that `fill` replaces by the formula."""
-        if LABEL.search(tex) and "\\begin{" not in tex.split("\\label")[0]:
-            tex = f"\\begin{{equation}}{tex}\\end{{equation}}"
-        self.snippets.append((tex.strip(), block))
-        self.places.append(place)
-        return MARK.format("m", len(self.snippets) - 1)
-
-    def fill(self, html: str, anchors: Anchors) -> str:
-        """Replace the marks of formulas by MathML; numbered equations become targets of links."""
-        try:
-            converted = LatexToMathML(fancy_error=False).convert_all(self.snippets)
-        except LatexError as error:
-            index, reason = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL).groups()
-            formula, place = self.snippets[int(index)][0], self.places[int(index)]
-            raise MarkupError(f"{place}: formula {formula!r}: {reason}") from error
-        for mathml, place in zip(converted, self.places):
-            for label, number in NUMBERED.findall(mathml):
-                anchors.add(label, f"Equation ({number})", place, own_id=label)
-        return re.sub(MARK.format("m", r"(\d+)"), lambda match: converted[int(match[1])], html)
+def _linked(text: str) -> str:
+    text = CITATION.sub(lambda match: _cited(match[1]), text)
+    text = SHORT.sub(lambda match: _link(match[1]), text)
+    return LINK.sub(lambda match: f"[{_name(match[2], match[1])}](#{match[2]})", text)
 
 
-class Bibliography:
-    """References, numbered in the order of their citations, with links both ways."""
+def _cited(keys: str) -> str:
+    links = [f"[](#ref-{key})" for key in re.findall(r"@([\w:.-]+)", keys)]
+    return f"({'; '.join(links)})"
 
-    def __init__(self, path: Path):
-        self.path, self.entries, self.cited = path, parse_file(str(path)), Counter()
 
-    def cite(self, keys: list[str], place: Place) -> str:
-        """Return the numbers of the keys in brackets, each linked to its reference."""
-        return "[" + ", ".join(self._cite_one(key, place) for key in keys) + "]"
+def _link(label: str) -> str:
+    if not label.startswith("sec-"):
+        return f"[](#{label})"
+    if label not in sections():
+        raise MarkupError(f"reference @{label}: no heading of a notebook has this label")
+    title, target = sections()[label]
+    return f"[{title}]({target})"
 
-    def _cite_one(self, key: str, place: Place) -> str:
-        if key not in self.entries.entries:
-            raise MarkupError(f"{place}: citation @{key}: no such key in {self.path.name}")
-        self.cited[key] += 1
-        number = list(self.cited).index(key) + 1
-        return MACROS.citation(key, self._ids(key)[-1], number)
 
-    def _ids(self, key: str) -> list[str]:
-        return [f"cite-{key}-{count}" for count in range(1, self.cited[key] + 1)]
+def _name(label: str, now: str) -> str:
+    """Return the text of a link to this label, which now has that text."""
+    kind, key = label.split("-", 1)
+    if kind == "ref":
+        return authors_and_year(entry(key), narrative=now.endswith(")"))
+    default = {"fig": "Figure", "tbl": "Table", "eq": "the equation"}[kind]
+    return numbers().get(label, default)
 
-    def references(self) -> list[dict]:
-        """Return of every reference its key, its HTML and the ids of its citations."""
-        if not self.cited:
-            return []
-        style = find_plugin("pybtex.style.formatting", "unsrt")()
-        backend = find_plugin("pybtex.backends", "html")()
-        return [
-            {"key": each.key, "html": Safe(each.text.render(backend)), "ids": self._ids(each.key)}
-            for each in style.format_bibliography(self.entries, list(self.cited))
-        ]
+
+@cache
+def bibliography() -> dict[str, Entry]:
+    """Return the entries of report/references.bib by key."""
+    return dict(parse_file(str(BIBLIOGRAPHY)).entries)
+
+
+def entry(key: str) -> Entry:
+    """Return one entry; raise MarkupError if there is none."""
+    if key not in bibliography():
+        raise MarkupError(f"citation @{key}: no such key in {BIBLIOGRAPHY.name}")
+    return bibliography()[key]
+
+
+def authors_and_year(source: Entry, narrative: bool = False) -> str:
+    """Return "Alain and Bengio, 2017", or "Alain and Bengio (2017)" for use in a sentence."""
+    names = [" ".join(person.last_names).strip("{}") for person in source.persons["author"]]
+    who = " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
+    year = source.fields["year"]
+    return f"{who} ({year})" if narrative else f"{who}, {year}"
+
+
+def formatted(keys: list[str], backend: str) -> dict[str, str]:
+    """Return each of these references as pybtex writes it, in the order of authors and years."""
+    style = find_plugin("pybtex.style.formatting", "unsrt")()
+    writer = find_plugin("pybtex.backends", backend)()
+    keys = sorted(keys, key=lambda key: authors_and_year(entry(key)).lower())
+    entries = style.format_entries([entry(key) for key in keys])
+    return {each.key: each.text.render(writer) for each in entries}
+
+
+@cache
+def sections() -> dict[str, tuple[str, str]]:
+    """Return label -> title and link of each labelled heading, as JupyterLab names its anchors."""
+    found = {}
+    for name, source in prose():
+        for marks, title, label in HEADING.findall(source):
+            anchor = "" if marks == "#" else "#" + slug(title)
+            found[label] = (title, name + anchor)
+    return found
+
+
+def prose() -> Iterator[tuple[str, str]]:
+    """Yield the file's name and the source of each cell of text in the project's notebooks."""
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "markdown":
+                yield path.name, cell.source
+
+
+def slug(title: str) -> str:
+    """Return the anchor of a heading."""
+    return title.strip().replace(" ", "-")
+
+
+@cache
+def numbers() -> dict[str, str]:
+    """Return the names of figures and tables in the published report, and of tagged equations."""
+    known = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
+    for _, source in prose():
+        known |= {label: f"equation ({number})" for label, number in TAG.findall(source)}
+    return known
+
+
+def renew(path: Path) -> str:
+    """Return a notebook's source with its links renewed and its references listed at the end."""
+    notebook = nbformat.read(path, 4)
+    cells = [each for each in notebook.cells if REFERENCES not in each.metadata.get("tags", [])]
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source)
+    texts = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    keys = dict.fromkeys(re.findall(r"\(#ref-([\w:.-]*\w)\)", texts))
+    notebook.cells = cells
+    if keys:
+        lines = formatted(list(keys), "markdown").items()
+        items = [f'- <a id="ref-{key}"></a>{text}' for key, text in lines]
+        source = "\n".join(["## References", "", *items])
+        last = nbformat.v4.new_markdown_cell(source, id=REFERENCES)
+        last.metadata.tags = [REFERENCES]
+        notebook.cells.append(last)
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    """Take numbers from the report that is named, if any, and renew the notebooks."""
+    for name in arguments:
+        found = dict(CAPTION.findall(Path(name).read_text()))
+        write_atomically(NUMBERS, (json.dumps(found, indent=0) + "\n").encode())
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        text = renew(path)
+        if text != path.read_text():
+            write_atomically(path, text.encode())
+            print(f"{path.name}: links renewed")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

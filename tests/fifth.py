@@ -72,7 +72,7 @@ def main(out: Path) -> dict:
         "differences": differences.variant.unique().tolist(),
         "ledger": len(ledger.ledger(verdicts, STUDY)),
         "text": [analysis.setting(runs), analysis.cost_sentence(runs), analysis.caveats(runs),
-                 front.found(runs, verdicts), front.certainty(runs), findings.chapter(runs[-1])],
+                 front.found(runs), front.certainty(runs), findings.chapter(runs[-1])],
         "design": design.missing_cells(runs),
         "charts": {
             "loss": drawn(charts.loss(runs).content), "miou": drawn(charts.convergence(runs).content),

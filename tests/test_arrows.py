@@ -16,7 +16,7 @@ LAYERS = [
     ["lib.datasets"],
     ["lib.config", "lib.data", "lib.evaluation", "lib.metrics", "lib.models", "lib.records", "lib.structure", "lib.train"],
     ["lib.studies"],
-    ["report.evidence", "report.templates"],
+    ["report.evidence", "report.references", "report.templates"],
     ["report.figures"],
     ["report"],
 ]

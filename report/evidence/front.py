@@ -1,4 +1,4 @@
-"""What the first page says before any chapter: what was found and how sure we are."""
+"""What the first page says before any chapter: what was found, what was not decided, and on what."""
 
 from collections.abc import Sequence
 
@@ -6,43 +6,96 @@ import numpy as np
 
 from lib.models import TITLES
 from lib.records import Run, by_variant
-from report.evidence.claims import Verdict
+from report.evidence.claims import UNDECIDED, Verdict
+from report.evidence.findings import conditions, title
 from report.evidence.ledger import tally
 from report.evidence.measures import MIOU
 from report.evidence.statistics import Estimate
-from report.evidence.wording import interval_text, listed, percent, seeds_text, versus
+from report.evidence.wording import listed, literal, percent, points, seeds_text
+
+UNET, WITHOUT, WIDER = "unet", "unet-noskip", "unet-noskip-wide"
+CHANGES = {"unet-residual": "residual shortcuts", "unet-gated-attention": "attention gates"}
+MEANING = "the mean intersection over union of the classes (mIoU)"
 
 
-def found(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
-    """The result in a few sentences: each network's score against U-Net's, and how many statements hold."""
+def found(runs: Sequence[Run]) -> str:
+    """Return the result in three sentences that need nothing before them."""
     groups = by_variant(runs)
-    scores = {key: np.mean([run.miou for run in group]) for key, group in groups.items()}
-    plain = scores.pop("unet", None)
-    if plain is None:
-        text = "Test mIoU: " + ", ".join(f"{TITLES[key]} **{percent(score)}**" for key, score in scores.items()) + "."
-    else:
-        text = f"The U-Net labels the test images with a mIoU of **{percent(plain)}**."
-        clear = {key: MIOU.compare(groups[key], groups["unet"])[0] for key in scores}
-        text += "".join(f" The {TITLES[key]} reaches **{percent(scores[key])}**, "
-                        f"{versus(estimate.value, 'that')} ({interval_text(estimate).split(',')[0]})."
-                        for key, estimate in clear.items() if _apart(estimate))
-        if close := [f"{TITLES[key]} (**{percent(scores[key])}**)" for key, estimate in clear.items() if not _apart(estimate)]:
-            text += f" By this score the {listed(close)} cannot be told from it."
-    return f"**Found.** {text} {tally(verdicts)}"
+    if not {UNET, WITHOUT} <= groups.keys():
+        scores = {TITLES[key]: percent(_miou(group)) for key, group in groups.items()}
+        return f"Test mIoU: {listed([f'{name} {score}' for name, score in scores.items()])}."
+    lost, *_ = MIOU.compare(groups[WITHOUT], groups[UNET])
+    text = (
+        f"**Found.** Without its skip connections a U-Net's score on {title(_data(runs))}, {MEANING}, "
+        f"changes from {percent(_miou(groups[UNET]))} to {percent(_miou(groups[WITHOUT]))}"
+        f"{_interval(lost)}{_hardest(groups)}."
+    )
+    if WIDER in groups:
+        text += (
+            " A network without skips that is widened until it has as many parameters "
+            f"scores {percent(_miou(groups[WIDER]))}."
+        )
+    return text + _others(groups)
 
 
-def _apart(estimate: Estimate) -> bool:
-    return not estimate.one_seed and (estimate.low > 0 or estimate.high < 0)
+def _others(groups: dict[str, list[Run]]) -> str:
+    """Return what residual shortcuts and attention gates change."""
+    estimates = {name: MIOU.compare(groups[key], groups[UNET])[0]
+                 for key, name in CHANGES.items() if key in groups}  # fmt: skip
+    if not estimates:
+        return ""
+    names, changes = listed([*estimates]), [points(each.value) for each in estimates.values()]
+    return f" With {names} the score changes by {listed(changes)}."
+
+
+def undecided(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
+    """Return what stays open, and why."""
+    groups = by_variant(runs)
+    estimates = [MIOU.compare(groups[key], groups[UNET])[0]
+                 for key in CHANGES if {key, UNET} <= groups.keys()]  # fmt: skip
+    text = "**Not decided.** "
+    if min(len(group) for group in groups.values()) < 2:
+        text += "With one seed per network no difference between networks is called significant."
+    elif estimates and any(verdict.verdict == UNDECIDED for verdict in verdicts):
+        width = max(max(-each.low, each.high) for each in estimates)
+        text += (
+            "Whether shortcuts or gates help a little: the intervals of both reach as far as "
+            f"{points(width)}, because scores vary from seed to seed and from image to image."
+        )
+    return f"{text} {tally(verdicts)}"
 
 
 def certainty(runs: Sequence[Run]) -> str:
-    """How many seeds and images stand behind the result, and what it does not reach."""
-    groups, first = by_variant(runs), runs[0]
-    seeds = sorted({len(group) for group in groups.values()})
-    images = first.record["dataset"]["counts"]["test"]
-    if max(seeds) == 1:
-        text = f"One seed a network and {images} test images: no difference between networks is called significant."
-    else:
-        text = (f"{seeds_text(seeds)} a network and {images} test images stand behind every interval; p values are adjusted over "
-                "all statements together.")
-    return f"**How sure.** {text} What holds for the data, size and effort below need not hold for others."
+    """Return on what data, how often and with what device the result was obtained."""
+    seeds = sorted({len(group) for group in by_variant(runs).values()})
+    images = runs[0].record["dataset"]["counts"]["test"]
+    where = conditions(runs[0]).split(", seed")[0]
+    return (
+        f"**On what.** {where}; {seeds_text(seeds)} per network and {images} test images. "
+        "Another data set, a larger network or a longer training can give another answer."
+    )
+
+
+def _miou(group: Sequence[Run]) -> float:
+    return float(np.mean([run.miou for run in group]))
+
+
+def _data(runs: Sequence[Run]) -> str:
+    return runs[0].record["dataset"]["name"]
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.one_seed:
+        return ""
+    return f" (a difference of {points(estimate.value)}, 95 % interval {points.range(estimate.low, estimate.high)})"
+
+
+def _hardest(groups: dict[str, list[Run]]) -> str:
+    """Return the class that loses most, by its IoU."""
+    plain, without = (np.mean([run.iou for run in groups[key]], axis=0) for key in (UNET, WITHOUT))
+    difference = without - plain
+    if np.isnan(difference).all():
+        return ""
+    worst = int(np.nanargmin(difference))
+    name = literal(groups[UNET][0].classes.names[worst])
+    return f", and that of *{name}* from {percent(plain[worst])} to {percent(without[worst])}"

@@ -5,6 +5,7 @@ caption and alternative text reach the report in the metadata of the notebook's 
 caption stands below the figure for those who read the notebook itself.
 """
 
+import inspect
 import io
 import re
 from base64 import b64encode
@@ -23,6 +24,7 @@ from matplotlib.ticker import FixedLocator
 
 from lib import ROOT
 from lib.files import write_atomically
+from report.references import linked, numbers
 
 # What Matplotlib writes of places: paths, places of marks and letters; scales are no places.
 PLACES = re.compile(r'(?<= )(?:d|x|y)="[^"]*"|translate\([^)]*\)')
@@ -112,7 +114,9 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
         plt.close(exhibit.content)
     display(data, raw=True, metadata={"report": report})
     kind = "Table" if exhibit.label.startswith("tbl") else "Figure"
-    note = {"text/markdown": f"*{kind}.* {exhibit.caption}", "text/plain": exhibit.caption}
+    name = numbers().get(exhibit.label, kind)
+    text = f'<a id="{exhibit.label}"></a>**{name}.** {linked(exhibit.caption)}'
+    note = {"text/markdown": text, "text/plain": exhibit.caption}
     display(note, raw=True, metadata={"report": {"caption_of": exhibit.label}})
 
 
@@ -126,7 +130,14 @@ def say(text: str, place: str = "") -> None:
     report = {"prose": True}
     if place:
         report["place"] = place
+    text = linked(text)
     display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"report": report})
+
+
+def listing(*parts: type) -> str:
+    """Return the source of classes as a block of code in Markdown."""
+    sources = [inspect.getsource(part).strip() for part in parts]
+    return "```python\n" + "\n\n\n".join(sources) + "\n```"
 
 
 def _saved(figure: Figure, **options: object) -> bytes:

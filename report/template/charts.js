@@ -1,47 +1,62 @@
-// Values read off a curve: a slider for each panel, moved by keys or by the pointer over the chart.
-for (const probes of document.querySelectorAll(".probes")) {
-  const chart = probes.parentElement.querySelector("svg"), panels = JSON.parse(probes.querySelector("script").text);
-  const make = (name, attributes) => {
-    const mark = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) mark.setAttribute(key, value);
-    return mark;
+// The values of a chart's lines where one points, or with the arrow keys.
+for (const data of document.querySelectorAll(".fig .visual > script")) {
+  const box = data.parentElement, chart = box.querySelector("svg.chart"), panels = JSON.parse(data.text);
+  const note = document.createElement("div");
+  note.className = "reading";
+  note.setAttribute("role", "status");
+  note.hidden = true;
+  document.body.append(note);
+  const group = document.createElementNS("http://www.w3.org/2000/svg", "g");
+  group.setAttribute("pointer-events", "none");
+  chart.append(group);
+  chart.tabIndex = 0;
+  const mark = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    group.append(made);
   };
-  panels.forEach((panel, index) => {
-    const [range, output] = probes.querySelectorAll(".probe")[index].children, [left, right, top, bottom] = panel.box;
-    const longest = panel.lines.reduce((a, b) => b.at.length > a.at.length ? b : a);
-    const reach = (longest.at.at(-1)[2] - longest.at[0][2]) / Math.max(1, longest.at.length - 1) / 2;
-    const group = make("g", {"pointer-events": "none", visibility: "hidden"});
-    const rule = make("line", {y1: top, y2: bottom, stroke: "currentColor", "stroke-width": .6, "stroke-dasharray": "2 2"});
-    group.append(rule);
-    chart.append(group);
-    const nearest = (line, x) => line.at.reduce((a, b) => Math.abs(b[2] - x) < Math.abs(a[2] - x) ? b : a);
-    const tell = seen => {
-      const [name, , x] = longest.at[range.value];
-      range.setAttribute("aria-valuetext", `${panel.x} ${name}`);
-      rule.setAttribute("x1", x);
-      rule.setAttribute("x2", x);
-      group.replaceChildren(rule);
-      const head = document.createElement("b");
-      head.textContent = `${panel.x.split(" (")[0]} ${name}`;
-      output.replaceChildren(head, " ");
-      for (const line of panel.lines) {
-        const [at, value, px, py] = nearest(line, x), item = document.createElement("span"), dot = document.createElement("i");
-        if (Math.abs(px - x) > reach) continue;  // this line has no value here
-        group.append(make("circle", {cx: px, cy: py, r: 2.6, fill: line.color, stroke: "var(--paper)", "stroke-width": .8}));
-        dot.style.background = line.color;
-        item.append(dot, `${line.name} ${value}`);
-        output.append(item, " ");
-      }
-      if (seen) group.setAttribute("visibility", "visible");
-    };
-    range.addEventListener("input", () => tell(true));
-    chart.addEventListener("pointermove", event => {
-      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(chart.getScreenCTM().inverse());
-      if (place.x < left - 2 || place.x > right + 2 || place.y < top - 2 || place.y > bottom + 2) return;
-      range.value = longest.at.indexOf(nearest(longest, place.x));
-      tell(true);
-    });
-    tell(false);
+  const longest = panel => panel.lines.reduce((a, b) => b.at.length > a.at.length ? b : a).at;
+  const nearest = (points, x) => points.reduce((a, b) => Math.abs(b[2] - x) < Math.abs(a[2] - x) ? b : a);
+  let current = [0, 0];
+  const tell = (which, index) => {
+    current = [which, index];
+    const panel = panels[which], points = longest(panel), [name, , x] = points[index], [, , top, bottom] = panel.box;
+    const reach = (points.at(-1)[2] - points[0][2]) / Math.max(1, points.length - 1) / 2;
+    const head = document.createElement("b");
+    head.textContent = `${panel.x.split(" (")[0]} ${name}`;
+    note.replaceChildren(head);
+    group.replaceChildren();
+    mark("line", {x1: x, x2: x, y1: top, y2: bottom, stroke: "currentColor", "stroke-width": .6, "stroke-dasharray": "2 2"});
+    for (const line of panel.lines) {
+      const [, value, px, py] = nearest(line.at, x), item = document.createElement("span"), dot = document.createElement("i");
+      if (Math.abs(px - x) > reach) continue;  // this line has no value here
+      mark("circle", {cx: px, cy: py, r: 2.6, fill: line.color, stroke: "var(--paper)", "stroke-width": .8});
+      dot.style.background = line.color;
+      item.append(dot, `${line.name} ${value}`);
+      note.append(item);
+    }
+    note.hidden = false;
+    const place = new DOMPoint(x, top).matrixTransform(chart.getScreenCTM()), size = note.getBoundingClientRect();
+    const left = place.x + 12 + size.width > innerWidth ? place.x - size.width - 12 : place.x + 12;
+    note.style.left = `${scrollX + Math.max(4, left)}px`;
+    note.style.top = `${scrollY + Math.max(4, place.y)}px`;
+  };
+  const hide = () => { note.hidden = true; group.replaceChildren() };
+  chart.addEventListener("pointermove", event => {
+    const {x, y} = new DOMPoint(event.clientX, event.clientY).matrixTransform(chart.getScreenCTM().inverse());
+    const which = panels.findIndex(({box: [left, right, top, bottom]}) => x >= left - 2 && x <= right + 2 && y >= top - 2 && y <= bottom + 2);
+    if (which < 0) return hide();
+    const points = longest(panels[which]);
+    tell(which, points.indexOf(nearest(points, x)));
+  });
+  chart.addEventListener("pointerleave", hide);
+  chart.addEventListener("blur", hide);
+  chart.addEventListener("keydown", event => {
+    const step = {ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0]}[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const which = Math.min(panels.length - 1, Math.max(0, current[0] + step[0]));
+    tell(which, Math.min(longest(panels[which]).length - 1, Math.max(0, current[1] + step[1])));
   });
 }
 

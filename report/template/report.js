@@ -3,7 +3,7 @@ const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const wide = matchMedia("(width >= 75rem)");
 const menu = document.querySelector("nav.contents details");
-const themeButton = document.getElementById("theme"), codeButton = document.getElementById("code");
+const themeButton = document.getElementById("theme");
 document.querySelector(".tools").hidden = false;
 
 const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
@@ -15,15 +15,6 @@ themeButton.addEventListener("click", () => {
 });
 dark.addEventListener("change", tellTheme);
 tellTheme();
-
-const blocks = [...document.querySelectorAll("details.code")];
-codeButton.hidden = !blocks.length;
-codeButton.addEventListener("click", () => {
-  const open = codeButton.getAttribute("aria-pressed") !== "true";
-  for (const block of blocks) block.open = open;
-  codeButton.setAttribute("aria-pressed", open);
-  codeButton.textContent = open ? "Hide code" : "Show code";
-});
 
 const closeMenu = () => { if (!wide.matches) menu.open = false };
 wide.addEventListener("change", () => { menu.open = wide.matches });
@@ -61,3 +52,40 @@ const reach = () => scrollers.forEach(box => {  // with the keyboard, but only w
 addEventListener("resize", reach);
 addEventListener("toggle", reach, true);
 document.fonts.ready.then(reach);
+
+// A reference or a citation shows its target while it is pointed at or has the focus.
+{
+  const preview = document.createElement("div");
+  preview.className = "preview";
+  preview.setAttribute("role", "tooltip");
+  preview.hidden = true;
+  document.body.append(preview);
+  const content = target => {
+    const copy = target.cloneNode(true);
+    copy.querySelectorAll("script, .back, .anchor").forEach(each => each.remove());
+    const ids = new Map([...copy.querySelectorAll("[id]")].map(each => [each.id, `preview-${each.id}`]));
+    copy.removeAttribute("id");
+    let html = copy.outerHTML;
+    for (const [id, own] of ids) html = html.replaceAll(`id="${id}"`, `id="${own}"`).replaceAll(`#${id}"`, `#${own}"`).replaceAll(`url(#${id})`, `url(#${own})`);
+    return html;
+  };
+  const show = link => {
+    const target = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+    if (!target || target.matches("section, .interactive") || target.outerHTML.length > 400000) return;
+    const block = target.matches("mtd") ? target.closest(".equation") : target;
+    preview.innerHTML = content(block);
+    preview.hidden = false;
+    const box = link.getBoundingClientRect(), size = preview.getBoundingClientRect();
+    const above = box.bottom + size.height + 8 > innerHeight && box.top > size.height + 8;
+    preview.style.left = `${scrollX + Math.max(8, Math.min(box.left, innerWidth - size.width - 8))}px`;
+    preview.style.top = `${scrollY + (above ? box.top - size.height - 6 : box.bottom + 6)}px`;
+  };
+  const hide = () => { preview.hidden = true };
+  for (const link of document.querySelectorAll("main :is(a.ref, a.cite)")) {
+    link.addEventListener("pointerenter", event => event.pointerType === "mouse" && show(link));
+    link.addEventListener("pointerleave", hide);
+    link.addEventListener("focus", () => link.matches(":focus-visible") && show(link));
+    link.addEventListener("blur", hide);
+  }
+  addEventListener("keydown", event => event.key === "Escape" && hide());
+}
