@@ -42,7 +42,7 @@ SOURCES = ("lib", "report")
 DOCUMENTS_ONLY = {
     "lib/datasets/check.py", "report/__main__.py", "report/build.py", "report/cluster.py",
     "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
-    "report/references.py", "report/references.bib", "report/numbers.json",
+    "report/references.bib", "report/numbers.json",
     "report/published", "report/records",
     "report/template/chapter.html", "report/template/charts.js", "report/template/paper.css", "report/template/print.js",
     "report/template/report.css", "report/template/report.html", "report/template/report.js",
