@@ -122,7 +122,7 @@ def test_a_parameter_of_another_name_ends_in_one_line(tmp_path):
     done = _papermill(ROOT / "notebooks/1_unet.ipynb", tmp_path / "o.ipynb", "-p", "epoch", "1", "-p", "out", str(tmp_path))
     assert done.returncode != 0
     assert done.stderr.rstrip().endswith("\nerror: epoch: no such parameter; did you mean epochs?")
-    (cell,) = [cell for cell in nbformat.read(tmp_path / "o.ipynb", 4).cells if cell.metadata.papermill.exception]
+    (cell,) = [cell for cell in nbformat.read(tmp_path / "o.ipynb", 4).cells if cell.metadata.get("papermill", {}).get("exception")]
     assert cell.outputs[0].traceback == ["error: epoch: no such parameter; did you mean epochs?"]
     assert not (tmp_path / "runs").exists()
 
