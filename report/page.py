@@ -50,11 +50,12 @@ CHAPTERS = (
     ("networks", "Four networks", ("5_analysis", *NETWORKS)),
     ("measure", "What is trained, and what is measured"),
     ("results", "Results"),
-    ("theory", "Theory"),
+    ("theory", "Theory", ("6_theory", "5_analysis")),
     ("open", "What we do not know"),
-    ("parts", "Network by network", (), True),
     ("statements", "The statements in full", (), True),
-    ("cost", "Cost", (), True),
+    ("parts", "Network by network", (), True),
+    ("derivations", "More theory", (), True),
+    ("cost", "Cost", ("7_cost",), True),
 )
 HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": "results",
          "6_theory": "theory", "7_cost": "cost"}  # fmt: skip

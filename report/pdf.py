@@ -42,7 +42,7 @@ TIMEOUT = 120  # seconds for each step of the browser
 FILL_PAGES = ROOT / "report" / "template" / "print.js"
 NODE = re.compile(rb"\(node\d{8}\)")
 SOURCE = "/Source"  # where a PDF says what it was made from
-MARGINS = (64 / 25.4, 51 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
+MARGINS = (58 / 25.4, 46 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
 PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
 NUMBER_CONTENTS = """pages => {
     for (const link of document.querySelectorAll(".print-contents a"))

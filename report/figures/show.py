@@ -30,6 +30,7 @@ from report.references import linked, numbers
 PLACES = re.compile(r'(?<= )(?:d|x|y)="[^"]*"|translate\([^)]*\)')
 FRACTION = re.compile(r"-?\d+\.\d{4,}")
 HASHED = re.compile(r'id="\w*?([0-9a-f]{10})"')
+DOCSTRING = re.compile(r'\n +"""(?:(?!""").)*"""\n(?: *\n(?= +def))?', re.DOTALL)
 SENTENCE = 24  # characters: JupyterLab sets shorter cells flush right, which suits numbers
 WEBP = {"quality": 86, "method": 5, "use_sharp_yuv": True}
 
@@ -135,9 +136,9 @@ def say(text: str, place: str = "") -> None:
 
 
 def listing(*parts: type) -> str:
-    """Return the source of classes as a block of code in Markdown."""
-    sources = [inspect.getsource(part).strip() for part in parts]
-    return "```python\n" + "\n\n\n".join(sources) + "\n```"
+    """Return the source of classes, without their docstrings, as a block of code in Markdown."""
+    sources = [DOCSTRING.sub("\n", inspect.getsource(part)).strip() for part in parts]
+    return "```python\n" + "\n\n".join(sources) + "\n```"
 
 
 def _saved(figure: Figure, **options: object) -> bytes:

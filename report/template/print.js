@@ -30,6 +30,7 @@ async height => {
     let y = 0, before;
     const all = shown();
     for (const [index, {block, box}] of all.entries()) {
+      if (block.matches(".chapter:not(.front) > :first-child")) y = 0;  // a chapter begins on a page of its own
       const space = y && before ? box.top - before.bottom : 0, next = all[index + 1];
       const need = heading(block) && next ? next.box.top - box.top + least(next.block) : least(block);
       before = box;
