@@ -1,0 +1,156 @@
+"""A trained U-Net in eight bits a weight, small enough for a web page.
+
+    python -m lib.studies.quantized RUN --out FILE [--data-root DIR]
+
+RUN is the folder of a run with its weights; FILE, an .npz, receives
+
+    weights                      int8, of every convolution in the order of the forward pass
+    scales, biases               float32, one for each output channel, in the same order
+    base_channels, num_classes   which network it is
+    seed                         of the run
+    confusions                   int64 (2, K, K): on the test set, as trained and in eight bits
+
+Batch normalisation is folded into the convolution before it: in evaluation both are one affine
+map. A weight is its integer times the scale of its output channel, whose largest weight becomes
+127 (Jacob et al. 2018, symmetric and per channel). Activations stay floating point.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib.config import TrainConfig
+from lib.data import Dataset, load_split
+from lib.evaluation import evaluate, load_model
+from lib.files import write_arrays
+from lib.machine import Machine
+from lib.metrics import mean_iou
+from lib.models import UNet, build_model
+from lib.records import Run
+
+VARIANT = "unet"  # the network whose only layers are those that `layers` lists
+LARGEST = 127  # of the integers
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+def layers(model: UNet) -> Iterator[tuple[Convolution, nn.BatchNorm2d | None]]:
+    """Yield each convolution of a plain U-Net in the order of the forward pass, and the
+    normalisation that follows it or None."""
+    for block in model.encoder:
+        yield from ((block[0], block[1]), (block[3], block[4]))
+    for level in reversed(range(model.depth)):
+        block = model.decoder[level]
+        yield from ((model.ups[level], None), (block[0], block[1]), (block[3], block[4]))
+    yield model.head, None
+
+
+def folded(convolution: Convolution, normalisation: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
+    """Return the weights and biases of one convolution that does what both do."""
+    if normalisation is None:
+        return convolution.weight, convolution.bias
+    factor = normalisation.weight / torch.sqrt(normalisation.running_var + normalisation.eps)
+    biases = normalisation.bias - normalisation.running_mean * factor
+    return convolution.weight * _per_output(convolution, factor), biases
+
+
+def _per_output(convolution: Convolution, values: Tensor) -> Tensor:
+    """Shape values (O,) so that they multiply the weights of each output channel."""
+    transposed = isinstance(convolution, nn.ConvTranspose2d)  # (in, out, ...), else (out, in, ...)
+    return values.view((1, -1, 1, 1) if transposed else (-1, 1, 1, 1))
+
+
+def largest_weights(convolution: Convolution, weights: Tensor) -> Tensor:
+    """Return the largest magnitude among the weights of each output channel, (O,)."""
+    inputs = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
+    return weights.abs().amax((inputs, 2, 3))
+
+
+@torch.no_grad()
+def quantise(run: Run) -> tuple[UNet, dict[str, np.ndarray]]:
+    """Return the network of a run with its weights, and what the file has of it but confusions.
+
+    Raise ValueError for another network than the U-Net.
+    """
+    if run.variant != VARIANT:
+        raise ValueError(f"{run.folder}: only the network {VARIANT!r} can be quantised")
+    base_channels, num_classes = run.config["base_channels"], len(run.classes)
+    model = load_model(run.folder, run.variant, base_channels, num_classes)
+    weights, scales, biases = [], [], []
+    for convolution, normalisation in layers(model):
+        weight, bias = folded(convolution, normalisation)
+        scale = largest_weights(convolution, weight).clamp(min=1e-12) / LARGEST
+        integers = torch.round(weight / _per_output(convolution, scale))
+        weights.append(integers.to(torch.int8).flatten())
+        scales.append(scale)
+        biases.append(bias)
+    return model, {
+        "weights": torch.cat(weights).numpy(),
+        "scales": torch.cat(scales).numpy(),
+        "biases": torch.cat(biases).numpy(),
+        "base_channels": np.array(base_channels),
+        "num_classes": np.array(num_classes),
+        "seed": np.array(run.seed),
+    }
+
+
+@torch.no_grad()
+def restore(stored: dict[str, np.ndarray]) -> UNet:
+    """Return the U-Net with the quantised weights, on the CPU, in evaluation mode.
+
+    Its normalisation adds the biases and does nothing else.
+    """
+    sizes = {name: int(stored[name]) for name in ("base_channels", "num_classes")}
+    model = build_model(VARIANT, **sizes).eval()
+    chain = list(layers(model))
+    outputs = [convolution.out_channels for convolution, _ in chain]
+    weights = torch.from_numpy(stored["weights"]).split([c.weight.numel() for c, _ in chain])
+    scales = torch.from_numpy(stored["scales"]).split(outputs)
+    biases = torch.from_numpy(stored["biases"]).split(outputs)
+    for (convolution, normalisation), weight, scale, bias in zip(chain, weights, scales, biases):
+        integers = weight.view(convolution.weight.shape)
+        convolution.weight.copy_(integers * _per_output(convolution, scale))
+        if normalisation is None:
+            convolution.bias.copy_(bias)
+        else:
+            normalisation.bias.copy_(bias)
+            normalisation.weight.fill_((1 + normalisation.eps) ** 0.5)  # its variance is 1
+    return model
+
+
+def _confusion(model: UNet, test: Dataset) -> np.ndarray:
+    machine = Machine.detect()
+    weights = torch.ones(len(test.classes), device=machine.device)
+    confusions, _, _ = evaluate(machine.place(model), test, weights, machine)
+    return confusions.sum(0).numpy()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status: 1 for a run that cannot be quantised."""
+    program, summary = "python -m lib.studies.quantized", __doc__.splitlines()[0]
+    parser = argparse.ArgumentParser(program, description=summary)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the .npz to write")
+    parser.add_argument("--data-root", metavar="DIR", help="the folder that holds the data set")
+    options = parser.parse_args(arguments)
+    try:
+        run = Run.read(options.run)
+        model, stored = quantise(run)
+        test = load_split(TrainConfig(**run.config), "test", options.data_root)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    confusions = np.stack([_confusion(model, test), _confusion(restore(stored), test)])
+    write_arrays(options.out, **stored, confusions=confusions)
+    before, after = 100 * mean_iou(confusions)
+    size = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {size:.2f} MB; test mIoU {before:.2f} % as trained, {after:.2f} % here")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
