@@ -46,6 +46,7 @@ class Exhibit:
     formats: dict[str, str] = field(default_factory=dict)  # of a table's columns
     photograph: bool = False  # the chart holds pictures, and becomes one itself
     interactive: bool = False  # HTML with its own style and script; absent on paper
+    live: str = ""  # HTML that stands for the figure where its script runs
     file: str = ""  # the PNG that is saved beside the report
 
     @property
@@ -103,6 +104,8 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
         report["alt"] = exhibit.alt
     if exhibit.interactive:
         report["interactive"] = True
+    if exhibit.live:
+        report["live"] = exhibit.live
     if place:
         report["place"] = place
     data = exhibit.data()
