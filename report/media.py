@@ -1,8 +1,8 @@
 """What notebooks show -> what the page embeds: charts, pictures, and tables set like a book's.
 
 Charts are inlined as SVG. Their ink (text, axes, lines) follows the page's theme; filled areas keep
-their colour, since a class palette is a code. A chart with a picture or a heat map in it stays on
-light paper as Matplotlib made it. Text in tables may come from class and file names: only the tags
+their colour, since a class palette is a code. A chart with a heat map in it stays on light paper
+as Matplotlib made it. Text in tables may come from class and file names: only the tags
 and attributes of a table get through.
 """
 
@@ -50,7 +50,7 @@ MARKUP = re.compile(r"\$[^$]+\$|\[@\w|@(?:fig|tbl|sec|eq)-\w")
 def chart(svg: str, identity: str, alt: str) -> tuple[Safe, bool]:
     """Return inline SVG, and whether it needs light paper; ids begin with that of the figure."""
     root = ElementTree.fromstring(svg)
-    paper = any(_name(e) == "image" or e.get("id", "").startswith("QuadMesh") for e in root.iter())
+    paper = any(e.get("id", "").startswith("QuadMesh") for e in root.iter())
     for parent in list(root.iter()):
         for child in list(parent):
             if _name(child) in ("metadata", "script", "foreignObject"):

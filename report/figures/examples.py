@@ -3,7 +3,8 @@
 The rule reads the confusion matrix of each test image under the first seed of each network and
 nothing else, so that published records choose what the originals chose. To be shown, an image needs
 its pixels, its ground truth and what each run predicts for it: `keep` writes what is missing of
-these, from predictions.npz and the data set. Before runs are published,
+these, from predictions.npz and the data set, and the photograph at the size of its file. Before
+runs are published,
 
     python -m report.figures.examples OUT [--data-root DIR]
 
@@ -15,29 +16,38 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from lib.data import load_split
+from lib.data import load_dataset, load_split
 from lib.evaluation import write_predictions
-from lib.files import write_image
+from lib.files import family, write_image
 from lib.metrics import mean_iou
 from lib.records import Run, first_seeds, load_runs
 from lib.train import TrainConfig
 from report.evidence.wording import listed, literal
+from report.figures.pictures import FULL
 from report.figures.style import LOOKS
 
 
-def choose(runs: Sequence[Run]) -> dict[str, str]:
+TALLEST = 480  # pixels: a photograph that is stored at the size of its file has at most this height
+
+
+def choose(runs: Sequence[Run], among: Sequence[str] | None = None) -> dict[str, str]:
     """Return names of test images -> why each is shown; one that is chosen twice has both reasons.
 
-    A network's score is the mIoU of one image, over the classes that occur in it or are predicted;
-    ties go to the first image of the test set.
+    `among` names those that there are to choose from, all by default. A network's score is the mIoU
+    of one image, over the classes that occur in it or are predicted; ties go to the first image of
+    the test set.
     """
     first = first_seeds(runs)
     some = next(iter(first.values()))
+    images = some.image_names
+    there = np.array([among is None or name in among for name in images])
     scores = np.stack([mean_iou(run.per_image) for run in first.values()])  # (networks, images)
+    scores[:, ~there] = np.nan
     means = scores.mean(0)
     ranked = np.argsort(means, kind="stable")[: np.isfinite(means).sum()]  # NaN: nothing but void
-    on_signs = some.per_image[:, some.classes.signs].sum((1, 2))
+    on_signs = there * some.per_image[:, some.classes.signs].sum((1, 2))
     picks = []
     if len(first) > 1:
         picks.append((np.nanargmax(np.ptp(scores, axis=0)), "the networks differ most"))
@@ -51,7 +61,7 @@ def choose(runs: Sequence[Run]) -> dict[str, str]:
         picks.append((index, f"worst for {who}"))
     reasons: dict[str, list[str]] = {}
     for index, reason in picks:
-        reasons.setdefault(some.image_names[index], []).append(reason)
+        reasons.setdefault(images[index], []).append(reason)
     return {name: ", ".join(why) for name, why in reasons.items()}
 
 
@@ -67,6 +77,7 @@ def keep(runs: Sequence[Run], names: Iterable[str], data_root: str | Path | None
             if not path.exists():
                 write_image(path, run.prediction(name), run.classes)
     some = runs[0]
+    _store_photographs(some, [*names, *some.examples], data_root)
     missing = [name for name in names if not _stored(some, name)]
     if not missing:
         return
@@ -88,21 +99,40 @@ def _stored(run: Run, name: str) -> bool:
     return all(run.shared(name, kind).exists() for kind in ("png", "webp"))
 
 
+def _store_photographs(run: Run, names: Iterable[str], data_root: str | Path | None) -> None:
+    """Write the photographs at the size of their files; a drawn scene has no other size."""
+    missing = [name for name in dict.fromkeys(names) if not run.shared(name, FULL).exists()]
+    config = TrainConfig(**run.config)
+    if not missing or family(config.dataset) == "scenes":
+        return
+    try:
+        dataset = load_dataset(config.dataset, data_root, "test", None, config.test_images)
+    except FileNotFoundError:
+        return  # the smaller ones will do
+    for name in missing:
+        image = Image.fromarray(dataset.read(dataset.items.index(name))[0])
+        image.thumbnail((image.width, TALLEST))
+        write_image(run.shared(name, FULL), np.asarray(image))
+
+
 def shown(
     runs: Sequence[Run], data_root: str | Path | None = None
 ) -> tuple[dict[str, str], str]:
-    """Return the chosen images, or the fixed ones where those lack, and say which in a sentence."""
+    """Return the chosen images with the reasons, and a sentence that names them.
+
+    Where predictions of all test images are not at hand, the choice is among those that are stored.
+    """
     chosen = choose(runs)
     try:
         keep(runs, chosen, data_root)
     except FileNotFoundError:
-        fixed = runs[0].examples
-        return dict.fromkeys(fixed, "evenly spaced"), (
-            "Predictions of the chosen images are not stored with these records; the "
-            f"{len(fixed)} below are evenly spaced over the test set."
-        )
+        chosen = choose(runs, runs[0].examples)
+        keep(runs, chosen, data_root)
+        of = f"{len(runs[0].examples)} test images whose predictions are stored"
+    else:
+        of = f"{len(runs[0].image_names)} test images"
     names = listed([f"{literal(name)} ({reason})" for name, reason in chosen.items()])
-    return chosen, f"Of the {len(runs[0].image_names)} test images the rule chooses {names}."
+    return chosen, f"Of the {of} the rule chooses {names}."
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -115,5 +115,4 @@ def over_image(run: Run) -> Exhibit:
         "Attention coefficients α of the four gates over one test image, from the finest skip "
         "(level 0) to the coarsest (level 3): yellow passes, blue is held back.",
         "A test image and four maps of attention coefficients.",
-        photograph=True,
     )

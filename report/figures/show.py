@@ -8,10 +8,11 @@ caption stands below the figure for those who read the notebook itself.
 import inspect
 import io
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
+from PIL import Image
 
 from lib import ROOT
 from lib.files import write_atomically
@@ -32,7 +34,12 @@ FRACTION = re.compile(r"-?\d+\.\d{4,}")
 HASHED = re.compile(r'id="\w*?([0-9a-f]{10})"')
 DOCSTRING = re.compile(r'\n +"""(?:(?!""").)*"""\n(?: *\n(?= +def))?', re.DOTALL)
 SENTENCE = 24  # characters: JupyterLab sets shorter cells flush right, which suits numbers
-WEBP = {"quality": 86, "method": 5, "use_sharp_yuv": True}
+EMBEDDED = re.compile(r'<image [^>]*?"(data:image/png;base64,([^"]*))"[^>]*>')
+PIXELATED = "image-rendering:crisp-edges;image-rendering:pixelated"
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+for prefix, namespace in (("", SVG), ("xlink", XLINK)):
+    ElementTree.register_namespace(prefix, namespace)
+JPEG = {"quality": 87, "optimize": True}  # which a PDF takes as it is
 
 
 @dataclass(frozen=True)
@@ -44,15 +51,16 @@ class Exhibit:
     caption: str  # in Markdown
     alt: str = ""  # what a figure shows, in words
     formats: dict[str, str] = field(default_factory=dict)  # of a table's columns
-    photograph: bool = False  # the chart holds pictures, and becomes one itself
+    stack: bool = False  # its panels stand below each other on a narrow screen
     interactive: bool = False  # HTML with its own style and script; absent on paper
     live: str = ""  # HTML that stands for the figure where its script runs
-    file: str = ""  # the PNG that is saved beside the report
+    file: str = ""  # the picture that is saved beside the report, PNG or WebP
+    saved: Figure | None = None  # what is saved there, where it is not the figure itself
 
     @property
     def curves(self) -> list[dict]:
         """The values of the lines of a chart that has been drawn, to be read off on the page."""
-        return readings(self.content) if self._is_chart and not self.photograph else []
+        return readings(self.content) if self._is_chart else []
 
     @property
     def _is_chart(self) -> bool:
@@ -66,11 +74,11 @@ class Exhibit:
             return {"text/html": self.content, "text/plain": self.alt}
         if not self._is_chart:
             return {"image/svg+xml": self.content, "text/plain": self.alt}
-        if self.photograph:
-            picture = _saved(self.content, format="webp", dpi=200, pil_kwargs=WEBP)
-            return {"image/webp": b64encode(picture).decode(), "text/plain": self.alt}
         svg = _saved(self.content, format="svg", metadata={"Date": None}).decode()
-        return {"image/svg+xml": repeatable(svg, self.label), "text/plain": self.alt}
+        if self.stack:
+            svg = stacked(svg, self.content)
+        svg = repeatable(EMBEDDED.sub(_smaller, svg), self.label)
+        return {"image/svg+xml": svg, "text/plain": self.alt}
 
     def _html(self) -> str:
         table = self.content
@@ -112,10 +120,10 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
     if curves := exhibit.curves:
         report["curves"] = curves
     if exhibit.file and folder:
-        png = _saved(exhibit.content, format="png", metadata={"Software": None})
-        write_atomically(ROOT / folder / exhibit.file, png)
-    if isinstance(exhibit.content, Figure):
-        plt.close(exhibit.content)
+        write_atomically(ROOT / folder / exhibit.file, _picture(exhibit))
+    for figure in (exhibit.content, exhibit.saved):
+        if isinstance(figure, Figure):
+            plt.close(figure)
     display(data, raw=True, metadata={"report": report})
     kind = "Table" if exhibit.label.startswith("tbl") else "Figure"
     name = numbers().get(exhibit.label, kind)
@@ -144,10 +152,72 @@ def listing(*parts: type) -> str:
     return "```python\n" + "\n\n".join(sources) + "\n```"
 
 
+def _picture(exhibit: Exhibit) -> bytes:
+    """The figure as a file: PNG, or WebP for photographs."""
+    figure = exhibit.saved or exhibit.content
+    if exhibit.file.endswith(".webp"):
+        return _saved(figure, format="webp", dpi=270, bbox_inches="tight", pad_inches=0,
+                      pil_kwargs={"quality": 88, "method": 6})  # fmt: skip
+    return _saved(figure, format="png", metadata={"Software": None})
+
+
 def _saved(figure: Figure, **options: object) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, **options)
     return buffer.getvalue()
+
+
+def stacked(svg: str, figure: Figure) -> str:
+    """Return the drawing of a figure as a drawing of drawings, one for each of its panels.
+
+    A page that is too narrow for them side by side sets them below each other.
+    """
+    root = ElementTree.fromstring(svg)
+    body = next(child for child in root if child.tag == f"{{{SVG}}}g")
+    parts = [part for part in body if part.get("id", "").startswith(("axes_", "legend_"))]
+    definitions = [child for child in root if child.tag == f"{{{SVG}}}defs"]
+    for child in (body, *definitions):
+        root.remove(child)
+    height, scale = 72 * figure.get_figheight(), 72 / figure.dpi
+    for part, artist in zip(parts, [*figure.axes, *figure.legends]):
+        box = artist.get_tightbbox()
+        left, top = scale * box.x0, height - scale * box.y1
+        place = {"x": left, "y": top, "width": scale * box.width, "height": scale * box.height}
+        place = {name: f"{value:.1f}" for name, value in place.items()}
+        share = box.width * scale / 72 / figure.get_figwidth()
+        panel = ElementTree.SubElement(root, f"{{{SVG}}}svg", place)
+        panel.set("viewBox", " ".join(place.values()))
+        panel.set("style", f"--share:{share:.3f}")
+        panel.extend([*definitions, part])
+        definitions = []
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _smaller(match: re.Match) -> str:
+    """Return the element of a picture, indexed if it has few colours, or else a JPEG, and smooth."""
+    element, uri, data = match[0], match[1], match[2]
+    picture = np.array(Image.open(io.BytesIO(b64decode(data))).convert("RGBA"))
+    colors, indices = np.unique(picture.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colors) <= 256:
+        return element.replace(uri, indexed(indices.reshape(picture.shape[:2]), colors))
+    photograph = data_uri(Image.fromarray(picture[..., :3]), "jpeg", **JPEG)
+    return element.replace(uri, photograph).replace(PIXELATED, "")
+
+
+def indexed(indices: np.ndarray, palette: np.ndarray) -> str:
+    """Return indices (H, W) into a palette, uint8 (N, 4), as the data URI of a PNG."""
+    image = Image.fromarray(indices.astype(np.uint8))
+    image.putpalette(palette[:, :3].tobytes())
+    opacity = palette[:, 3]
+    clear = {} if opacity.all() and opacity.min() == 255 else {"transparency": opacity.tobytes()}
+    return data_uri(image, "png", optimize=True, **clear)
+
+
+def data_uri(image: Image.Image, kind: str, **options: object) -> str:
+    """Return a picture in this format as a data URI."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def repeatable(svg: str, label: str) -> str:

@@ -1,8 +1,9 @@
 """One style for every chart: how each network looks, fonts and lines, and marks that charts share.
 
-A network has the same colour, marker and line everywhere. Colours are those of Okabe
-and Ito's palette, which colour-blind readers can tell apart; a network beyond the four has the
-colour of its skips and a line of its own. Lines are labelled where they end.
+A network has the same colour, marker and line everywhere, and no other network has them. Colours
+are those of Okabe and Ito's palette, which colour-blind readers can tell apart, and darker ones
+beside them. Networks with a subset of the U-Net's skips are shaded by how many skips they have.
+Lines are labelled where they end.
 """
 
 import logging
@@ -14,14 +15,17 @@ import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from scipy.optimize import isotonic_regression
 
 from lib import ROOT
 from lib.models import TITLES, short_name
+from lib.records import Run, by_variant
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
 INK, FAINT, GREY = "#333333", "#d9d9d9", "#666666"
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.2))  # as Matplotlib writes them: offset, on and off
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+LABEL = 7.5  # points: the size of a line's name
 CONTRAST = 4.5  # of text with its ground, as WCAG 2 asks for
 
 
@@ -40,39 +44,42 @@ KNOWN = {
     "unet-noskip": Look("#D55E00", "s", "-"),
     "unet-residual": Look("#009E73", "^", "-"),
     "unet-gated-attention": Look("#AA3377", "D", "-"),
-    "unet-residual-noskip": Look("#D55E00", "v", DASHED),
-    "unet-residual-gated-attention": Look("#AA3377", "X", DASHED),
-    "unet-noskip-wide": Look("#D55E00", "P", DOTTED),
-    "unet-noskip-finest": Look("#0072B2", "p", DOTTED),
+    "unet-residual-noskip": Look("#E69F00", "v", DASHED),
+    "unet-residual-gated-attention": Look("#4B2A8C", "X", DASHED),
+    "unet-noskip-wide": Look("#8C510A", "P", DOTTED),
+    "unet-noskip-finest": Look("#56B4E9", "p", DOTTED),
 }
-SPARE = (("#E69F00", "*"), ("#56B4E9", "h"), ("#000000", "d"), ("#8C510A", "<"))
-SUBSETS = tuple(("#7f7f7f", marker) for marker in ".1234")  # of the skips: one grey for all of them
+SPARE = (("#000000", "*"), ("#CC79A7", (4, 1)), ("#808000", (6, 1)), ("#7F7F7F", (8, 1)))
+SUBSET = "unet-skips-"  # before a digit for each level, 1 where it has a skip
+SHADES, SUBSET_MARKERS = ("#B4BBC4", "#7D8894", "#46525F"), "<>8hHd"  # of one, two and three skips
 
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:
     """Return the look of each variant, also of one without a row in `KNOWN`.
 
-    The first of these have a colour and a marker each; more of them share it on another kind of line.
+    The first of these have a colour and a marker each; more share them on another kind of line.
     """
     variants = list(variants)
-    unknown = [key for key in variants if key not in KNOWN]
-    subsets = [key for key in unknown if key.startswith("unet-skips-")]
-    others = [key for key in unknown if key not in subsets]
-    table = KNOWN | _spare(others, SPARE) | _spare(subsets, SUBSETS)
+    subsets = [key for key in variants if key.startswith(SUBSET)]
+    others = [key for key in variants if key not in KNOWN and key not in subsets]
+    table = dict(KNOWN)
+    for index, key in enumerate(others):
+        color, marker = SPARE[index % len(SPARE)]
+        table[key] = Look(color, marker, ("-", DASHED, DOTTED)[index // len(SPARE) % 3])
+    for number, shade in enumerate(SHADES, 1):
+        alike = [key for key in subsets if key.removeprefix(SUBSET).count("1") == number]
+        table |= {key: Look(shade, marker, "-") for key, marker in zip(alike, SUBSET_MARKERS)}
     return {key: replace(table[key], short=short_name(key)) for key in variants}
 
 
-def _spare(variants: Sequence[str], marks: Sequence[tuple[str, str]]) -> dict[str, Look]:
-    """Return a look for each variant: the colours and markers in turn, then on other lines."""
-    found = {}
-    for index, key in enumerate(variants):
-        color, marker = marks[index % len(marks)]
-        line = ("-", DASHED, DOTTED)[index // len(marks) % 3]
-        found[key] = Look(color, marker, line)
-    return found
-
-
 LOOKS = looks(TITLES)
+
+
+def without_subsets(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each network but those with a subset of the skips, which crowd a chart."""
+    groups = by_variant(runs)
+    return {key: group for key, group in groups.items() if not key.startswith(SUBSET)}
+
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # the fallback font's gaps
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
@@ -106,8 +113,12 @@ sns.set_theme(context="paper", style="ticks", rc={
     "figure.dpi": 100,
     "savefig.dpi": 200,
     "figure.constrained_layout.use": True,
-    "image.interpolation": "nearest",
+    "image.interpolation": "none",  # pictures keep their own pixels
+    "image.composite_image": False,
     "axes.formatter.use_mathtext": True,
+    "mathtext.fontset": "custom",
+    "mathtext.default": "regular",
+    "svg.fonttype": "none",  # text stays text, in the page's own fonts
     "svg.hashsalt": "unet",
 })  # fmt: skip
 
@@ -148,12 +159,20 @@ def _contrast_with_white(rgb: np.ndarray) -> float:
 
 
 def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
-    """Write each line's name beside its end (x, y, colour); names do not overlap."""
+    """Write each line's name at the right of its end (x, y, colour), with a leader where it moved.
+
+    Names are as far apart as their height, and otherwise as near to their ends as they can be.
+    """
+    names = sorted(ends, key=lambda name: ends[name][1])
     low, high = axes.get_ylim()
-    gap = (high - low) * 0.075
-    place = -np.inf
-    for name, (x, y, color) in sorted(ends.items(), key=lambda item: item[1][1]):
-        place = max(y, place + gap)
-        right = x + 0.02 * axes.get_xlim()[1]
-        axes.annotate(name, (x, y), (right, place), color=legible(color), va="center",
-                      fontsize=7.5, annotation_clip=False)  # fmt: skip
+    height = 72 * axes.figure.get_figheight() * axes.get_position().height  # points
+    gap = (high - low) * LABEL / height * 1.3
+    steps = gap * np.arange(len(names))
+    y = np.array([ends[name][1] for name in names])
+    places = isotonic_regression(y - steps).x + steps
+    for name, place in zip(names, places):
+        x, y, color = ends[name]
+        axes.annotate(name, (x, y), (1.04, place), textcoords=axes.get_yaxis_transform(),
+                      color=legible(color), va="center", fontsize=LABEL, annotation_clip=False,
+                      arrowprops={"arrowstyle": "-", "lw": 0.5, "color": color, "alpha": 0.6,
+                                  "shrinkA": 0, "shrinkB": 1})  # fmt: skip

@@ -96,7 +96,6 @@ def receptive_fields(image: np.ndarray, influences: dict[str, np.ndarray], draws
         "networks depend on each pixel (squared gradient, logarithmic colours, mean over "
         f"{draws} draws of the weights); the frame is the theoretical limit.",
         "A street scene with nested squares, and four maps of influence around the central pixel.",
-        photograph=True,
     )
 
 

@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
+from faults import own_config
 
 from lib.data import load_split
 from lib.datasets.camvid import CLASSES as CAMVID
 from lib.files import IGNORE, write_arrays
 from lib.metrics import confusion_matrix
 from lib.records import Run, load_runs
-from lib.train import TrainConfig
-from report.figures import examples, pictures
+from lib.train import TrainConfig, fit
+from report.evidence.wording import percent
+from report.figures import examples, pictures, show
 
 SIGN = CAMVID.names.index("SignSymbol")
 
@@ -67,14 +70,24 @@ def test_what_is_shown_is_written_once_from_predictions_and_data(trained, tmp_pa
         path.write_bytes(content)
 
 
-def test_without_predictions_the_fixed_images_are_shown(trained, monkeypatch):
+def test_without_predictions_the_choice_is_among_the_fixed_images(trained, monkeypatch):
     runs, stored = load_runs(trained), trained / "runs/unet/seed-0/predictions.npz"
-    content, chosen = stored.read_bytes(), {"test-99999": "a reason"}
-    monkeypatch.setattr(examples, "choose", lambda runs: chosen)
+    content, fixed = stored.read_bytes(), runs[0].examples
     stored.unlink()
+    for run in runs:
+        for path in (run.folder / "predictions").glob("*.png"):
+            if path.stem not in fixed:
+                path.unlink()
+    monkeypatch.setattr(examples, "choose", lambda runs, among=None: dict.fromkeys(among or ["test-99999"], "a reason"))
     shown, sentence = examples.shown(runs)
     stored.write_bytes(content)
-    assert list(shown) == runs[0].examples and "not stored" in sentence
+    assert list(shown) == fixed and f"{len(fixed)} test images whose predictions are stored" in sentence
+
+
+def test_the_rule_keeps_to_the_images_that_there_are(tmp_path):
+    signs = [0, 0, 0, 0, 9, 0]
+    run = stub(tmp_path, "unet", [90, 80, 50, 60, 70, 20], signs)
+    assert examples.choose([run], ["i0", "i1", "i2"]) == {"i1": "the median image", "i2": "worst for every network"}
 
 
 def test_another_data_set_is_refused(trained):
@@ -99,25 +112,38 @@ def test_predictions_come_back_from_checkpoints(trained, capsys):
         examples.main([str(trained / "nothing")])
 
 
-def test_the_window_holds_the_small_parts():
-    target = np.zeros((40, 80), np.uint8)
-    assert pictures.fine_window(target) is None
-    target[:, 40:] = 1
-    target[20:24, 50:55], target[2, 2], target[30:, 60:] = 2, 2, IGNORE
-    assert pictures.small_parts(target).sum() == 21
-    rows, columns = pictures.fine_window(target)
-    assert (rows.stop - rows.start, columns.stop - columns.start) == (10, 20)
-    assert rows.start <= 20 and rows.stop >= 24 and columns.start <= 50 and columns.stop >= 55
+def test_photographs_are_stored_at_the_size_of_their_files(own, tmp_path):
+    config = own_config(epochs=1, image_size=(16, 24))
+    run = fit(config, tmp_path / "out", str(own))
+    name = run.examples[0]
+    examples.keep([run], [name], str(own))
+    assert run.image(name).shape == (16, 24, 3) and run.target(name).shape == (16, 24)
+    assert pictures.photograph(run, name).shape == (32, 48, 3)
+    run.shared(name, pictures.FULL).unlink()
+    examples.keep([run], [name], str(tmp_path / "nowhere"))  # everything else is there
+    assert pictures.photograph(run, name).shape == (16, 24, 3)
 
 
-def test_figures_fit_a_page(trained):
+def test_comparisons_are_large_and_the_first_is_saved_in_a_row(trained, tmp_path):
     runs = load_runs(trained)
-    names = {name: "a reason" for name in runs[0].examples}
-    assert len(names) > 4
-    pages = pictures.comparisons(runs, names, size=4)
-    assert [page.file for page in pages] == ["comparison.png", *[""] * (len(pages) - 1)]
-    assert len(pages) == -(-len(names) // 4) and len(pictures.comparisons(runs, names)) == -(-len(names) // 2)
-    for exhibit in (*pages, pictures.close_ups(runs, [*names, *names])):
+    names = {name: "the median image" for name in runs[0].examples}
+    first, second = pictures.comparisons(runs, names)
+    assert (first.file, second.file, first.label) == ("comparison.webp", "", "fig-comparison-1")
+    for exhibit in (first, second):
         width, height = exhibit.content.get_size_inches()
-        assert width <= 7.001 and height <= 8.501
+        assert width == 7 and height < 8.5 and len(exhibit.content.axes) == 4
+        assert exhibit.data()["image/svg+xml"].count("<svg") == 6, "four panels and the legend"
+    target = runs[0].target(runs[0].examples[0])
+    score = percent(pictures.image_miou(runs[0].prediction(runs[0].examples[0]), target, runs[0].classes))
+    assert f"On this image the mIoU is {score} under the U-Net and " in first.caption
+    show.show(first, folder=tmp_path)
+    with Image.open(tmp_path / "comparison.webp") as saved:
+        assert saved.width > 1500 and saved.width > 3 * saved.height
+    pictures.plt.close("all")
+
+
+def test_one_network_alone_is_compared_with_nothing(trained):
+    runs = [run for run in load_runs(trained) if run.variant == "unet"]
+    (exhibit,) = pictures.comparisons(runs, {runs[0].examples[0]: "a reason"})
+    assert "boxes" not in exhibit.caption and not exhibit.content.axes[3].axison
     pictures.plt.close("all")

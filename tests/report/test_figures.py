@@ -1,16 +1,31 @@
 """What a chart hands to the page beside its picture: the values of its lines, and the rows of its classes."""
 
 import re
+from base64 import b64decode
+from io import BytesIO
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from PIL import Image
 
+from lib.files import class_table
+from lib.datasets.camvid import CLASSES as CAMVID
 from lib.models import TITLES
+from lib.scenes import CLASSES as SCENES
 from report.figures import show as display
 from report.figures.show import Exhibit, show
-from report.figures.style import KNOWN, legible, looks, mark_classes
+from report.figures.palette import displayed
+from report.figures.style import KNOWN, label_ends, legible, looks, mark_classes
+
+# OKLab (Ottosson 2020), and what is seen without one kind of cone (Machado et al. 2009), linear RGB
+TO_LMS = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]])
+TO_LAB = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
+DEUTAN = np.array([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]])
+PROTAN = np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]])
 
 
 @pytest.fixture
@@ -48,15 +63,36 @@ def test_places_between_ticks_have_the_name_of_the_nearest(shown):
     assert [place[0] for place in shown[0][1]["curves"][0]["lines"][0]["at"]] == ["0", "1"]
 
 
-def test_pictures_and_plain_charts_have_no_values(shown):
-    for photograph in (True, False):
-        figure, axes = plt.subplots()
-        axes.plot([1, 2])
-        show(Exhibit(figure, "fig-x", "C.", "A.", photograph=photograph))
-    assert not any("curves" in report for _, report in shown)
-    assert [next(iter(data)) for data, _ in shown[::2]] == ["image/webp", "image/svg+xml"]
-    svg = shown[2][0]["image/svg+xml"]
-    assert 'id="patch_1"' in svg and "#ffffff" in svg, "paper in a dark JupyterLab"
+def test_pictures_are_embedded_as_they_are_and_have_no_values(shown):
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    labels = np.zeros((6, 8, 4), np.uint8)
+    labels[2:] = 213, 94, 0, 255
+    figure, (left, right) = plt.subplots(1, 2)
+    left.imshow(noise)
+    right.imshow(labels)
+    right.set_title("labels of one image")
+    right.plot([1, 2])
+    show(Exhibit(figure, "fig-x", "C.", "A."))
+    data, report = shown[0]
+    svg = data["image/svg+xml"]
+    assert "curves" not in report and 'id="patch_1"' in svg and "#ffffff" in svg, "paper in JupyterLab"
+    assert ">labels of one image</text>" in svg, "text is text"
+    photograph, picture = (Image.open(BytesIO(b64decode(uri))) for uri in re.findall(r'base64,([^"]+)"', svg))
+    assert (photograph.format, photograph.size, picture.format, picture.size) == ("JPEG", (40, 30), "PNG", (8, 6))
+    assert np.array_equal(picture.convert("RGBA"), labels), "exact, with what paper shows through"
+    assert svg.count("image-rendering") == 2, "of the labels alone"
+
+
+def test_panels_that_stack_are_drawings_of_their_own(shown):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2))
+    left.plot([1, 2], "o")
+    right.plot([3, 4], "o")
+    show(Exhibit(figure, "fig-x", "C.", "A.", stack=True))
+    root = ElementTree.fromstring(shown[0][0]["image/svg+xml"])
+    first, second = [child for child in root if child.tag.endswith("svg")]
+    assert float(first.get("x")) + float(first.get("width")) < float(second.get("x"))
+    assert [len(panel.findall("{*}g")) for panel in (first, second)] == [1, 1]
+    assert first.find("{*}defs") is not None and second.find("{*}defs") is None, "once for both"
 
 
 def test_rows_of_classes_are_marked(shown):
@@ -103,11 +139,40 @@ def test_a_file_is_saved_where_a_folder_is_given(shown, tmp_path):
 def test_a_network_without_a_row_of_style_looks_like_no_other():
     looks_of_all = [(look.color, look.marker, look.line) for look in looks(TITLES).values()]
     assert len(set(looks_of_all)) == len(TITLES) > len(KNOWN)
+    for attribute in ("color", "marker"):
+        assert len({getattr(look, attribute) for look in KNOWN.values()}) == len(KNOWN), attribute
+    shades = {look.color for key, look in looks(TITLES).items() if key.startswith("unet-skips")}
+    assert len(shades) == 3, "one for each number of skips"
     variants = [*KNOWN, "unet-new", "unet-other-one"]
     table = looks(variants)
     assert list(table) == variants and table["unet-other-one"].short == "other one"
     assert len({(look.color, look.marker, look.line) for look in table.values()}) == len(variants)
-    assert len({look.color for look in KNOWN.values()} | {table[key].color for key in variants[-2:]}) == 6
+    assert len({look.color for look in table.values()}) == len(variants)
+
+
+def test_names_of_lines_keep_apart_and_near_their_ends():
+    figure, axes = plt.subplots(figsize=(3.5, 2))
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    ends = {"a": (1, 0.5, "#0072B2"), "b": (1, 0.5, "#D55E00"), "c": (1, 0.51, "#009E73"), "d": (1, 0.9, "#AA3377")}
+    label_ends(axes, ends)
+    figure.draw_without_rendering()
+    boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
+    names = sorted("abc", key=lambda name: boxes[name].y0)
+    assert all(boxes[low].y1 <= boxes[high].y0 for low, high in zip(names, names[1:]))
+    places = {text.get_text(): text.xyann[1] for text in axes.texts}
+    assert places["d"] == pytest.approx(0.9) and np.mean([places[name] for name in "abc"]) == pytest.approx(0.503, abs=0.01)
+
+
+def test_classes_can_be_told_apart_in_normal_and_colour_blind_sight():
+    for classes in (CAMVID, SCENES):
+        colors = np.array(displayed(classes).colors) / 255
+        linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+        for sight, least in ((np.eye(3), 0.12), (DEUTAN, 0.08), (PROTAN, 0.08)):
+            lab = np.cbrt(np.clip(linear @ sight.T, 0, 1) @ TO_LMS.T) @ TO_LAB.T
+            distance = np.linalg.norm(lab[:, None] - lab, axis=-1)
+            assert distance[~np.eye(len(lab), dtype=bool)].min() > least
+    own = class_table(("Sky", 1, 2, 3), ("Car", 4, 5, 6))
+    assert displayed(own) == own, "a user's colours are theirs"
 
 
 def test_the_same_contours_give_the_same_bytes(shown):
@@ -122,4 +187,4 @@ def test_the_same_contours_give_the_same_bytes(shown):
     assert svg == second["image/svg+xml"]
     names = re.findall(r'id="([^"]*)"', svg)
     assert len(names) == len(set(names)) and set(re.findall(r"#([mpC][^\")]*-fig-x-\d+)", svg)) <= set(names)
-    assert "-fig-x-0" in svg and not re.search(r' d="[^"]*\d\.\d{4}', svg) and "scale(0.0" in svg
+    assert "-fig-x-0" in svg and not re.search(r' d="[^"]*\d\.\d{4}', svg)

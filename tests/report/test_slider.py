@@ -22,7 +22,7 @@ def slider_page(runs, out):
 def test_every_picture_is_embedded_once(trained):
     runs = load_runs(trained)
     html = slider(runs, dict.fromkeys(runs[0].examples[:2], "a reason")).content
-    assert html.count("data:image/png") == 2 * (1 + 2 * len(first_seeds(runs))) and html.count("data:image/webp") == 2
+    assert html.count("data:image/png") == 2 * (1 + 2 * len(first_seeds(runs))) and html.count("data:image/jpeg") == 2
     assert 'class="compare" hidden' in html and len(html) < 60_000
 
 
@@ -39,14 +39,14 @@ def test_the_slider_in_a_browser(trained, tmp_path, visit):
             select.dispatchEvent(new Event("change"));
         }""")
     assert page.evaluate("[picture, left, right].map(s => s.selectedOptions[0].text)") == [
-        f"</script> & first ({runs[0].examples[0]})", "U-Net", "U-Net without skip connections"]
+        f"</script> & first ({runs[0].examples[0]})", "Photograph", "U-Net without skip connections"]
     assert page.evaluate("[below, above].map(view => view.style.clipPath)") == [
         "inset(0px 50% 0px 0px)", "inset(0px 0px 0px 50%)"]
     page.evaluate("range.focus()")
     page.keyboard.press("End")
     assert page.evaluate("above.style.clipPath") == "inset(0px 0px 0px 100%)"
     said = page.evaluate("range.getAttribute('aria-valuetext')")
-    assert said == "100 % U-Net, 0 % U-Net without skip connections"
+    assert said == "100 % Photograph, 0 % U-Net without skip connections"
     width, left, top = page.evaluate("""range.scrollIntoView({behavior: "instant", block: "center"});
         var box = range.getBoundingClientRect(); [box.width, box.left, box.top]""")
     page.mouse.click(left + width / 4, top + 9)
@@ -57,7 +57,7 @@ def test_the_slider_in_a_browser(trained, tmp_path, visit):
     assert after[0] != before[0] and after[1] == before[1]
     assert all(uri.startswith("data:image/png") for uri in after)
     page.evaluate("choose(picture, 1); choose(right, 'image')")
-    assert page.evaluate("above.src").startswith("data:image/webp")
+    assert page.evaluate("above.src").startswith("data:image/jpeg")
     assert page.evaluate("below.src") != after[0]
     assert page.evaluate("below.alt") == f"Second ({runs[0].examples[1]}): Ground truth"
     size = page.evaluate("below.decode().then(() => [below.naturalHeight, below.naturalWidth])")
@@ -79,7 +79,7 @@ def overlay(page, runs) -> None:
     page.keyboard.press("e")
     assert page.evaluate("below.src") not in (labels, "")
     assert page.evaluate("below.alt").endswith(": errors of U-Net")
-    assert page.evaluate("photo.src").startswith("data:image/webp")
+    assert page.evaluate("photo.src").startswith("data:image/jpeg")
     assert page.evaluate("above.alt").endswith("Ground truth")
     page.keyboard.press("e")
     assert page.evaluate("below.src") == labels

@@ -1,0 +1,204 @@
+"""What one sees in the test images that are shown, object by object, and the numbers behind it.
+
+Which objects are pointed at is decided by a rule. An object is a connected component of the ground
+truth of at least `SMALLEST` pixels that covers at most a `LARGEST` part of its image and that the image's
+frame does not cut. Of each class
+the one is taken whose IoU differs most between the U-Net and the network without skips, means over
+all seeds; of these the `MOST` with the largest advantage of the U-Net, and then the one object of
+all with the largest advantage of the network without skips, as the other side.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from lib.files import IGNORE
+from lib.models import SHORT, VARIANTS
+from lib.records import Run, by_variant
+from lib.structure import EIGHT
+from report.evidence.wording import in_pixels, listed, literal, points, whole_percent
+
+SMALLEST, LARGEST, MOST = 12, 0.2, 4
+LOST, HALF, WHOLE = 0.05, 0.5, 0.8  # recall of its pixels
+GROWN, LARGE = 1.5, 256  # times its size; pixels
+WITH, WITHOUT = "unet", "unet-noskip"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An object of the ground truth of one test image, and its IoU under every run."""
+
+    image: str
+    index: int  # of its class
+    mask: np.ndarray  # bool (H, W)
+    ious: dict[str, np.ndarray]  # by network, one for each seed
+    number: int = 0  # in figures and sentences
+
+    @property
+    def advantage(self) -> float:
+        """How much higher its IoU is with skips than without, means over seeds."""
+        return float(self.ious[WITH].mean() - self.ious[WITHOUT].mean())
+
+    @property
+    def size(self) -> int:
+        """Its number of pixels."""
+        return int(self.mask.sum())
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Its top, left, bottom and right, each a pixel beyond it."""
+        height, width = self.mask.shape
+        rows, columns = (np.flatnonzero(self.mask.any(axis)) for axis in (1, 0))
+        low = max(0, rows[0] - 1), max(0, columns[0] - 1)
+        return *low, min(height, rows[-1] + 2), min(width, columns[-1] + 2)
+
+
+def region(prediction: np.ndarray, target: np.ndarray, index: int, mask: np.ndarray) -> np.ndarray:
+    """Return, bool (H, W), what a prediction makes of an object.
+
+    That is the predicted components of its class which touch it, without void and without the
+    pixels of other objects of the class.
+    """
+    labels, _ = ndimage.label(prediction == index, EIGHT)
+    touching = np.unique(labels[mask & (labels > 0)])
+    foreign = (target == IGNORE) | ((target == index) & ~mask)
+    return np.isin(labels, touching) & ~foreign
+
+
+def object_iou(
+    prediction: np.ndarray, target: np.ndarray, index: int, mask: np.ndarray
+) -> float:
+    """Return intersection over union of an object with what a prediction makes of it."""
+    predicted = region(prediction, target, index, mask)
+    return float((predicted & mask).sum() / (predicted | mask).sum())
+
+
+def choose(runs: Sequence[Run], names: Sequence[str]) -> list[Segment]:
+    """Return the objects that the rule points at in these images, numbered; [] without both networks."""
+    groups = by_variant(runs)
+    if not {WITH, WITHOUT} <= groups.keys():
+        return []
+    found = [segment for name in names for segment in _segments(groups, name)]
+    best: dict[int, Segment] = {}
+    for segment in sorted(found, key=lambda segment: segment.advantage):
+        best[segment.index] = segment  # the last of a class has its largest advantage
+    ranked = sorted(best.values(), key=lambda segment: -segment.advantage)
+    picked = [segment for segment in ranked if segment.advantage > 0][:MOST]
+    other_side = min(found, key=lambda segment: segment.advantage, default=None)
+    if other_side and other_side.advantage < 0:
+        picked.append(other_side)
+    places = {name: place for place, name in enumerate(names)}
+    picked.sort(key=lambda segment: (places[segment.image], segment.box[1]))
+    return [replace(segment, number=number) for number, segment in enumerate(picked, 1)]
+
+
+def _segments(groups: dict[str, list[Run]], name: str) -> Iterator[Segment]:
+    """Every object of one image."""
+    target = groups[WITH][0].target(name)
+    predictions = {key: [run.prediction(name) for run in group] for key, group in groups.items()}
+    largest = LARGEST * (target != IGNORE).sum()
+    for index in np.unique(target[target != IGNORE]):
+        labels, number = ndimage.label(target == index, EIGHT)
+        for component in range(1, number + 1):
+            mask = labels == component
+            if SMALLEST <= mask.sum() <= largest and not _cut_off(mask):
+                ious = {
+                    key: np.array([object_iou(each, target, index, mask) for each in maps])
+                    for key, maps in predictions.items()
+                }
+                yield Segment(name, int(index), mask, ious)
+
+
+def _cut_off(mask: np.ndarray) -> bool:
+    return mask[[0, -1]].any() or mask[:, [0, -1]].any()
+
+
+def sentences(runs: Sequence[Run], segments: Sequence[Segment]) -> str:
+    """Return a numbered list, in Markdown, of what one sees of each object and what confirms it."""
+    figures = list(dict.fromkeys(segment.image for segment in segments))
+    items = []
+    for segment in segments:
+        figure = f"@fig-comparison-{figures.index(segment.image) + 1}"
+        items.append(f"{segment.number}. {_sentence(runs, segment, figure)}")
+    return "\n".join(items)
+
+
+def _sentence(runs: Sequence[Run], segment: Segment, figure: str) -> str:
+    groups = by_variant(runs)
+    name = literal(runs[0].classes.names[segment.index])
+    with_skips, without = (fate(groups[key][0], segment) for key in (WITH, WITHOUT))
+    seen = f"under the U-Net it {with_skips}; without skips it {without}"
+    if with_skips == without:
+        seen = f"with skips and without it {without}"
+    others = [
+        f"{whole_percent(segment.ious[key].mean())} ({SHORT[key]})"
+        for key in VARIANTS
+        if key in segment.ious and key not in (WITH, WITHOUT)
+    ]
+    scores = f"{_range(segment.ious[WITH])} under the U-Net and {_range(segment.ious[WITHOUT])} without"
+    more = f"; elsewhere {listed(others)}" if others else ""
+    means = [np.mean([run.iou[segment.index] for run in groups[key]]) for key in (WITH, WITHOUT)]
+    difference = means[1] - means[0]
+    compared = f"{points(abs(difference))} {'lower' if difference < 0 else 'higher'}"
+    return (
+        f"*{name}*, {segment.size} pixels, in {figure}: {seen}. Its IoU is {scores}{more}. "
+        f"{_agreement(segment)}; over all test images the IoU of {name} is {compared} without "
+        "skips than with them."
+    )
+
+
+def _range(ious: np.ndarray) -> str:
+    low, high = (whole_percent.number(value) for value in (ious.min(), ious.max()))
+    mean = whole_percent(ious.mean())
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def _agreement(segment: Segment) -> str:
+    """Whether the seeds agree on which of the two networks does better by the object."""
+    ahead = segment.ious[WITH][:, None] > segment.ious[WITHOUT]
+    if segment.advantage < 0:
+        ahead = segment.ious[WITH][:, None] < segment.ious[WITHOUT]
+    who = "the U-Net" if segment.advantage >= 0 else "the network without skips"
+    if ahead.size == 1:
+        return f"One seed per network puts {who} ahead"
+    if ahead.all():
+        return f"Every pair of seeds puts {who} ahead"
+    return f"{int(ahead.sum())} of {ahead.size} pairs of seeds put {who} ahead"
+
+
+def fate(run: Run, segment: Segment) -> str:
+    """Return what a run makes of an object, as the predicate of a sentence."""
+    target, prediction = run.target(segment.image), run.prediction(segment.image)
+    predicted = region(prediction, target, segment.index, segment.mask)
+    hit = predicted & segment.mask
+    recall, growth = hit.sum() / segment.size, predicted.sum() / segment.size
+    pieces = ndimage.label(hit, EIGHT)[1]
+    if recall < LOST:
+        return "is lost"
+    if pieces > 1 and recall < WHOLE:
+        return f"breaks into {pieces} pieces with {whole_percent(recall)} of its pixels"
+    if recall < HALF:
+        return f"is mostly lost, with {whole_percent(recall)} of its pixels labelled"
+    if recall < WHOLE:
+        return f"shrinks to {whole_percent(recall)} of its pixels"
+    if growth > GROWN:
+        return f"grows to {growth:.1f} times its size"
+    if segment.size >= LARGE:
+        off = in_pixels(edge_error(run, segment))
+        return f"keeps {whole_percent(recall)} of its pixels, its outline {off} off on average"
+    return f"is found with {whole_percent(recall)} of its pixels"
+
+
+def edge_error(run: Run, segment: Segment) -> float:
+    """Return how far, in pixels, the outline of an object is from what a run predicts of it."""
+    target, prediction = run.target(segment.image), run.prediction(segment.image)
+    predicted = region(prediction, target, segment.index, segment.mask)
+    distance = ndimage.distance_transform_edt(~rim(predicted))
+    return float(distance[rim(segment.mask)].mean())
+
+
+def rim(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels of a mask, bool (H, W), that have a neighbour outside of it."""
+    return mask & ~ndimage.binary_erosion(mask, border_value=1)
