@@ -137,7 +137,11 @@ def _describe(name: str, splits: dict[str, Dataset]) -> dict:
         "checksums": {split: dataset.checksum for split, dataset in splits.items()},
         "counts": {split: len(dataset) for split, dataset in splits.items()},
         "pixels": {split: dataset.pixels_per_class().tolist() for split, dataset in splits.items()},
-        "drawn": {split: dataset.drawn for split, dataset in splits.items() if dataset.drawn},
+        "drawn": {split: data.source.sampled for split, data in splits.items() if data.source.sampled},
+        "available": {split: dataset.available for split, dataset in splits.items()},
+        "original_size": list(splits["train"].original_size),
+        "title": splits["test"].title,
+        "about": splits["test"].about,
     }
 
 

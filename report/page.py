@@ -241,7 +241,7 @@ def provenance(out: Path) -> list[tuple[str, str]]:
     counts = values("dataset", "counts")
     seeds = sorted(values("seed"))
     pairs = {
-        "Data set": [title(name) for name in values("dataset", "name")],
+        "Data set": list(dict.fromkeys(map(title, values("dataset")))),
         "Images for training, validation, test": [
             f"{each.get('train')}, {each.get('val')}, {each.get('test')}" for each in counts
         ],

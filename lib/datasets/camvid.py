@@ -1,8 +1,8 @@
 """CamVid: its classes, where it is found, how it is fetched when it is not, and its splits.
 
-The split of 367 / 101 / 233 images of 480 x 360 pixels is the one that Badrinarayanan et al. (2017) published with
-SegNet, in their tutorial's repository. A download is checked by its pixels rather than by the archive's bytes, since
-an archive that a server packs anew has other bytes and the same content.
+The split of 367 / 101 / 233 images of 480 x 360 pixels is the one that Badrinarayanan et al. (2017)
+published with SegNet, in their tutorial's repository. A download is checked by its pixels, since an
+archive that a server packs anew has other bytes and the same content.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from torchvision.datasets.utils import download_url
 
 from lib import ROOT
 from lib.datasets.pairs import (
-    DATA_ROOT, Found, Root, Size, Source, absent, from_files, indexed, matched,
+    DATA_ROOT, SPLITS, Known, Matched, Root, Size, Source, absent, from_files, indexed, matched,
 )
 from lib.files import IGNORE, class_table, drive_and_frame
 
@@ -28,7 +28,6 @@ CHECKSUM = "a73d957ef1b3f2fed1b069525d5542c090ae5bf0fa2c87fe9ec68bee7303a944"
 FOLDERS = ("train", "trainannot", "val", "valannot", "test", "testannot")
 DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")  # as the names of their frames begin
 OFFLINE = "SEGMENTATION_OFFLINE"  # set to anything: download nothing
-
 
 # CamVid's eleven classes (Brostow et al. 2009) as Badrinarayanan et al. (2017) grouped them.
 CLASSES = class_table(
@@ -44,13 +43,25 @@ CLASSES = class_table(
     ("Pedestrian", 64, 64, 0),
     ("Bicyclist", 0, 128, 192),
 )
+MEANING = {index: index for index in range(len(CLASSES))} | {len(CLASSES): IGNORE, IGNORE: IGNORE}
+
+CAMVID = (
+    "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car "
+    "in Cambridge, labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] "
+    "made of its thirty-two, void left out."
+)
+ABOUT = (
+    f"{CAMVID} The frames come from few drives. Those of the validation split belong to a drive that "
+    "is also in the training split; most of the test split comes from a drive that the networks "
+    "never saw. Validation scores can therefore lie well above test scores."
+)
 
 
-def find_camvid(root: str | Path | None = None) -> Path:
-    """The folder that holds `train`, `trainannot`, ...: `root` itself or its subfolder CamVid.
+def find_camvid(root: Root = None) -> Path:
+    """Return the folder that holds `train`, `trainannot`, ...: `root` or its subfolder CamVid.
 
-    Without `root` the environment variable SEGMENTATION_DATA counts, else `data/` in the project, into which
-    the data set is downloaded at need. Raises FileNotFoundError for a named root that lacks it.
+    Without `root` the environment variable SEGMENTATION_DATA counts, else `data/` in the project,
+    into which CamVid is downloaded at need. Raises FileNotFoundError for a named root that lacks it.
     """
     named = root or os.environ.get(DATA_ROOT)
     base = ROOT / (named or "data")
@@ -59,31 +70,36 @@ def find_camvid(root: str | Path | None = None) -> Path:
             return folder
     if not named and not os.environ.get(OFFLINE):
         return download(base)
+    expected = f"the folders {', '.join(FOLDERS)}, directly or in CamVid/"
     raise FileNotFoundError(
-        f"{base}: no CamVid here; expected the folders {', '.join(FOLDERS)}, directly or in CamVid/. "
-        f"Correct data_root (or {DATA_ROOT}), or leave both unset to download CamVid into {ROOT / 'data'}"
+        f"{base}: no CamVid here; expected {expected}. Correct data_root (or {DATA_ROOT}), or leave "
+        f"both unset to download CamVid into {ROOT / 'data'}"
     )
 
 
 def download(base: Path, url: str = URL, checksum: str = CHECKSUM) -> Path:
-    """Fetches the archive, checks the pixels against `checksum`, and puts CamVid under `base`, whole or not at all."""
+    """Put CamVid under `base`, whole or not at all, after a check of its pixels; return its folder.
+
+    Raises FileNotFoundError for an address that cannot be read, ValueError for other content.
+    """
     base.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=base) as scratch:
         try:
             download_url(url, scratch, "camvid.zip")
         except OSError as error:
-            raise FileNotFoundError(
-                f"{url}: could not be downloaded ({error}). Fetch CamVid by other means and name its folder "
-                f"by data_root or {DATA_ROOT}"
-            ) from error
+            remedy = f"Fetch CamVid by other means and name its folder by data_root or {DATA_ROOT}"
+            text = f"{url}: could not be downloaded ({error}). {remedy}"
+            raise FileNotFoundError(text) from error
         fresh = Path(scratch) / "CamVid"
         try:
             extract(Path(scratch) / "camvid.zip", fresh)
-            found = pixel_checksum(fresh)
+            pixels = pixel_checksum(fresh)
         except Exception as error:  # readers raise whatever a broken file leads them into
-            raise ValueError(f"{url}: not the archive of CamVid ({error}); nothing was kept") from error
-        if found != checksum:
-            raise ValueError(f"{url}: its pixels have the checksum {found}, expected {checksum}; nothing was kept")
+            text = f"{url}: not the archive of CamVid ({error}); nothing was kept"
+            raise ValueError(text) from error
+        if pixels != checksum:
+            text = f"its pixels have the checksum {pixels}, expected {checksum}"
+            raise ValueError(f"{url}: {text}; nothing was kept")
         try:
             fresh.rename(base / "CamVid")
         except OSError:
@@ -93,18 +109,19 @@ def download(base: Path, url: str = URL, checksum: str = CHECKSUM) -> Path:
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Writes the files .../CamVid/FOLDER/NAME of the archive as folder/FOLDER/NAME, and nothing else or elsewhere."""
+    """Write .../CamVid/FOLDER/NAME of the archive as folder/FOLDER/NAME, and nothing elsewhere."""
     with zipfile.ZipFile(archive) as source:
         for member in source.infolist():
             *_, above, part, name = ("", "", *Path(member.filename).parts)[-3:]
-            if above == "CamVid" and part in FOLDERS and name != ".." and not member.is_dir():
+            wanted = above == "CamVid" and part in FOLDERS and name != ".."
+            if wanted and not member.is_dir():
                 (folder / part).mkdir(parents=True, exist_ok=True)
                 with source.open(member) as data, open(folder / part / name, "wb") as file:
                     shutil.copyfileobj(data, file)
 
 
 def pixel_checksum(folder: Path) -> str:
-    """SHA-256 over folder names, file stems, sizes and decoded pixels, whatever format the files are in."""
+    """Return SHA-256 over folder names, file stems, sizes and decoded pixels in any format."""
     digest = hashlib.sha256()
     for part in FOLDERS:
         for path in sorted((folder / part).glob("*")):
@@ -114,23 +131,17 @@ def pixel_checksum(folder: Path) -> str:
 
 
 def source(root: Root, split: str, size: Size | None) -> Source:
-    """The SegNet tutorial's layout; the value after the last class is void."""
-    base = find_camvid(root)
-    return _camvid(_official(base, split), size)
+    """Return a split in the SegNet tutorial's layout; the value after the last class is void."""
+    return from_files(CLASSES, _official(find_camvid(root), split), size, indexed(MEANING))
 
 
-def _camvid(found: Found, size: Size | None) -> Source:
-    meaning = {k: k for k in range(len(CLASSES))} | {len(CLASSES): IGNORE}
-    return from_files(CLASSES, found, size, indexed(CLASSES, meaning))
-
-
-def _official(base: Path, split: str) -> Found:
-    """The pairs of one of the splits that CamVid comes in."""
+def _official(base: Path, split: str) -> Matched:
+    """Return the pairs of one of the splits that CamVid comes in."""
     return matched(base / split, base / f"{split}annot")
 
 
 def camvid_without(root: Root, split: str, size: Size | None, drive: str) -> Source:
-    """CamVid split by drive: nothing of the drive that is tested is seen in training or validation.
+    """Return CamVid split by drive: nothing of the drive that is tested is seen in training.
 
     The images of all official splits are pooled. The test split is `drive`. Of every other drive,
     in the order of its frames, the last tenth (at least one image) is the validation split and
@@ -142,54 +153,53 @@ def camvid_without(root: Root, split: str, size: Size | None, drive: str) -> Sou
     """
     if drive not in DRIVES:
         raise ValueError(f"no drive {drive!r} in CamVid: choose one of {', '.join(DRIVES)}")
-    base = find_camvid(root)
-    drives, unpaired = _by_drive(base)
-    if split == "test":
-        pairs = drives[drive]
-    else:
-        pairs = []
-        for other in DRIVES:
-            if other != drive:
-                training, validation = _last_tenth(drives[other])
-                pairs += training if split == "train" else validation
-    return _camvid((pairs, unpaired), size)
+    drives, unpaired = _by_drive(find_camvid(root))
+    pairs = []
+    for other, images in drives.items():
+        start = len(images) - max(1, len(images) // 10)
+        parts = {"train": images[:start], "val": images[start:], "test": []}
+        if other == drive:
+            parts = {"train": [], "val": [], "test": images}
+        pairs += parts[split]
+    return from_files(CLASSES, (pairs, unpaired), size, indexed(MEANING))
 
 
 def _by_drive(base: Path) -> tuple[dict[str, list], list[str]]:
-    """The pairs of every drive in the order of its frames, and a line for each file that is in no pair.
+    """Return the pairs of every drive in the order of its frames, and a line for each other file.
 
     Raises ValueError for an image of an unknown drive, FileNotFoundError for a drive without one.
     """
     drives, seen, unpaired = {drive: [] for drive in DRIVES}, {}, []
-    for part in ("train", "val", "test"):
+    for part in SPLITS:
         pairs, lines = _official(base, part)
         unpaired += lines
         for name, image, label in pairs:
             drive, _ = drive_and_frame(name)
             if drive not in drives:
-                raise ValueError(
-                    f"{image}: of no drive of CamVid; expected a name that begins with one of "
-                    f"{', '.join(DRIVES)}, as in 0001TP_006690. Remove the file, or correct "
-                    f"data_root (or {DATA_ROOT})"
-                )
+                expected = f"a name that begins with one of {', '.join(DRIVES)}, as in 0001TP_006690"
+                remedy = f"Remove the file, or correct data_root (or {DATA_ROOT})"
+                raise ValueError(f"{image}: of no drive of CamVid; expected {expected}. {remedy}")
             if name in seen:
                 unpaired.append(f"{image}: the same name as {seen[name]}; remove one of the two")
             else:
                 seen[name] = image
                 drives[drive].append((name, image, label))
-    empty = [drive for drive, pairs in drives.items() if not pairs]
-    if empty:
-        expected = f"images of all four drives in train, val and test ({', '.join(DRIVES)})"
-        raise absent(base, f"image of the drive {empty[0]}", expected)
-    for pairs in drives.values():
+    for drive, pairs in drives.items():
         pairs.sort(key=lambda pair: drive_and_frame(pair[0]))
+        if not pairs:
+            expected = f"images of all four drives in train, val and test ({', '.join(DRIVES)})"
+            raise absent(base, f"image of the drive {drive}", expected)
     return drives, unpaired
 
 
-def _last_tenth(pairs: list) -> tuple[list, list]:
-    """Cut a list in two: what precedes its last tenth, and the last tenth, at least one entry."""
-    start = len(pairs) - max(1, len(pairs) // 10)
-    return pairs[:start], pairs[start:]
+def _without(drive: str) -> Known:
+    about = (
+        f"{CAMVID} Here all 701 of its images are pooled and split by drive: the drive {drive} is "
+        "tested and seen in no other split. The last tenth of each of the other drives is for "
+        "validation, what precedes it for training."
+    )
+    return Known(partial(camvid_without, drive=drive), f"CamVid without {drive}", about)
 
 
-SOURCES = {"camvid": source} | {f"camvid-without-{drive}": partial(camvid_without, drive=drive) for drive in DRIVES}
+SOURCES = {"camvid": Known(source, "CamVid", ABOUT)}
+SOURCES |= {f"camvid-without-{drive}": _without(drive) for drive in DRIVES}

@@ -1,30 +1,56 @@
 """Anybody's images: `root/{train,val,test}/{images,labels}` and `root/classes.json`.
 
-classes.json is a list of {"name": "Road", "color": [128, 64, 128]} in the order of the class index. A label is an image
-of one channel or with a palette, whose values are class indices and 255 for void, or an image in RGB in the colours of
-classes.json, where black is void unless a class has it. An image and its label have the same stem and any extension.
+classes.json is a list of classes in the order of the class index, each with a name and a color, or
+an object that says more: {"name": ..., "about": ..., "void": ..., "classes": [...]}, where name and
+about introduce the data set in a report. A label has one channel or a palette, or is an image in
+the colours of classes.json, where black is void unless a class has it. A label value is the index
+of a class, or the "value" that the class gives; "void" is the value without a class: 255 unless it
+says otherwise, none where it is null or where a class has the value 255.
+
+A training needs pixels of every class, but of those that say "optional": true.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from lib.datasets.pairs import (
-    VALUES, Decode, Root, Size, Source, Wrong, absent, counted, data_folder, from_files, indexed, matched,
+    VALUES, VALUES_END, Decode, Known, Root, Size, Source, Wrong, absent, counted, data_folder,
+    from_files, indexed, matched,
 )
 from lib.files import IGNORE, ClassTable
 
 CLASSES_FILE = "classes.json"
 EXAMPLE = '[{"name": "Road", "color": [128, 64, 128]}, {"name": "Car", "color": [0, 0, 142]}]'
-COLORED = ("RGB", "RGBA")
+ENTRY_KEYS, TABLE_KEYS = {"name", "color", "value", "optional"}, {"name", "about", "void", "classes"}
 BLACK = 0
-UNKNOWN = ClassTable(("one", "another"), ((0, 0, 0), (255, 255, 255)))
+TITLE = "Own images"
+ABOUT = (
+    "These are images of the user's own, with the classes and the splits that they came with. "
+    "Whether the three splits are independent of each other, nobody but their owner can say: "
+    "`python -m report check` finds an image that is in two of them, but not two frames of one film."
+)
+
+
+@dataclass(frozen=True)
+class OwnClasses:
+    """What a classes.json says: the classes, and the index, or 255 for void, of each label value."""
+
+    table: ClassTable
+    meaning: dict[int, int]
+    required: tuple[int, ...] = ()  # classes that have to occur in training
+    title: str = ""
+    about: str = ""
+
+
+UNKNOWN = OwnClasses(ClassTable(("one", "another"), ((0, 0, 0), (255, 255, 255))), {})
 
 
 def source(root: Root, split: str, size: Size | None, understood: bool = True) -> Source:
-    """That split, or its files alone where classes.json is of no use: labels are then opened and not `understood`.
+    """Return that split, or its files alone where classes.json is of no use (not `understood`).
 
     Raises FileNotFoundError for an absent folder or classes.json, ValueError for a wrong one.
     """
@@ -32,79 +58,152 @@ def source(root: Root, split: str, size: Size | None, understood: bool = True) -
     if not base.is_dir():
         expected = f"it to hold {CLASSES_FILE}, and train, val and test with images and labels in each"
         raise absent(base, "folder", expected)
-    classes = read_classes(base / CLASSES_FILE) if understood else UNKNOWN
-    decode = decoder(classes) if understood else lambda label, path: np.zeros(label.size[::-1], np.uint8)
-    return from_files(classes, matched(base / split / "images", base / split / "labels"), size, decode)
+    own, decode = UNKNOWN, lambda label, path: np.zeros(label.size[::-1], np.uint8)
+    if understood:
+        own = read_classes(base / CLASSES_FILE)
+        decode = decoder(own)
+    pairs = matched(base / split / "images", base / split / "labels")
+    return from_files(
+        own.table, pairs, size, decode, [base / CLASSES_FILE],
+        required=own.required, title=own.title, about=own.about,
+    )
 
 
-def read_classes(path: Path) -> ClassTable:
-    """The class table of a classes.json, after everything that is wrong with it in one error."""
+def read_classes(path: Path) -> OwnClasses:
+    """Return what a classes.json says. Raises ValueError with everything that is wrong with it."""
     try:
-        entries = json.loads(path.read_text("utf-8-sig"))
+        content = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; expected a list in the order of the class index, such as "
-                                f"{EXAMPLE}") from None
+        expected = f"expected a list in the order of the class index, such as {EXAMPLE}"
+        raise FileNotFoundError(f"{path}: no such file; {expected}") from None
     except ValueError as error:
         raise ValueError(f"{path}: not JSON in UTF-8 ({error}); expected {EXAMPLE}") from error
+    table = content if isinstance(content, dict) else {"classes": content}
+    entries = table.get("classes")
     if not isinstance(entries, list) or not 1 < len(entries) <= IGNORE:
-        found = f"a list of {len(entries)}" if isinstance(entries, list) else type(entries).__name__
-        raise ValueError(f"{path}: {found}; expected a list of 2 to {IGNORE} classes, such as {EXAMPLE}")
-    lines = [f"class {index}: {line}" for index, entry in enumerate(entries) for line in _wrong_with(entry)]
+        is_list = isinstance(entries, list)
+        what = f"a list of {len(entries)}" if is_list else f"no list of classes in {content!r}"
+        expected = f"expected a list of 2 to {IGNORE} classes, such as {EXAMPLE}"
+        raise ValueError(f"{path}: {what}; {expected}")
+    lines = _wrong_with_table(table)
+    for index, entry in enumerate(entries):
+        lines += [f"class {index}: {line}" for line in _wrong_with_class(entry)]
     if not lines:
-        lines = _doubles([entry["name"] for entry in entries], "name")
-        lines += _doubles([tuple(entry["color"]) for entry in entries], "color")
+        lines = _repeated(entries, "name") + _repeated(entries, "color") + _repeated(entries, "value")
     if lines:
         raise ValueError(f"{path}: {'; '.join(lines)}")
-    return ClassTable(tuple(entry["name"] for entry in entries), tuple(tuple(entry["color"]) for entry in entries))
+    meaning = {entry.get("value", index): index for index, entry in enumerate(entries)}
+    void = table.get("void", IGNORE)
+    if void in meaning and "void" in table:
+        name = entries[meaning[void]]["name"]
+        raise ValueError(f"{path}: void {void} is the value of {name}; expected another, or null")
+    if void is not None:
+        meaning.setdefault(void, IGNORE)
+    return OwnClasses(
+        ClassTable(
+            tuple(entry["name"] for entry in entries),
+            tuple(tuple(entry["color"]) for entry in entries),
+        ),
+        meaning,
+        tuple(index for index, entry in enumerate(entries) if not entry.get("optional")),
+        table.get("name", ""),
+        table.get("about", ""),
+    )
 
 
-def _wrong_with(entry: object) -> list[str]:
-    if not isinstance(entry, dict):
-        return [f'{entry!r}, expected {{"name": ..., "color": [...]}}']
-    name, color, lines = entry.get("name"), entry.get("color"), []
-    if not isinstance(name, str) or not name.strip() or name != name.strip() or not name.isprintable():
-        lines.append(f"name {name!r}, expected one line of text")
-    if not (isinstance(color, list) and len(color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in color)):
-        lines.append(f"color {color!r}, expected three whole numbers from 0 to 255")
+def _wrong_with_table(table: dict) -> list[str]:
+    lines = _unknown(table, TABLE_KEYS)
+    for key in ("name", "about"):
+        if not _is_line(table.get(key, "a line")):
+            lines.append(f"{key} {table[key]!r}, expected one line of text")
+    void = table.get("void")
+    if void is not None and not _is_number(void, VALUES_END):
+        lines.append(f"void {void!r}, expected a whole number below {VALUES_END}, or null")
     return lines
 
 
-def _doubles(values: list, what: str) -> list[str]:
-    return [f"class {index} has the {what} of class {values.index(value)}, {value!r}"
-            for index, value in enumerate(values) if values.index(value) < index]
+def _wrong_with_class(entry: object) -> list[str]:
+    if not isinstance(entry, dict):
+        return [f'{entry!r}, expected {{"name": ..., "color": [...]}}']
+    lines = _unknown(entry, ENTRY_KEYS)
+    name, color, value = entry.get("name"), entry.get("color"), entry.get("value", 0)
+    if not _is_line(name):
+        lines.append(f"name {name!r}, expected one line of text")
+    three = isinstance(color, list) and len(color) == 3
+    if not three or not all(_is_number(part, 256) for part in color):
+        lines.append(f"color {color!r}, expected three whole numbers from 0 to 255")
+    if not _is_number(value, VALUES_END):
+        lines.append(f"value {value!r}, expected a whole number below {VALUES_END}")
+    return lines
 
 
-def decoder(classes: ClassTable) -> Decode:
-    """Decodes labels of indices and labels in colours."""
-    by_index, codes = indexed(classes), _codes(np.array(classes.colors))
-    meaning = {BLACK: IGNORE} | {int(code): index for index, code in enumerate(codes)}
-    known, targets = np.array(sorted(meaning)), np.array([meaning[code] for code in sorted(meaning)], np.uint8)
+def _unknown(entry: dict, keys: set[str]) -> list[str]:
+    there = ", ".join(sorted(keys))
+    return [f"no such key {key!r}; there are {there}" for key in sorted(entry.keys() - keys)]
+
+
+def _is_line(text: object) -> bool:
+    return isinstance(text, str) and text == text.strip() != "" and text.isprintable()
+
+
+def _is_number(value: object, end: int) -> bool:
+    return type(value) is int and 0 <= value < end
+
+
+def _repeated(entries: list[dict], key: str) -> list[str]:
+    """Return a line for each class that has the same as an earlier one under this key."""
+    default = range(len(entries))
+    values = [entry.get(key, default[index]) for index, entry in enumerate(entries)]
+    return [
+        f"class {index} has the {key} of class {values.index(value)}, {value!r}"
+        for index, value in enumerate(values) if values.index(value) < index
+    ]
+
+
+def decoder(own: OwnClasses) -> Decode:
+    """Return what decodes labels of values and labels in colours."""
+    by_value = indexed(own.meaning)
+    meaning = {BLACK: IGNORE}
+    for index, color in enumerate(_codes(np.array(own.table.colors))):
+        meaning[int(color)] = index
+    known = np.array(sorted(meaning))
+    targets = np.array([meaning[code] for code in known.tolist()], np.uint8)
 
     def decode(label: Image.Image, path: Path) -> np.ndarray:
-        if label.mode not in COLORED:
-            return by_index(label, path)
+        if label.mode == "1" and 1 not in own.meaning:
+            label = label.convert("L")  # 0 and 255
+        if label.mode not in ("RGB", "RGBA"):
+            return by_value(label, path)
         pixels = np.asarray(label)
         if label.mode == "RGBA" and (pixels[..., 3] < 255).any():
-            raise Wrong(VALUES, f"{path}: a label with transparent pixels; expected opaque colours, black for void")
-        found = _codes(pixels)
-        place = np.searchsorted(known, found).clip(max=len(known) - 1)
-        if (strange := known[place] != found).any():
-            wrong = zip(*np.unique(found[strange], return_counts=True))
-            wrong = counted((_color(code), count) for code, count in wrong)
-            raise Wrong(VALUES, f"{path}: colour {wrong}; expected the colours of {CLASSES_FILE}, or black for void")
+            text = "a label with transparent pixels; expected opaque colours, black for void"
+            raise Wrong(VALUES, f"{path}: {text}")
+        codes = _codes(pixels)
+        place = np.searchsorted(known, codes).clip(max=len(known) - 1)
+        strange = known[place] != codes
+        if strange.any():
+            wrong, counts = np.unique(codes[strange], return_counts=True)
+            colors = counted([(c >> 16, c >> 8 & 255, c & 255) for c in wrong.tolist()], counts)
+            expected = f"expected the colours of {CLASSES_FILE}, or black for void"
+            raise Wrong(VALUES, f"{path}: colour {colors}; {expected}")
         return targets[place]
 
     return decode
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:
-    """uint8 (..., 3 or more) -> one whole number a colour (...)"""
+    """Return one whole number for each colour: uint8 (..., 3 or more) -> int32 (...)."""
     red, green, blue = np.moveaxis(colors[..., :3].astype(np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
 
-def _color(code: int) -> tuple[int, int, int]:
-    return int(code) >> 16, int(code) >> 8 & 255, int(code) & 255
+def remedy(name: str, void_pixels: int) -> str:
+    """Return what to do about a class without pixels."""
+    text = f'add images, take it out of {CLASSES_FILE}, or allow it there by "optional": true'
+    if void_pixels:
+        cause = f"{void_pixels:,} pixels have the value {IGNORE}, which is void"
+        return f'{cause}: if they are {name}, write "value": {IGNORE} into its line; otherwise {text}'
+    return text
 
 
-SOURCES = {"folder": source}
+SOURCES = {"folder": Known(source, TITLE, ABOUT)}

@@ -1,13 +1,14 @@
-"""Pairs of an image and its label on disk: found by their stem, read, checked, and brought to one size.
+"""Pairs of an image and its label on disk: paired by name, read, checked, and brought to one size.
 
-Files come from anybody. Only formats that Pillow decodes by itself are opened, whatever a file's name says, and
-everything that is wrong with one is said in a line that names it. A label is decoded before it is resized, so that
-the pixels counted in an error are those of the file.
+Files come from anybody. Only formats that Pillow decodes by itself are opened, whatever a file's
+name says, and everything that is wrong with one is said in a line that names it and the remedy. A
+label is decoded before it is resized, so that the pixels counted in an error are those of the file.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,119 +17,222 @@ from PIL import Image, ImageOps
 from lib import ROOT
 from lib.files import IGNORE, ClassTable
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # of more than these, some start other programs
-SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # others may start other programs
+SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
 LOSSY = ("JPEG", "MPO")
 SPLITS = ("train", "val", "test")
-PAIRING, READING, VALUES, SIZES = "files missing", "unreadable files", "wrong labels", "differing sizes"  # kinds
 SHOWN = 5  # wrong values of one label that are listed
+VALUES_END = 2**16  # label values lie below
 DATA_ROOT = "SEGMENTATION_DATA"  # the environment variable that names the folder of data sets
+# What can be wrong.
+PAIRING, READING, VALUES = "files missing", "unreadable files", "wrong labels"
+SIZES, EMPTY = "differing sizes", "classes without pixels"
+# What people have instead of images, by suffix, and how images are made of it.
+CONVERTERS = {
+    ".json": "annotations in JSON: labelme2voc.py makes label images of Labelme's, annToMask of "
+             "pycocotools of COCO's",
+    ".npy": "arrays of NumPy: Image.fromarray(array).save(name) of Pillow makes PNG of them",
+    ".heic": "photographs in HEIC: heif-convert of libheif makes PNG of them",
+    ".nii": "volumes in NIfTI: nibabel reads their slices, to be saved as 8-bit PNG",
+    ".dcm": "pictures in DICOM: pydicom reads them, to be saved as 8-bit PNG",
+    ".mp4": "films: `ffmpeg -i FILM %06d.png` makes an image of every frame",
+}
+CONVERTERS[".gz"] = CONVERTERS[".nii"]
+
 Root = str | Path | None
 Size = tuple[int, int]  # height, width in pixels
 Pair = tuple[np.ndarray, np.ndarray]  # image uint8 (H, W, 3), target uint8 (H, W)
 Decode = Callable[[Image.Image, Path], np.ndarray]  # a label's file -> uint8 (H, W), 255 = void
+# (name, image, label) by name, and a line for each file without a partner
+Matched = tuple[list[tuple[str, Path, Path]], list[str]]
+
+
+class Wrong(ValueError):
+    """Something is wrong with a file of the data set; `kind` says what."""
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(text)
+        self.kind = kind
+
+
+@dataclass
+class Inspected:
+    """What could be read of a pair, None for what could not, and everything that is wrong with it."""
+
+    image: np.ndarray | None = None  # uint8 (H, W, 3)
+    target: np.ndarray | None = None  # uint8 (H, W)
+    problems: list[Wrong] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One split of a data set where it lies; `inspect(i)` reads pair i and says what is wrong."""
+
+    classes: ClassTable
+    items: Sequence[str]  # a name for each pair, unique within the split
+    inspect: Callable[[int], Inspected]
+    unpaired: Sequence[str] = ()  # a line for each file without a partner
+    files: Sequence[Path] = ()  # that are read
+    drawn: bool = False  # by our own code, which holds the interpreter's lock
+    size: Size | None = None  # that all pairs are brought to
+    sampled: dict | None = None  # how the split was sampled, where chance did it: seed, of, indices
+    independent: bool = False  # no two images are frames of one film
+    required: Collection[int] = ()  # classes without which nothing is trained
+    title: str = ""  # the data set's name in prose, where it brings its own
+    about: str = ""  # the paragraph that introduces it, where it brings its own
+
+    def read(self, index: int) -> Pair:
+        """Return image and target of a pair. Raises Wrong for the first problem with it."""
+        pair = self.inspect(index)
+        if pair.problems:
+            raise pair.problems[0]
+        return pair.image, pair.target
+
+    def choose(self, indices: Sequence[int]) -> "Source":
+        """Return these pairs alone."""
+        items = tuple(self.items[index] for index in indices)
+        return replace(self, items=items, inspect=lambda index: self.inspect(indices[index]))
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set by name: what opens a split of it, its name in prose, its introduction.
+
+    `open(root, split, size)` gives the pairs at `size`, or at the files' own without one.
+    """
+
+    open: Callable[[Root, str, Size | None], Source]
+    title: str
+    about: str
 
 
 def data_folder(root: Root) -> Path:
-    """Return the folder of data sets: `root`, else that of SEGMENTATION_DATA, else data/ in the project."""
+    """Return the folder of data sets: `root`, else that of SEGMENTATION_DATA, else data/."""
     return ROOT / Path(root or os.environ.get(DATA_ROOT) or "data").expanduser()
 
 
 def absent(base: Path, what: str, expected: str) -> FileNotFoundError:
     """Return the error for a folder that does not hold what it should."""
-    return FileNotFoundError(f"{base}: no {what} here; expected {expected}. Correct data_root (or {DATA_ROOT})")
-
-
-class Wrong(ValueError):
-    """Something is wrong with a file of the data set; `kind` says what.
-
-    `others` is what else is wrong with its pair, `readable` its image and its target, None for what cannot be read.
-    """
-
-    def __init__(self, kind: str, text: str):
-        super().__init__(text)
-        self.kind, self.others, self.readable = kind, [], (None, None)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One split of a data set where it lies: how its pairs are read, and a line for each file without a partner."""
-
-    classes: ClassTable
-    items: Sequence[str]  # a name for each pair, unique within the split
-    read: Callable[[int], Pair]
-    unpaired: Sequence[str] = ()
-    drawn: dict | None = None  # how the split was drawn, where chance did it: seed, of, indices
-    independent: bool = False  # no two images are frames of one film
-    drawn_size: Size | None = None  # of pairs that our own code draws; None: they are files
-
-
-Found = tuple[list[tuple[str, Path, Path]], list[str]]  # (name, image, label) by name, and what has no partner
+    remedy = f"Correct data_root (or {DATA_ROOT})"
+    return FileNotFoundError(f"{base}: no {what} here; expected {expected}. {remedy}")
 
 
 def by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """The image files of a folder by stem, and a line for each that has to be renamed; hidden files do not count."""
+    """Return the image files of a folder by stem, and a line for each that has to be renamed.
+
+    Hidden files do not count. Raises FileNotFoundError where there is no folder or no image.
+    """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected it to hold one file for each pair")
-    files, lines = {}, []
+        raise FileNotFoundError(f"{folder}: no such folder; expected one with a file for each pair")
+    files, lines, others = {}, [], set()
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or not path.is_file():
             continue
-        if not path.stem.isprintable():
-            lines.append(f"{str(path)!r}: a name with characters that cannot be shown; rename the file")
+        if suffix not in SUFFIXES:
+            others.add(suffix)
+        elif not path.stem.isprintable():
+            shown = repr(str(path))
+            lines.append(f"{shown}: a name with characters that cannot be shown; rename the file")
         elif path.stem in files:
-            lines.append(f"{path}: the same stem as {files[path.stem].name}; remove or rename one of the two")
+            first = files[path.stem].name
+            lines.append(f"{path}: the same stem as {first}; remove or rename one of the two")
         else:
             files[path.stem] = path
     if not files:
-        raise FileNotFoundError(f"{folder}: no images; expected one file for each pair, as {', '.join(FORMATS)}")
+        expected = f"expected one file for each pair, as {', '.join(FORMATS)}"
+        hints = {CONVERTERS[suffix] for suffix in others & CONVERTERS.keys()}
+        raise FileNotFoundError("; ".join([f"{folder}: no images", expected, *sorted(hints)]))
     return files, lines
 
 
-def matched(images: Path, labels: Path) -> Found:
-    """The pairs of two folders. Raises FileNotFoundError for a folder that is absent or holds no images."""
+def matched(images: Path, labels: Path) -> Matched:
+    """Return the pairs of two folders: files of the same stem.
+
+    Where no stem is the same, what all stems of a folder end with is left out, such as "_mask" or
+    "_gtFine_labelIds". Raises FileNotFoundError for a folder that is absent or holds no images.
+    """
     (photos, strange), (maps, stranger) = by_stem(images), by_stem(labels)
+    if not photos.keys() & maps.keys():
+        photos, maps = _without_endings(photos, maps)
+    pairs = [(stem, photos[stem], maps[stem]) for stem in sorted(photos.keys() & maps.keys())]
     lines = strange + stranger
-    lines += [f"{photos[stem]}: no label of this name in {labels}" for stem in sorted(photos.keys() - maps.keys())]
-    lines += [f"{maps[stem]}: no image of this name in {images}" for stem in sorted(maps.keys() - photos.keys())]
-    return [(stem, photos[stem], maps[stem]) for stem in sorted(photos.keys() & maps.keys())], lines
+    for stem in sorted(photos.keys() - maps.keys()):
+        lines.append(f"{photos[stem]}: no label of this name in {labels}")
+    for stem in sorted(maps.keys() - photos.keys()):
+        lines.append(f"{maps[stem]}: no image of this name in {images}")
+    return pairs, lines
 
 
-def from_files(classes: ClassTable, found: Found, size: Size | None, decode: Decode,
-               drawn: dict | None = None) -> Source:
-    """The split whose pairs are these files, at `size` or the files' own."""
-    pairs, unpaired = found
-    return Source(classes, [name for name, *_ in pairs], lambda index: read_pair(*pairs[index][1:], size, decode),
-                  unpaired, drawn)
+def _without_endings(photos: dict[str, Path], maps: dict[str, Path]) -> tuple[dict, dict]:
+    """Return both without the endings that make most stems equal."""
+    best = photos, maps
+    for ending in _common_endings(photos):
+        for other in _common_endings(maps):
+            first, second = _without(photos, ending), _without(maps, other)
+            if len(first.keys() & second.keys()) > len(best[0].keys() & best[1].keys()):
+                best = first, second
+    return best
 
 
-def read_pair(image_path: Path, label_path: Path, size: Size | None, decode: Decode) -> Pair:
-    """Image and target of one size. Raises Wrong for the first problem, with all others."""
-    problems: list[Wrong] = []
+def _common_endings(stems: Iterable[str]) -> list[str]:
+    """Return "" and what all stems end with, from each of its separators on."""
+    common = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
+    return ["", *(common[place.start() :] for place in re.finditer(r"[-_. ]", common))]
 
-    def attempt(step: Callable, *arguments):
-        try:
-            return step(*arguments)
-        except Wrong as wrong:
-            problems.append(wrong)
 
-    image, label = attempt(_photograph, image_path), attempt(open_image, label_path)
-    target = attempt(_decoded, label, label_path, decode) if label else None
-    if image and label and image.size != label.size:
-        problems.append(Wrong(SIZES, f"{image_path}: the image has {_pixels(image)}, its label {label_path.name} "
-                              f"{_pixels(label)}; they must be equal"))
-    if problems:
-        problems[0].others, problems[0].readable = problems[1:], (image and np.array(image), target)
-        raise problems[0]
-    if size:
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR)  # Pillow's averages over what it shrinks
-        target = np.array(Image.fromarray(target).resize(size[::-1], Image.Resampling.NEAREST))
-    return np.array(image), target
+def _without(files: dict[str, Path], ending: str) -> dict[str, Path]:
+    return {stem.removesuffix(ending) or stem: path for stem, path in files.items()}
+
+
+def from_files(
+    classes: ClassTable, pairs: Matched, size: Size | None, decode: Decode,
+    others: Sequence[Path] = (), **more,
+) -> Source:
+    """Return the split whose pairs are these files, at `size` or the files' own.
+
+    `others` are files that decide what the labels mean, `more` further fields of `Source`.
+    """
+    found, unpaired = pairs
+    items = [name for name, *_ in found]
+    files = [*others, *(path for _, *both in found for path in both)]
+
+    def inspect(index: int) -> Inspected:
+        _, image, label = found[index]
+        return inspect_pair(image, label, size, decode)
+
+    return Source(classes, items, inspect, unpaired, files, size, **more)
+
+
+def inspect_pair(image: Path, label: Path, size: Size | None, decode: Decode) -> Inspected:
+    """Return image and target at `size`, or the files' own, and everything that is wrong."""
+    pair, photo, map_ = Inspected(), None, None
+    try:
+        photo = photograph(image)
+        pair.image = np.array(photo)
+    except Wrong as wrong:
+        pair.problems.append(wrong)
+    try:
+        map_ = open_image(label)
+        pair.target = _decoded(map_, label, decode)
+    except Wrong as wrong:
+        pair.problems.append(wrong)
+    if photo and map_ and photo.size != map_.size:
+        remedy = "give the label the image's size, without interpolation (Resampling.NEAREST)"
+        text = f"the image has {_pixels(photo)}, its label {label.name} {_pixels(map_)}"
+        pair.problems.append(Wrong(SIZES, f"{image}: {text}; they must be equal: {remedy}"))
+    if size and not pair.problems:
+        # Pillow's bilinear filter averages over what it shrinks.
+        pair.image = np.array(photo.resize(size[::-1], Image.Resampling.BILINEAR))
+        target = Image.fromarray(pair.target)
+        pair.target = np.array(target.resize(size[::-1], Image.Resampling.NEAREST))
+    return pair
 
 
 def _decoded(label: Image.Image, path: Path, decode: Decode) -> np.ndarray:
     if label.format in LOSSY:
-        raise Wrong(VALUES, f"{path}: a label in JPEG, which changes the values of pixels; expected PNG")
+        text = "a label in JPEG, which changes the values of pixels; expected PNG"
+        raise Wrong(VALUES, f"{path}: {text}")
     return decode(label, path)
 
 
@@ -137,60 +241,68 @@ def _pixels(image: Image.Image) -> str:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The decoded file. Raises Wrong for what Pillow cannot decode to its end."""
+    """Return the decoded file. Raises Wrong for what Pillow cannot decode to its end."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             image.load()
     except Exception as error:  # decoders raise whatever a broken file leads them into
-        raise Wrong(READING, f"{path}: not a readable image ({error}); replace the file") from error
+        hint = CONVERTERS.get(path.suffix.lower(), "replace the file")
+        raise Wrong(READING, f"{path}: not a readable image ({error}); {hint}") from error
     return image
 
 
-def _photograph(path: Path) -> Image.Image:
-    """In RGB, turned as its EXIF says."""
+def photograph(path: Path) -> Image.Image:
+    """Return the image in RGB, turned as its EXIF says; one channel becomes three equal ones."""
     image = open_image(path)
     if image.mode.startswith(("I", "F")):
-        raise Wrong(READING, f"{path}: an image of {image.mode} values; expected 8 bits a channel")
+        remedy = "scale the values of all images alike to 0 to 255 and save them as 8-bit PNG"
+        text = f"an image of {image.mode} values; expected 8 bits a channel: {remedy}"
+        raise Wrong(READING, f"{path}: {text}")
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def single_channel(label: Image.Image, path: Path) -> np.ndarray:
-    """The values of a label that has one for each pixel; those of a palette are its indices."""
+    """Return the values of a label with one for each pixel; those of a palette are indices."""
     values = np.asarray(label)
     if values.ndim != 2 or values.dtype.kind == "f":
-        raise Wrong(VALUES, f"{path}: a label of the mode {label.mode}; expected one channel of class indices")
+        text = f"a label of the mode {label.mode}; expected one channel of class indices"
+        raise Wrong(VALUES, f"{path}: {text}")
     return values
 
 
-def first_channel(label: Image.Image, path: Path) -> np.ndarray:
-    """The red one, or the only one."""
-    values = np.asarray(label)
-    return values[..., 0] if values.ndim == 3 else single_channel(label, path)
-
-
-def indexed(classes: ClassTable, meaning: dict[int, int] | None = None,
-            channel: Callable[[Image.Image, Path], np.ndarray] = single_channel) -> Decode:
-    """Decodes labels whose values are indices, or what `meaning` maps to indices; 255 is void."""
-    table = np.full(256, -1, np.int16)
-    for value, index in (meaning or {k: k for k in range(len(classes))}).items() | {(IGNORE, IGNORE)}:
+def indexed(
+    meaning: dict[int, int],
+    channel: Callable[[Image.Image, Path], np.ndarray] = single_channel,
+) -> Decode:
+    """Return what decodes labels by the class index, or 255 for void, that each value means."""
+    table = np.full(VALUES_END, -1, np.int16)
+    for value, index in meaning.items():
         table[value] = index
-    known = np.flatnonzero(table[:IGNORE] >= 0)
 
     def decode(label: Image.Image, path: Path) -> np.ndarray:
         values = channel(label, path).astype(np.int64)
-        inside = (values >= 0) & (values < len(table))
-        target = np.where(inside, table[np.where(inside, values, 0)], -1)
-        if (target < 0).any():
-            wrong = zip(*np.unique(values[target < 0], return_counts=True))
-            raise Wrong(VALUES, f"{path}: label value {counted(wrong)}; expected {known[0]} to {known[-1]}, "
-                        f"or {IGNORE} for void")
+        inside = (values >= 0) & (values < VALUES_END)
+        target = np.where(inside, table[values.clip(0, VALUES_END - 1)], -1)
+        wrong = target < 0
+        if wrong.any():
+            strange = counted(*np.unique(values[wrong], return_counts=True))
+            raise Wrong(VALUES, f"{path}: label value {strange}; expected {_expected(meaning)}")
         return target.astype(np.uint8)
 
     return decode
 
 
-def counted(values: Iterable[tuple[object, int]]) -> str:
-    """ "77 in 768 pixels, 78 in 3 pixels" """
-    values = sorted(values, key=lambda entry: -entry[1])
-    more = f" and {len(values) - SHOWN} more values" if len(values) > SHOWN else ""
-    return ", ".join(f"{value} in {count} pixels" for value, count in values[:SHOWN]) + more
+def _expected(meaning: dict[int, int]) -> str:
+    """Return "0 to 11, or 255 for void" or "0, 255"."""
+    void = meaning.get(IGNORE) == IGNORE
+    plain = sorted(meaning.keys() - {IGNORE} if void else meaning)
+    contiguous = plain == list(range(plain[0], plain[-1] + 1))
+    text = f"{plain[0]} to {plain[-1]}" if contiguous else ", ".join(map(str, plain))
+    return f"{text}, or {IGNORE} for void" if void else text
+
+
+def counted(values: Iterable, counts: Iterable[int]) -> str:
+    """Return "77 in 768 pixels, 78 in 3 pixels", the most frequent first."""
+    rows = sorted(zip(values, counts), key=lambda row: -row[1])
+    more = f" and {len(rows) - SHOWN} more values" if len(rows) > SHOWN else ""
+    return ", ".join(f"{value} in {count} pixels" for value, count in rows[:SHOWN]) + more

@@ -32,6 +32,7 @@ from lib import ROOT
 from lib.config import TrainConfig
 from lib.data import Dataset
 from lib.datasets import MODULES
+from lib.datasets.pairs import Inspected, Source
 from lib.files import ClassTable, family, write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS, UNet, build_model, multiply_adds
@@ -87,7 +88,8 @@ def noise(images: int, size: tuple[int, int], classes: int) -> Dataset:
     pixels = random.integers(0, 256, (images, *size, 3), np.uint8)
     labels = random.integers(0, classes, (images, *size), np.uint8)
     names = tuple(map(str, range(images)))
-    return Dataset("noise", "train", table, names, lambda index: (pixels[index], labels[index]))
+    source = Source(table, names, lambda index: Inspected(pixels[index], labels[index]))
+    return Dataset("noise", "train", source)
 
 
 def bare_step(trainer: Trainer) -> Call:

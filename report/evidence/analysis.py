@@ -12,7 +12,7 @@ from lib.metrics import miou_definitions, nan_mean
 from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant, load_runs
 from lib.structure import contour_distance, ratio
-from report.evidence.findings import change, conditions, pixels, title
+from report.evidence.findings import change, conditions, count_of, pixels, title
 from report.evidence.measures import (
     BOUNDARY, EPOCHS, GAP, LOSS, MIOU, MISSED, MISSED_OTHERS, SECONDS, TEST_LOSS, Measure,
 )
@@ -54,8 +54,10 @@ def setting(runs: Sequence[Run]) -> str:
     first, groups = runs[0], by_variant(runs)
     dataset, config = first.record["dataset"], first.config
     counts = sorted({len(group) for group in groups.values()})
-    return (f"{title(dataset['name'])} at {pixels(dataset['size'])}: {dataset['counts']['train']} training and "
-            f"{dataset['counts']['test']} test images; {config['base_channels']} base channels, {config['epochs']} epochs, "
+    available = dataset.get("available", {})
+    train, test = (count_of(dataset["counts"][part], available.get(part)) for part in ("train", "test"))
+    return (f"{literal(title(dataset))} at {pixels(dataset['size'])}: {train} training and {test} test "
+            f"images; {config['base_channels']} base channels, {config['epochs']} epochs, "
             f"{seeds_text(counts)} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
 
 

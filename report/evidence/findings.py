@@ -9,89 +9,23 @@ import numpy as np
 import pandas as pd
 
 from lib.data import Dataset
-from lib.datasets.scenes import SCENE_DOSES
-from lib.files import family
+from lib.datasets import SOURCES
 from lib.models import NETWORKS
 from lib.records import Run
-from lib.scenes.light import READ_NOISE, SHOT_NOISE
 from report.evidence import closed_forms as theory
 from report.evidence.wording import listed, literal, named, nats, percent, points, versus
 
 RARE = 0.01  # a class with less than this share of the training pixels
-CAMVID = (
-    "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car in Cambridge, "
-    "labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] made of its thirty-two, void left out."
-)
-ABOUT = {
-    "scenes": (
-        "*Scenes* are drawn by this project: streets laid out in metres from a seed and painted in perspective, in sun, "
-        "rain, fog and at night. The classes are the first thirteen tags of the CARLA simulator "
-        "[@dosovitskiy2017carla], the sky being *Unlabeled*. Nothing is downloaded, every pixel has a label, and no two "
-        "splits share a scene. What a network learns here says how the four compare, not how any of them would do on a "
-        "real street."
-    ),
-    "camvid": (
-        f"{CAMVID} The frames come from few drives. Those of the validation split belong to a drive that is also in the training "
-        "split; most of the test split comes from a drive that the networks never saw. Validation scores can therefore lie "
-        "well above test scores: we choose the epoch on the first and report the second."
-    ),
-    "carla": (
-        "*CARLA* [@dosovitskiy2017carla] is a simulator of driving in a town; its pictures come with the class of every pixel. "
-        "The frames of one drive follow one another and look alike. Pictures of the Lyft and Udacity challenge are therefore "
-        "split by the set that they come in. Pictures that come as training and test images have a tenth of the former "
-        "drawn for validation, and validation scores can lie well above test scores."
-    ),
-    "cityscapes": (
-        "*Cityscapes* [@cordts2016cityscapes] was recorded in fifty cities and labelled by hand. Its nineteen classes are those "
-        "that its authors score; everything else is void. The labels of the official test split are withheld: what we test on "
-        "is its validation split, and we validate on three of the training cities."
-    ),
-    "folder": (
-        "These are images of the user's own, with the classes and the splits that they came with. Whether the three splits are "
-        "independent of each other, nobody but their owner can say: `python -m report check` finds an image that is in two "
-        "of them, but not two frames of one film."
-    ),
-}
 
 
-WITHOUT = (
-    "Here all 701 of its images are pooled and split by drive: the drive {drive} is tested and seen in no other split. "
-    "The last tenth of each of the other drives is for validation, what precedes it for training."
-)
-TITLES = {"camvid": "CamVid", "carla": "CARLA", "folder": "Own images"}
+def title(dataset: dict) -> str:
+    """Return the data set's name in prose, of what a record says of it: "CamVid without 0001TP"."""
+    return dataset.get("title") or SOURCES[dataset["name"]].title
 
 
-def title(dataset: str) -> str:
-    """The data set's name in prose: "CamVid without 0001TP" for "camvid-without-0001TP"."""
-    kind = family(dataset)
-    words = dataset.removeprefix(kind).replace("-", " ")
-    if kind == "scenes" and words:
-        doses = SCENE_DOSES[dataset].items()
-        words = " with " + listed([f"{what} {dose}" for what, dose in doses if dose])
-    return TITLES.get(kind, kind.capitalize()) + words
-
-
-def about(dataset: str) -> str:
-    """The paragraph that introduces the data set."""
-    kind = family(dataset)
-    if dataset == kind:
-        return ABOUT[kind]
-    if kind == "scenes":
-        return f"{ABOUT[kind]} {doses_sentence(**SCENE_DOSES[dataset])}"
-    return f"{CAMVID} {WITHOUT.format(drive=dataset.removeprefix('camvid-without-'))}"
-
-
-def doses_sentence(clutter: int, noise: int) -> str:
-    """What the scenes of these doses have beside what all scenes have."""
-    parts = []
-    if clutter:
-        parts.append(f"clutter of dose {clutter} (pictures of people and cars on houses, shop signs in the shapes of road "
-                     "signs, pipes like poles, each of the class of what it is part of)")
-    if noise:
-        read, shot = noise * READ_NOISE, noise * SHOT_NOISE
-        parts.append(f"the noise of a sensor at dose {noise} (a standard deviation of {read:.0%} of the range in the dark, "
-                     f"and of {np.hypot(read, shot):.0%} in full light)")
-    return f"These have {listed(parts)}."
+def about(data: Dataset) -> str:
+    """Return the paragraph that introduces a data set; the words of its owner are shown as they are."""
+    return literal(data.source.about) if data.source.about else data.about
 
 
 def pixels(size: Sequence[int]) -> str:
@@ -106,7 +40,7 @@ def width(run: Run) -> str:
 def conditions(run: Run) -> str:
     """Data, size, width, epochs and device, in one phrase."""
     config, dataset = run.config, run.record["dataset"]
-    return (f"{title(dataset['name'])} at {pixels(dataset['size'])}, {width(run)}, "
+    return (f"{literal(title(dataset))} at {pixels(dataset['size'])}, {width(run)}, "
             f"{config['epochs']} epochs, seed {run.seed}, {run.record['device']} in {run.record['precision']}")
 
 
@@ -184,10 +118,15 @@ def chapter(run: Run) -> str:
     return text + "One run of one network decides nothing about architectures: @sec-analysis sets all runs side by side."
 
 
+def count_of(used: int, available: int | None) -> str:
+    """Return "367", or "300 of 1,174" where not all images are used."""
+    return f"{used:,} of {available:,}" if available and used < available else f"{used:,}"
+
+
 def splits_table(splits: dict[str, Dataset]) -> pd.DataFrame:
     """One row a split: images, size, share of void, first digits of the checksum."""
     return pd.DataFrame({
-        "Split": split, "Images": len(data), "Height × width": " × ".join(map(str, data.targets.shape[1:])),
+        "Split": split, "Images": count_of(len(data), data.available), "Height × width": " × ".join(map(str, data.targets.shape[1:])),
         "Void": percent(1 - data.pixels_per_class().sum() / data.targets.numel()), "Checksum": data.checksum[:12],
     } for split, data in splits.items())
 

@@ -8,7 +8,6 @@ import torch
 
 from lib.data import Augment, Dataset
 from lib.files import IGNORE
-from report.evidence.findings import title
 from report.evidence.wording import listed, literal, percent
 from report.figures.palette import displayed
 from report.figures.pictures import class_legend, draw, grid, paint
@@ -18,7 +17,7 @@ from report.figures.style import PAGE, plain
 SAMPLES, COLUMNS, VERSIONS = 6, 3, 4
 
 
-def samples(train: Dataset, dataset: str) -> Exhibit:
+def samples(train: Dataset) -> Exhibit:
     """Six images of the training split at most, three to a row, each above its label."""
     chosen = torch.linspace(0, len(train) - 1, min(SAMPLES, len(train))).round().long()
     images, labels = rgb(train.images[chosen]), paint(train.targets[chosen].numpy(), train.classes)
@@ -38,7 +37,7 @@ def samples(train: Dataset, dataset: str) -> Exhibit:
         figure,
         "fig-samples",
         f"{most} fill {share} of the labelled pixels. Images of the training split of "
-        f"{title(dataset)}, evenly spaced, each above its label. Void is black.",
+        f"{literal(train.title)}, evenly spaced, each above its label. Void is black.",
         "Training images, each with its map of class colours.",
     )
 

@@ -8,19 +8,20 @@ from lib.data import Dataset
 from lib.models import VARIANTS
 from lib.records import Run
 from report.evidence import analysis, closed_forms, cost as evidence, design
-from report.evidence.findings import pixels, splits_table, title, width
+from report.evidence.findings import pixels, splits_table, width
+from report.evidence.wording import literal
 from report.figures.show import Exhibit
 from report.figures.style import LOOKS
 
 TWO_DIGITS, THOUSANDS, TENTHS = "{:,.2f}", "{:,}", "{:,.1f}"
 
 
-def splits(dataset: str, data: dict[str, Dataset]) -> Exhibit:
+def splits(data: dict[str, Dataset]) -> Exhibit:
     """The splits of a data set."""
     return Exhibit(
         splits_table(data),
         "tbl-splits",
-        f"The splits of {title(dataset)} as the networks see them. The checksum is over names, "
+        f"The splits of {literal(data['train'].title)} as the networks see them. The checksum is over names, "
         "pixels and labels: equal digits, equal data.",
     )
 

@@ -41,6 +41,10 @@ def classes(*entries):
     return lambda root: write_classes(root, list(entries))
 
 
+def table(*entries, **more):
+    return lambda root: write_classes(root, {"classes": list(entries), **more})
+
+
 def drop(path: str):
     return lambda root: shutil.rmtree(root / path) if (root / path).is_dir() else (root / path).unlink()
 
@@ -64,7 +68,15 @@ BAD = {
     "no classes.json": (drop("classes.json"), r"classes\.json: no such file; expected a list in the order"),
     "no JSON": (put("classes.json", b'[{"name": '), r"classes\.json: not JSON in UTF-8 .*; expected \["),
     "no text": (put("classes.json", b"\xff\xfe\x00["), r"classes\.json: not JSON in UTF-8"),
-    "an object": (put("classes.json", b'{"names": []}'), r"classes\.json: dict; expected a list of 2 to 255 classes"),
+    "no list": (put("classes.json", b'{"names": []}'), r"classes\.json: no list of classes in .*; expected a list of 2"),
+    "a number": (put("classes.json", b"7"), r"classes\.json: no list of classes in 7; expected a list of 2 to 255"),
+    "unknown key": (classes(A, B | {"Value": 2}), "class 1: no such key 'Value'; there are color, name, optional, value"),
+    "value as text": (classes(A, B | {"value": "2"}), "class 1: value '2', expected a whole number below 65536"),
+    "one value twice": (classes(A, B | {"value": 0}), "class 1 has the value of class 0, 0"),
+    "void of a class": (table(A, B, void=1), "void 1 is the value of B; expected another, or null"),
+    "void as text": (table(A, B, void="none"), "void 'none', expected a whole number below 65536, or null"),
+    "no title": (table(A, B, name=" "), "name ' ', expected one line of text"),
+    "a misspelt key": (table(A, B, Name="x"), "no such key 'Name'; there are about, classes, name, void"),
     "one class": (classes(A), r"classes\.json: a list of 1; expected a list of 2 to 255"),
     "too many classes": (classes(*[A] * 256), r"classes\.json: a list of 256; expected a list of 2 to 255"),
     "names alone": (classes("A", "B"), r"classes\.json: class 0: 'A', expected {\"name\": .*class 1: 'B'"),
@@ -77,7 +89,7 @@ BAD = {
     "color of 256": (classes(A, B | {"color": [1, 2, 256]}), r"class 1: color \[1, 2, 256\], expected three"),
     "color as text": (classes(A, B | {"color": "#ff0000"}), "class 1: color '#ff0000', expected three"),
     "two of a name": (classes(A, B | {"name": "A"}), "class 1 has the name of class 0, 'A'"),
-    "two of a color": (classes(A, B | {"color": [0, 0, 1]}), r"class 1 has the color of class 0, \(0, 0, 1\)"),
+    "two of a color": (classes(A, B | {"color": [0, 0, 1]}), r"class 1 has the color of class 0, \[0, 0, 1\]"),
     "no split": (drop("train"), "train/images: no such folder"),
     "no labels": (drop("train/labels"), "train/labels: no such folder"),
     "empty images": (empty("train/images"), "train/images: no images; expected one file for each pair, as PNG"),
@@ -193,12 +205,12 @@ def test_classes_without_pixels(own, capsys):
             target[0, 0] = {"train": 1, "val": 1, "test": 0}[split]
             save_label(path, target)
     status, printed = checked(own, capsys)
-    assert status == 1 and "class 2, Traffic sign: no pixel in any split; take it out or add images" in printed
+    assert status == 1 and "class 2, Traffic sign: no pixel in any split; add images, take it out" in printed
     assert "worth knowing (1)\n  class 1, Tree: no pixel in test; where it is not predicted either, its IoU" in printed
     assert "wrong: 1 classes without pixels" in printed
     for path in sorted((own / "train/labels").iterdir()):
         save_label(path, np.zeros((32, 48), np.uint8))
-    assert "class 1, Tree: no pixel in train; a network cannot learn it" in checked(own, capsys)[1]
+    assert "class 1, Tree: no pixel in train and test; add images, take it out of classes.json, or" in checked(own, capsys)[1]
 
 
 def test_a_split_of_void_alone(own):

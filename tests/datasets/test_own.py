@@ -1,5 +1,6 @@
 """A user's own images, with names that mean harm, from files to the report: parameters alone change, nothing is fetched."""
 
+import json
 import re
 import shutil
 import socket
@@ -10,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
-from conftest import make_own, save_label
+from conftest import make_own, save_label, write_classes
 from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
@@ -20,6 +21,7 @@ from report.__main__ import main
 from report.build import chapters
 
 NAMES = ("<script>alert(1)</script>", "a|b $x$ [@y] @fig-z", "_background_ **b**", "`never`")
+TITLE, ABOUT = "Cells <b>[@x]</b>", "Seen under *my* microscope [@nobody2020] @fig-none, $5 a slide."
 STEM = "<i>$p$ [@q] @tbl-x "
 NO_NETWORK = """import socket
 connect = socket.socket.connect
@@ -34,8 +36,11 @@ socket.socket.connect = refuse
 
 @pytest.fixture
 def evil(tmp_path) -> Path:
-    """Three classes that occur and one that does not, and file names that would be markup."""
+    """Three classes that occur and one that may not; file names, title and words like markup."""
     root = make_own(tmp_path / "evil", NAMES, (4, 2, 3), prefix=STEM)
+    classes = json.loads((root / "classes.json").read_text())
+    classes[3]["optional"] = True
+    write_classes(root, {"name": TITLE, "about": ABOUT, "classes": classes})
     for path in root.rglob("labels/*.png"):
         target = np.array(Image.open(path).convert("L"))  # whatever form it has, as three classes
         save_label(path, np.where(target == 255, 255, target % 3).astype(np.uint8))
@@ -75,7 +80,7 @@ def test_the_report_of_a_user_s_own_images(evil, notebooks, no_network, tmp_path
     out = tmp_path / "out"
     own = {"dataset": "folder", "data_root": str(evil), "image_size": "[32, 48]", "study_images": "0"}
     monkeypatch.setattr("report.pdf.print_pdf", lambda page: b"")  # tests/test_notebooks.py prints one
-    assert main(["check", "--dataset", "folder", "--data-root", str(evil)]) == 1  # of one class there is no pixel
+    assert main(["check", "--dataset", "folder", "--data-root", str(evil)]) == 0
     assert main(["--profile", "smoke", "--out", str(out), *(x for name in own.items() for x in ("-p", *name))], notebooks) == 0
     assert not no_network.exists(), no_network.read_text()
 
@@ -89,7 +94,8 @@ def test_the_report_of_a_user_s_own_images(evil, notebooks, no_network, tmp_path
     prose, tables = (" ".join(tag.get_text() for tag in soup.select(kind)) for kind in ("p, figcaption", "td"))
     assert all(name in prose and name in tables for name in NAMES[:3])
     assert f"No training pixel belongs to {NAMES[3]}." in prose and f"{STEM}test 0" in prose
-    assert "Own images" in soup.select_one(".provenance").get_text()
+    assert TITLE in soup.select_one(".provenance").get_text()
+    assert TITLE in prose and ABOUT in prose
     charts = unescape("".join(path.read_text() for path in (out / "notebooks").glob("*.ipynb")))
     assert all(f"<!-- {name}  (" in charts for name in NAMES[:2])  # a comment for each text, as it is drawn
     assert f"<!--  {NAMES[2]} -->" in charts

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from nbconvert.filters import markdown2html
 from PIL import Image
 
-from lib.datasets.folder import decoder, read_classes
-from lib.datasets.pairs import Wrong, matched, open_image, read_pair
+from lib.datasets.folder import OwnClasses, decoder, read_classes
+from lib.datasets.pairs import Wrong, inspect_pair, matched, open_image
 from lib.files import IGNORE, ClassTable, write_arrays, write_image, write_json
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
@@ -27,7 +27,7 @@ from report.page import ROOT
 from report.references import Bibliography, Place
 
 FEW = settings(max_examples=60, deadline=None)
-TABLE = ClassTable(OWN, OWN_COLORS[:3])
+TABLE = OwnClasses(ClassTable(OWN, OWN_COLORS[:3]), {0: 0, 1: 1, 2: 2, IGNORE: IGNORE})
 NAMES = st.text("aäB1.-_ []$@", min_size=1, max_size=8).filter(lambda name: name[0] != "." and name[-1] not in ". ")
 SHOWN = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
 TEXT = st.text(SHOWN, min_size=1, max_size=20)
@@ -95,8 +95,9 @@ def test_resizing_makes_no_new_label(target, height, width):
         paths = [Path(folder) / name for name in ("image.png", "label.png")]
         for path, pixels in zip(paths, (np.stack([target] * 3, -1), target)):
             Image.fromarray(pixels).save(path)
-        image, resized = read_pair(*paths, (height, width), decoder(TABLE))
-    assert image.shape == (height, width, 3) and resized.shape == (height, width)
+        pair = inspect_pair(*paths, (height, width), decoder(TABLE))
+    image, resized = pair.image, pair.target
+    assert not pair.problems and image.shape == (height, width, 3) and resized.shape == (height, width)
     assert {*np.unique(resized)} <= {*np.unique(target)}
 
 
@@ -137,7 +138,7 @@ def test_a_record_reads_as_it_was_written(table, counts, loss):
         folder, per_image = Path(name), np.array([counts]).reshape(1, 2, 2)
         write_json(folder / RECORD, record)
         write_json(folder / "classes.json", classes)
-        own = read_classes(folder / "classes.json")
+        own = read_classes(folder / "classes.json").table
         write_arrays(folder / "confusions.npz", per_image=per_image, names=np.array([table[0][0]]))
         write_image(folder / "predictions/a.png", np.array([[0, 1, IGNORE]], np.uint8), own)
         run = Run.read(folder)

@@ -17,7 +17,6 @@ from lib.datasets.carla import CLASSES as CARLA, LYFT_SETS
 from lib.datasets.cityscapes import CLASSES as CITYSCAPES, VAL_CITIES
 from lib.files import IGNORE, ClassTable
 from lib.train import fit
-from report.evidence.findings import about, title
 
 REAL = os.environ.get("SEGMENTATION_DATA")
 
@@ -40,7 +39,7 @@ def test_carla_in_the_layout_of_the_challenge_is_split_by_set(tmp_path, nested):
     assert splits["train"].items == tuple(f"data{letter}-F-{frame}" for letter in "ABC" for frame in (0, 1))
     assert splits["val"].items == ("dataD-F-0", "dataD-F-1") and splits["test"].items == ("dataE-F-0", "dataE-F-1")
     assert [int(target.unique()) for target in splits["train"].targets] == [0, 0, 1, 1, 2, 2]
-    assert splits["test"].classes is CARLA and splits["test"].drawn is None
+    assert splits["test"].classes is CARLA and splits["test"].source.sampled is None
     assert [int(image[0].unique()) for image in splits["test"].images] == [40, 41]
     shutil.rmtree(tmp_path / "dataD")
     assert len(load_dataset("carla", tmp_path, "train")) == 6
@@ -55,13 +54,13 @@ def test_carla_in_the_course_s_layout_draws_its_validation_split(tmp_path, folde
             photo(tmp_path / folder / split / f"images/{index:02}.png", 10 * index)
             photo(tmp_path / folder / split / f"labels/{index:02}.png", index % 13)
     train, val, test = (load_dataset("carla", tmp_path, split) for split in SPLITS)
-    assert val.drawn == {"seed": 0, "of": 20, "indices": [1, 18]} and val.items == ("01", "18")  # the same everywhere
-    assert train.drawn is None and len(train) == 18 and not {*train.items} & {*val.items} and len(test) == 3
+    assert val.source.sampled == {"seed": 0, "of": 20, "indices": [1, 18]} and val.items == ("01", "18")  # the same everywhere
+    assert train.source.sampled is None and len(train) == 18 and not {*train.items} & {*val.items} and len(test) == 3
     assert [int(target.unique()) for target in val.targets] == [1, 5]
     photo(tmp_path / folder / "val/images/a.png")
     photo(tmp_path / folder / "val/labels/a.png")
     train, val = (load_dataset("carla", tmp_path, split) for split in ("train", "val"))
-    assert val.items == ("a",) and val.drawn is None and len(train) == 20  # nothing is drawn where nothing is missing
+    assert val.items == ("a",) and val.source.sampled is None and len(train) == 20  # nothing is drawn where nothing is missing
     photo(tmp_path / folder / "test/labels/02.png", 13)
     with pytest.raises(ValueError, match=r"test/labels/02\.png: label value 13 in 512 pixels; expected 0 to 12"):
         load_dataset("carla", tmp_path, "test").images  # noqa: B018
@@ -234,10 +233,10 @@ def test_signs_are_found_by_their_name():
 
 
 def test_every_data_set_has_a_title_and_a_paragraph():
-    titles = {name: title(name) for name in SOURCES}
+    titles = {name: known.title for name, known in SOURCES.items()}
     assert titles["camvid"] == "CamVid" and titles["camvid-without-0001TP"] == "CamVid without 0001TP"
     assert titles["scenes-clutter-1-noise-3"] == "Scenes with clutter 1 and noise 3"
     assert len(set(titles.values())) == len(SOURCES)
-    assert "drive 0001TP is tested and seen in no other split" in about("camvid-without-0001TP")
-    assert "noise of a sensor at dose 2 (a standard deviation of 4%" in about("scenes-noise-2")
-    assert all(len(about(name)) > 100 for name in SOURCES)
+    assert "drive 0001TP is tested and seen in no other split" in SOURCES["camvid-without-0001TP"].about
+    assert "noise of a sensor at dose 2 (a standard deviation of 4%" in SOURCES["scenes-noise-2"].about
+    assert all(len(known.about) > 100 for known in SOURCES.values())
