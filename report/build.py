@@ -40,7 +40,7 @@ from report.references import LINK
 SOURCES = ("lib", "report")
 # but for what only starts notebooks or makes documents of executed ones; paths from the project.
 DOCUMENTS_ONLY = {
-    "lib/datasets/check.py", "lib/datasets/split.py", "lib/predict.py", "report/__main__.py", "report/build.py", "report/cluster.py",
+    "lib/datasets/check.py", "lib/datasets/split.py", "report/__main__.py", "report/build.py", "report/cluster.py",
     "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
     "report/references.bib", "report/numbers.json",
     "report/published", "report/records",
