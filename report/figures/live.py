@@ -23,7 +23,6 @@ from lib import ROOT
 from lib.data import as_image
 from lib.evaluation import WEIGHTS
 from lib.files import IGNORE, read_arrays
-from lib.metrics import confusion_matrix, mean_iou
 from lib.models import DEPTH, UNet
 from lib.records import Run, load_runs
 from lib.structure import boundary_width, outline
@@ -31,7 +30,8 @@ from lib.studies.interventions import leaving
 from lib.studies.quantized import VARIANT, quantise, restore
 from report.evidence.closed_forms import receptive_field
 from report.evidence.wording import listed, percent
-from report.figures.pictures import grid, paint
+from report.figures.palette import by_frequency, displayed
+from report.figures.pictures import class_legend, grid, image_miou, paint, photograph
 from report.figures.show import Exhibit
 from report.templates import ENVIRONMENT
 
@@ -106,15 +106,14 @@ def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
         "all skips cut": labels(model, image, cut=tuple(range(DEPTH))),
         "trained without skips": live.without.prediction(name),
     }
-    notes = {(0, 0): "photograph", (0, 1): "ground truth"}
-    scores = {}
-    for index, (title, found) in enumerate(maps.items(), 2):
-        score = percent(mean_iou(confusion_matrix(found, target, len(classes))))
-        notes[divmod(index, 3)] = f"{title}: mIoU {score}"
-        scores[title] = score
-    painted = [image, *(paint(each, classes) for each in (target, *maps.values()))]
+    scores = {title: percent(image_miou(found, target, classes)) for title, found in maps.items()}
+    titles = ["photograph", "ground truth", *(f"{key}: {score}" for key, score in scores.items())]
+    large = photograph(live.run, name)
+    painted = [large, *(paint(each, classes) for each in (target, *maps.values()))]
+    figure = grid([painted[:3], painted[3:]], titles, foot=0.4)
+    class_legend(figure, classes, by_frequency(live.run))
     return Exhibit(
-        grid([painted[:3], painted[3:]], classes=classes, notes=notes),
+        figure,
         "fig-live",
         f"*A U-Net to take apart.* On this test image it reaches an mIoU of {scores['U-Net']}, "
         f"{scores['finest skip cut']} with its finest skip cut and {scores['all skips cut']} with "
@@ -124,7 +123,7 @@ def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
         "each direction.",
         "One test image as the U-Net labels it, with skips cut, and as a network trained without "
         "skips does.",
-        photograph=True,
+        stack=True,
         live=html(live),
     )
 
@@ -153,7 +152,7 @@ def html(live: Live) -> str:
         },
         "tests": images,
         "classes": classes.names,
-        "colors": classes.colors,
+        "colors": displayed(classes).colors,
         "fields": fields(),
         "height": height,
         "width": width,

@@ -65,7 +65,10 @@ def image_miou(prediction: np.ndarray, target: np.ndarray, classes: ClassTable) 
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), foot: float = 0) -> Figure:
-    """Return pictures in rows and columns, as wide as the page, with room for a foot (inches)."""
+    """Return pictures in rows and columns, as wide as the page, with room for a foot (inches).
+
+    There is a title for each column, or for each picture.
+    """
     height, width = rows[0][0].shape[:2]
     columns = len(rows[0])
     tall = len(rows) * (PAGE / columns * height / width + 0.16) + 0.1 + foot
@@ -74,7 +77,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), foot:
     for panels, pictures in zip(axes, rows):
         for panel, picture in zip(panels, pictures):
             draw(panel, picture)
-    for panel, title in zip(axes[0], titles):
+    for panel, title in zip(axes.flat, titles):
         panel.set_title(title)
     return figure
 
