@@ -14,7 +14,9 @@ whatever else the machine does meets all of it. How long a step takes depends on
 what the images show: pixels and labels are noise, and no data set is needed.
 """
 
+import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +39,7 @@ from lib.files import ClassTable, family, write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS, UNet, build_model, multiply_adds
 from lib.scenes import CLASSES as SCENES
+from lib.studies.designs import Part
 from lib.studies.textbook import Textbook, installed, peer
 from lib.train import Trainer
 
@@ -47,6 +50,7 @@ COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes of the tensor that is copied: fa
 STEPS = {"cuda": 16, "cpu": 2}  # batches of an epoch that is timed as a whole
 EPOCHS = 10**5  # more than are ever timed
 OPTIMISER = 28  # bytes per parameter: AdamW reads weight, gradient and two moments, and writes three
+WHOLE = (360, 480)  # pixels of an image where a profile leaves the files' own size
 OWN, BARE = "this project's loop", "bare steps"
 Call = Callable[[], object]
 
@@ -272,3 +276,25 @@ def measure(settings: Settings, out: str | Path) -> dict:
         }
         write_json(path, record)
     return record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what a profile's networks cost and return the exit status."""
+    parser = argparse.ArgumentParser("python -m lib.studies.cost", description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", required=True, metavar="NAME", help="notebooks/profiles")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records are")
+    options = parser.parse_args(arguments)
+    try:
+        values = Part("", options.profile).values()
+        settings = Settings(
+            values["dataset"], tuple(values["image_size"] or WHOLE), values["base_channels"],
+            values["batch_size"], values["measure_seconds"], values["measure_repeats"])
+        measure(settings, options.out.resolve())
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

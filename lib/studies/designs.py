@@ -1,38 +1,29 @@
-"""The designs: which trainings decide the report's statements, and one command that makes them.
+"""The designs: which trainings decide the report's statements, and in which order they are made.
 
-    python -m lib.studies.designs D1 D2 D3 --out build/designs --workers 2
-    python -m lib.studies.designs D1 D2 D3 --out build/designs --collect report/records
-
-trains what is missing, design by design and seed by seed: all cells of one seed before the next, so that a design that
-stops early is balanced. What is recorded is skipped and what was interrupted continues, so that the same command takes
-the work up again at any time; several may share an output folder. Each training is a process of its own at low priority,
-with one thread, and with the precision in which its seed was begun, wherever that was. When trainings fail one after the
-other nothing more is started.
-
-Records go to OUT/<part>/runs/<variant>/seed-<k>/. Trainings that two designs share are made once. `--collect` copies what
-is on record, but for the weights and the predictions of all images, to another folder.
+A design is every variant in every part with every seed, seed by seed: all cells of one seed before
+the next, so that a design that stops early is balanced. Records go to
+OUT/<part>/runs/<variant>/seed-<k>/; a training that two designs share is made once. The name of any
+profile is a design, too: its networks and its seeds, in the part profile-<name>. `lib.studies.queue`
+makes the trainings.
 """
 
-import argparse
-import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib import ROOT
+from lib.config import SETTINGS, read_profile
 from lib.datasets.camvid import DRIVES
-from lib.machine import PRECISION
 from lib.models import EXTRA, SUBSETS, VARIANTS, subset_name
 from lib.records import RECORD, Run, run_folder
 
-LOWEST_PRIORITY = 19
-ENOUGH = 3  # failures one after the other
-NOT_COLLECTED = shutil.ignore_patterns("*.pt", "predictions.npz", ".*")
+# What notebooks have beside the settings of a training where a profile says nothing.
+DEFAULTS = SETTINGS | {
+    "study_images": 40, "study_steps": 12, "measure_seconds": 0.1, "measure_repeats": 3,
+    "seeds": [0], "extra": [],
+}
+NOT_COLLECTED = ("*.pt", "predictions.npz", ".*")
 BLOCK_BY_SKIP = [*VARIANTS, *(name for name in EXTRA if name.startswith("unet-residual"))]
 FACTORIAL = [subset_name(levels) for levels in reversed(SUBSETS)]
 
@@ -45,10 +36,15 @@ class Part:
     profile: str
     settings: dict[str, str] = field(default_factory=dict, hash=False)
 
+    def values(self) -> dict:
+        """Return the parameters of the profile, with the notebooks' own where it says nothing."""
+        return DEFAULTS | read_profile(self.profile)
+
 
 CAMVID = Part("camvid", "designs")
 CROSS_ENTROPY = Part("cross-entropy", "designs", {"dice": "0"})
-LEFT_OUT = [Part(f"without-{drive}", "designs", {"dataset": f"camvid-without-{drive}"}) for drive in DRIVES]
+LEFT_OUT = [
+    Part(f"without-{drive}", "designs", {"dataset": f"camvid-without-{drive}"}) for drive in DRIVES]
 SCENES = Part("scenes", "designs-scenes")
 
 
@@ -59,9 +55,10 @@ class Design:
     parts: Sequence[Part]
     variants: Sequence[str]
     seeds: Sequence[int]
+    studied: Sequence[int] = ()  # seeds whose networks get the theory chapter's studies
 
     def trainings(self) -> Iterator["Training"]:
-        """Seed by seed."""
+        """Yield the trainings seed by seed."""
         for seed in self.seeds:
             for part in self.parts:
                 for variant in self.variants:
@@ -69,7 +66,7 @@ class Design:
 
 
 DESIGNS = {
-    "D1": Design([CAMVID], BLOCK_BY_SKIP, range(10, 18)),
+    "D1": Design([CAMVID], BLOCK_BY_SKIP, range(10, 18), studied=range(10, 13)),
     "D2": Design([CAMVID], FACTORIAL, range(10, 12)),
     "D3": Design([CROSS_ENTROPY], ["unet", "unet-noskip"], range(10, 15)),
     "D5": Design([SCENES], list(VARIANTS), range(10, 15)),
@@ -89,117 +86,59 @@ class Training:
         return f"{self.part.name}, {self.variant}, seed {self.seed}"
 
     def folder(self, out: Path) -> Path:
+        """Return the folder of its record."""
         return run_folder(out / self.part.name, self.variant, self.seed)
 
     def recorded(self, out: Path) -> bool:
+        """Return whether its record is there."""
         return (self.folder(out) / RECORD).exists()
 
-    def command(self, out: Path, data_root: str | None) -> list[str]:
-        settings = self.part.settings | {"variant": self.variant, "seed": str(self.seed)}
-        if data_root:
-            settings["data_root"] = data_root
-        options = [word for name, value in settings.items() for word in ("-p", name, value)]
-        return [sys.executable, "-m", "lib.train", "--profile", self.part.profile, "--out", str(out / self.part.name),
-                *options]
-
     def precision(self, out: Path) -> str | None:
-        """The precision of the trainings of this part and seed that are on record; None without one."""
+        """Return the precision of this part's recorded trainings with this seed; None without one."""
         for path in (out / self.part.name / "runs").glob(f"*/seed-{self.seed}/{RECORD}"):
             return Run.read(path.parent).record["precision"]
         return None
 
 
-def queue(names: Sequence[str]) -> list[Training]:
-    """The trainings of these designs in their order, each once."""
-    return list(dict.fromkeys(training for name in names for training in DESIGNS[name].trainings()))
+def design(name: str) -> Design:
+    """Return the design of that name, or that of the profile; raise UsageError where there is neither."""
+    if name in DESIGNS:
+        return DESIGNS[name]
+    part = Part(f"profile-{name}", name)
+    values = part.values()
+    seeds = values["seeds"]
+    return Design([part], [*VARIANTS, *values["extra"]], seeds, studied=seeds)
 
 
-def train(training: Training, out: Path, data_root: str | None, threads: int) -> bool:
-    """Makes the training in a process of its own; says how it ended, and returns whether it is on record."""
-    if training.recorded(out):
-        return True
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TQDM_DISABLE": "1"}
-    if (precision := training.precision(out)) == "float32":
-        environment[PRECISION] = precision
-    log = out / "logs" / f"{training.part.name}-{training.variant}-seed-{training.seed}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    with open(log, "a") as output:
-        process = subprocess.Popen(
-            training.command(out, data_root), env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        if hasattr(os, "setpriority"):  # not on Windows
-            os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
-        status = process.wait()
-    if status == 0 and training.recorded(out):
-        run = Run.read(training.folder(out))
-        print(f"{training}: test mIoU {run.miou:.1%}, {time.monotonic() - start:.0f} s", flush=True)
-        return True
-    last = (log.read_text().splitlines() or ["no output"])[-1]
-    print(f"{training}: failed with status {status} after {time.monotonic() - start:.0f} s ({last}); see {log}",
-          file=sys.stderr, flush=True)
-    return False
+def trainings(names: Sequence[str]) -> list[Training]:
+    """Return the trainings of these designs in their order, each once."""
+    return list(dict.fromkeys(one for name in names for one in design(name).trainings()))
 
 
-class Failures:
-    """How many trainings have failed since the last one that did not."""
-
-    def __init__(self):
-        self.number = 0
-
-    def train(self, training: Training, out: Path, data_root: str | None, threads: int) -> bool:
-        """Make the training, unless so many have failed one after the other that the next would fail as well."""
-        if self.number >= ENOUGH:
-            return False
-        done = train(training, out, data_root, threads)
-        self.number = 0 if done else self.number + 1
-        if self.number == ENOUGH:
-            print(f"{ENOUGH} trainings failed one after the other: nothing more is started", file=sys.stderr)
-        return done
+def to_be_studied(names: Sequence[str]) -> set[Training]:
+    """Return the trainings whose networks get the theory chapter's studies."""
+    designs = [design(name) for name in names]
+    return {one for each in designs for one in each.trainings() if one.seed in each.studied}
 
 
-def collect(trainings: Sequence[Training], out: Path, into: Path) -> int:
+def train_command(group: Sequence[Training], out: Path, data_root: str | None) -> list[str]:
+    """Return the command that trains one network of one part with each of the seeds."""
+    part, seeds = group[0].part, [one.seed for one in group]
+    settings = part.settings | {"variant": group[0].variant, "seeds": str(seeds)}
+    if data_root:
+        settings["data_root"] = data_root
+    options = [word for name, value in settings.items() for word in ("-p", name, value)]
+    place = ["--profile", part.profile, "--out", str(out / part.name)]
+    return [sys.executable, "-m", "lib.train", *place, *options]
+
+
+def collect(made: Sequence[Training], out: Path, into: Path) -> int:
     """Copy the records there are, with the test images that they show, and return their number."""
-    recorded = [training for training in trainings if training.recorded(out)]
+    recorded = [training for training in made if training.recorded(out)]
+    ignored = shutil.ignore_patterns(*NOT_COLLECTED)
     for training in recorded:
-        source = training.folder(out)
-        target = training.folder(into)
-        shutil.copytree(source, target, ignore=NOT_COLLECTED, dirs_exist_ok=True)
+        source, target = training.folder(out), training.folder(into)
+        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
         examples = Path("..") / ".." / "examples"
         shutil.copytree(source / examples, target / examples, dirs_exist_ok=True)
     return len(recorded)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 0 when everything is on record, 1 when something failed, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m lib.studies.designs", description=__doc__.splitlines()[0])
-    parser.add_argument("designs", nargs="+", choices=[*DESIGNS], metavar="DESIGN", help=f"of {', '.join(DESIGNS)}")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records go")
-    parser.add_argument("--data-root", metavar="DIR", help="the folder that holds CamVid")
-    parser.add_argument("--workers", type=int, default=2, help="trainings side by side (default: 2)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
-    parser.add_argument("--collect", type=Path, metavar="DIR", help="copy the records to DIR, train nothing")
-    parser.add_argument("--list", action="store_true", help="list the trainings, train nothing")
-    options = parser.parse_args(arguments)
-    out, trainings = options.out.resolve(), queue(options.designs)
-    if options.list:
-        for training in trainings:
-            print(f"{training}: {'recorded' if training.recorded(out) else 'missing'}")
-        return 0
-    if options.collect:
-        number = collect(trainings, out, options.collect.resolve())
-        print(f"{number} of {len(trainings)} trainings are on record; copied to {options.collect}")
-        return 0
-    failures = Failures()
-    try:
-        with ThreadPoolExecutor(options.workers) as pool:
-            done = list(pool.map(
-                lambda training: failures.train(training, out, options.data_root, options.threads), trainings))
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
-    print(f"{sum(done)} of {len(done)} trainings are on record")
-    return 0 if all(done) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

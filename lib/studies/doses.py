@@ -1,8 +1,8 @@
 """Networks that were trained on drawn scenes, tested at other doses of clutter and of noise.
 
-    python -m lib.studies.doses --out build/designs/scenes
+    python -m lib.studies.doses build/designs/scenes
 
-measures every run under OUT/runs that has its weights, once, and writes doses.npz beside its record:
+measures every run below the folder that has its weights, once, and writes doses.npz beside its record:
 
     trained              int64 (2,): the doses of clutter and of noise that the network was trained with
     clutter, noise       int64 (D,): the doses at which it was tested
@@ -15,7 +15,6 @@ on each other, and every dose shows the same streets in the same order: groups c
 alike at all doses, and the slope of a score against the dose be taken within each resample.
 """
 
-import argparse
 import sys
 from functools import cache
 from pathlib import Path
@@ -30,7 +29,8 @@ from lib.datasets.scenes import DOSES, SCENE_DOSES, scene_name
 from lib.evaluation import ROUNDED, WEIGHTS, evaluate, load_model
 from lib.files import read_arrays, write_arrays
 from lib.machine import Machine
-from lib.records import Run, load_runs
+from lib.records import Run
+from lib.studies.command import for_each_run, parser
 
 FILE = "doses.npz"
 GROUP = 20
@@ -102,23 +102,9 @@ def _same_network(run: Run, groups: np.ndarray) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 0 when every run is measured, 1 when one cannot be."""
-    parser = argparse.ArgumentParser(prog="python -m lib.studies.doses", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the records are")
-    options = parser.parse_args(arguments)
-    runs = load_runs(options.out.resolve())
-    if not runs:
-        print(f"error: {options.out}: no records here; train first", file=sys.stderr)
-        return 1
-    failed = 0
-    for run in runs:
-        try:
-            dose_counts(run)
-            print(f"{run.title}, seed {run.seed}: {run.folder / FILE}", flush=True)
-        except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            failed += 1
-    return 1 if failed else 0
+    """Run the command line; return 0 when every run is measured, 1 when one cannot be."""
+    options = parser("lib.studies.doses", __doc__).parse_args(arguments)
+    return for_each_run(options, lambda run: dose_counts(run, options.data_root), f"has its {FILE}")
 
 
 if __name__ == "__main__":

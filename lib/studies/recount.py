@@ -9,19 +9,16 @@ it was. No record.json is touched. Exit status: 0 when every run was recounted, 
 refused or has no predictions, or when there is no run.
 """
 
-import argparse
 import sys
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from lib.config import TrainConfig
-from lib.data import Dataset, load_split
+from lib.data import Dataset
 from lib.evaluation import write_structure
 from lib.files import read_arrays
 from lib.metrics import confusion_matrix
-from lib.records import RECORD, Run
+from lib.records import Run
+from lib.studies.command import for_each_run, parser, split_of
 
 PREDICTIONS = "predictions.npz"
 
@@ -32,7 +29,10 @@ def recount(run: Run, test: Dataset) -> None:
     Raises FileNotFoundError without predictions, and ValueError that names the run unless
     predictions and test images give the counts on record.
     """
-    stored = read_arrays(run.folder / PREDICTIONS)
+    path = run.folder / PREDICTIONS
+    if not path.exists():
+        raise FileNotFoundError(f"{run.folder}: it has no {PREDICTIONS}, so nothing can be counted")
+    stored = read_arrays(path)
     predictions, names = stored["labels"], [str(name) for name in stored["names"]]
     _same("names of the predictions", names, run.image_names, run)
     _same("names of the test images", list(test.items), run.image_names, run)
@@ -57,45 +57,14 @@ def _refused(run: Run, reason: str) -> ValueError:
     return ValueError(f"{run.folder}: {reason}; expected {expected}")
 
 
-@lru_cache(maxsize=2)
-def _load(config: TrainConfig, split: str, data_root: str | None) -> Dataset:
-    return load_split(config, split, data_root)
-
-
-def tested_on(run: Run, data_root: str | None) -> Dataset:
-    """Return the test split of the data set that the run was trained on."""
-    # Without network and seed the settings are alike for all runs on the same images.
-    config = TrainConfig(**run.config | {"variant": "unet", "seed": 0})
-    return _load(config, "test", data_root)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser("python -m lib.studies.recount", description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, metavar="OUT", help="a folder with runs below it")
-    parser.add_argument("--data-root", metavar="DIR", help="the folder that holds the data set")
-    options = parser.parse_args(arguments)
-    done, problems = 0, []
-    records = sorted(options.out.resolve().rglob(f"runs/*/seed-*/{RECORD}"))
-    if not records:
-        expected = f"runs/<variant>/seed-<k>/{RECORD}"
-        problems.append(f"{options.out}: no finished runs; expected {expected} below it")
-    for record in records:
-        try:
-            run = Run.read(record.parent)
-            if not (run.folder / PREDICTIONS).exists():
-                problems.append(f"{run.folder}: skipped, it has no {PREDICTIONS}")
-                continue
-            recount(run, tested_on(run, options.data_root))
-        except (ValueError, OSError) as error:
-            problems.append(str(error))
-            continue
-        done += 1
-        print(f"{run.folder}: recounted", flush=True)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    print(f"{done} of {len(records)} runs were recounted")
-    return 1 if problems else 0
+    options = parser("lib.studies.recount", __doc__).parse_args(arguments)
+
+    def work(run: Run) -> None:
+        recount(run, split_of(run, "test", options.data_root))
+
+    return for_each_run(options, work, "recounted")
 
 
 if __name__ == "__main__":

@@ -89,14 +89,14 @@ def test_what_cannot_be_measured(run, tiny, camvid, tmp_path):
 
 
 def test_the_command(run, tmp_path, capsys):
-    assert main(["--out", str(tmp_path)]) == 0
-    assert "U-Net, seed 0" in capsys.readouterr().out and Run.read(run.folder).doses
+    assert main([str(tmp_path)]) == 0
+    assert "unet/seed-0: has its doses.npz" in capsys.readouterr().out and Run.read(run.folder).doses
     (run.folder / "doses.npz").unlink()
     (run.folder / WEIGHTS).unlink()
-    assert main(["--out", str(tmp_path)]) == 1
+    assert main([str(tmp_path)]) == 1
     assert "weights.pt" in capsys.readouterr().err
-    assert main(["--out", str(tmp_path / "empty")]) == 1
-    assert "no records here; train first" in capsys.readouterr().err
+    assert main([str(tmp_path / "empty")]) == 1
+    assert "no finished runs" in capsys.readouterr().err
 
 
 def profile(name: str) -> dict:

@@ -39,7 +39,7 @@ def test_altered_and_lost_counts_come_back_and_nothing_else_changes(out, capsys)
     write_arrays(altered, **{name: array + 1 for name, array in counts.items()})
     lost.unlink()
     assert recount.main([str(out)]) == 0
-    assert "2 of 2 runs were recounted" in capsys.readouterr().out
+    assert "2 of 2 runs: recounted" in capsys.readouterr().out
     found = read_arrays(altered)
     assert found.keys() == counts.keys()
     for name, array in counts.items():
@@ -91,7 +91,7 @@ def test_other_predictions_and_other_data_are_refused(out, capsys, change, words
     assert words in printed.err and str(_folder(out)) in printed.err
     assert printed.err.count("\n") == 1
     assert (_folder(out) / STRUCTURE).read_bytes() == b"as it was"
-    assert "1 of 2 runs were recounted" in printed.out, "the other run is not held up"
+    assert "1 of 2 runs: recounted" in printed.out, "the other run is not held up"
 
 
 def test_runs_without_predictions_are_named_and_skipped(out, capsys):
@@ -99,7 +99,7 @@ def test_runs_without_predictions_are_named_and_skipped(out, capsys):
     before = _bytes(out)
     assert recount.main([str(out)]) == 1
     printed = capsys.readouterr()
-    assert f"{_folder(out)}: skipped, it has no predictions.npz" in printed.err
+    assert f"{_folder(out)}: it has no predictions.npz, so nothing" in printed.err
     assert f"{_folder(out, 'unet-noskip')}: recounted" in printed.out and _bytes(out) == before
     assert recount.main([str(out / "none")]) == 1 and "no finished runs" in capsys.readouterr().err
 

@@ -1,0 +1,371 @@
+"""One command for all trainings: a queue in order of worth, to be stopped and taken up at any time.
+
+    python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --workers 2
+    python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --collect report/records
+    python -m lib.studies.queue scenes camvid D1 D2 D3 --out build/queue --budget 9m --pack build/packed
+
+Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low
+priority. After it come the studies of its network, where its design asks for them, and after all
+trainings of a profile the measurement of cost, for which nothing else runs. What is recorded is
+skipped and what was interrupted continues. A training that another process has locked is passed over and
+taken up when that one lets go. When trainings fail one after the other nothing more is started.
+
+On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the precision in
+which it was begun. On a GPU a wide network has the device to itself and trains all seeds in one
+process, which share the compilation; narrow ones share the device, and studies run beside both.
+
+With `--budget` nothing is begun that cannot end, or reach a checkpoint, before the time is over, and
+trainings stop after an epoch. Ctrl-C and SIGTERM stop them likewise, a second one at once. None of the
+packages that notebooks and documents need is imported.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+from lib import ROOT
+from lib.config import UsageError
+from lib.evaluation import WEIGHTS
+from lib.files import locked, write_json
+from lib.machine import PRECISION, processors
+from lib.records import RECORD, Run
+from lib.studies.cost import COST
+from lib.studies.designs import (
+    SCENES, Part, Training, collect, to_be_studied, train_command, trainings,
+)
+from lib.studies.pack import pack
+from lib.train import STOPPED, UNTIL
+
+LOWEST_PRIORITY = 19
+ENOUGH = 3  # failures one after the other
+WIDE = 32  # base channels from which a network keeps a GPU busy
+HELPERS = 4  # studies side by side on a GPU, beside the trainings
+POLL = 0.3  # seconds between two looks at the processes
+GRACE = 20.0  # seconds that processes have to stop after an epoch
+MARGIN = 15.0  # seconds of a budget for the last checkpoints and for packing
+TIMES = "times.json"  # seconds that each kind of process took, in the folder of the records
+EXPECTED = {"train": 60.0, "study": 90.0, "doses": 60.0, "cost": 120.0}  # before one has been timed
+TRAIN, STUDY, DOSES, MEASURE = EXPECTED
+
+
+@dataclass(eq=False)
+class Job:
+    """One process: what it runs, what it needs first, and the files that tell that it is done."""
+
+    kind: str
+    part: Part
+    trainings: Sequence[Training]
+    command: list[str]
+    results: list[Path]
+    wide: bool = False  # it keeps a GPU busy alone
+    needs: list[Path] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        first, seeds = self.trainings[0], sorted({one.seed for one in self.trainings})
+        if self.kind == MEASURE:
+            return f"{self.part.name}, {self.kind}"
+        name = f"{self.part.name}, {first.variant}, seed{'s' if len(seeds) > 1 else ''} "
+        return name + ", ".join(map(str, seeds)) + ("" if self.kind == TRAIN else f", {self.kind}")
+
+    @property
+    def timed_as(self) -> str:
+        return f"{self.kind} {self.part.name}"
+
+    def done(self) -> bool:
+        return all(path.exists() for path in self.results)
+
+    def ready(self) -> bool:
+        return all(path.exists() for path in self.needs)
+
+    def busy(self) -> bool:
+        """Return whether another process has locked one of the folders that this one would write to."""
+        return self.kind == TRAIN and any(_is_locked(path.parent) for path in self.results)
+
+
+def _is_locked(folder: Path) -> bool:
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with locked(folder, "is trained"):
+            return False
+    except BlockingIOError:
+        return True
+
+
+def jobs(names: Sequence[str], out: Path, data_root: str | None, on_gpu: bool) -> list[Job]:
+    """Return the processes that these designs and profiles need, in order of worth."""
+    studied, found = to_be_studied(names), []
+    for part, whole in groupby(trainings(names), lambda training: training.part):
+        whole, values = list(whole), part.values()
+        wide = values["base_channels"] >= WIDE
+        for group in _groups(whole, on_gpu and wide):
+            records = [training.folder(out) / RECORD for training in group]
+            command = train_command(group, out, data_root)
+            found.append(Job(TRAIN, part, group, command, records, wide))
+            for training, record in zip(group, records):
+                found += _after(training, record, values, data_root, training in studied)
+        if part.name.startswith("profile-"):
+            command = [sys.executable, "-m", "lib.studies.cost", "--profile", part.profile]
+            command += ["--out", str(out / part.name)]
+            records = [training.folder(out) / RECORD for training in whole]
+            found.append(Job(MEASURE, part, whole, command, [out / part.name / COST], needs=records))
+    return found
+
+
+def _groups(whole: list[Training], together: bool) -> list[list[Training]]:
+    """Return one training each, or all seeds of each network together."""
+    if not together:
+        return [[training] for training in whole]
+    variants = dict.fromkeys(training.variant for training in whole)
+    return [[one for one in whole if one.variant == variant] for variant in variants]
+
+
+def _after(
+    training: Training, record: Path, values: dict, data_root: str | None, studied: bool
+) -> list[Job]:
+    """Return what is measured of a trained network, while its weights are there."""
+    folder, found = record.parent, []
+    if record.exists() and not (folder / WEIGHTS).exists():
+        return []
+    options = ["--data-root", data_root] if data_root else []
+    def job(kind: str, module: str, result: str, *extent: str) -> Job:
+        command = [sys.executable, "-m", module, str(folder), *extent, *options]
+        return Job(kind, training.part, [training], command, [folder / result], needs=[record])
+
+    if studied and values["study_images"]:
+        extent = ["--images", str(values["study_images"]), "--steps", str(values["study_steps"])]
+        found.append(job(STUDY, "lib.studies", "studies.npz", *extent))
+    if training.part == SCENES:
+        found.append(job(DOSES, "lib.studies.doses", "doses.npz"))
+    return found
+
+
+class Runner:
+    """Start processes while there is room and time for them, and end them when there is not."""
+
+    def __init__(self, out: Path, pending: list[Job], options: argparse.Namespace):
+        self.out, self.pending = out, pending
+        self.on_gpu = torch.cuda.is_available()
+        self.workers = options.workers or (min(8, processors() // 2) if self.on_gpu else 2)
+        self.threads = options.threads
+        self.until = time.time() + options.budget if options.budget else float("inf")
+        self.running: dict[subprocess.Popen, tuple[Job, float]] = {}
+        self.failed, self.in_a_row = 0, 0
+        path = out / TIMES
+        self.times: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+
+    def run(self) -> int:
+        """Work through the queue; return the exit status."""
+        while self.pending or self.running:
+            self._reap()
+            self.pending = [job for job in self.pending if not job.done()]
+            late = time.time() > self.until - MARGIN / 2
+            if late or not self.running and not self._possible():
+                break
+            job = self._next()
+            if job:
+                self._start(job)
+            else:
+                time.sleep(POLL)
+        self.end()
+        if self.failed:
+            return 1
+        return STOPPED if self.pending else 0
+
+    def _possible(self) -> bool:
+        """Return whether any process that is left may yet be started."""
+        return self.in_a_row < ENOUGH and any(job.ready() and self._in_time(job) for job in self.pending)
+
+    def _in_time(self, job: Job) -> bool:
+        seconds = self.times.get(job.timed_as, EXPECTED[job.kind])
+        if job.kind == TRAIN:
+            seconds = EXPECTED[TRAIN] if self.on_gpu else 1.0  # it can stop after any epoch
+        return time.time() + seconds < self.until - MARGIN
+
+    def _next(self) -> Job | None:
+        """Return the first process for which there are room and time; None where it has to wait."""
+        if self.in_a_row >= ENOUGH:
+            return None
+        for job in self.pending:
+            if not job.ready() or not self._in_time(job) or job.busy():
+                continue
+            if self._has_room(job):
+                return job
+            if job.kind == MEASURE or not self.on_gpu:
+                return None  # nothing overtakes it
+        return None
+
+    def _has_room(self, job: Job) -> bool:
+        """Return whether the process may run beside those that are running."""
+        running = [other for other, _ in self.running.values()]
+        if job.kind == MEASURE or any(other.kind == MEASURE for other in running):
+            return not running
+        if not self.on_gpu:
+            return len(running) < self.workers
+        trained = [other for other in running if other.kind == TRAIN]
+        if job.kind != TRAIN:
+            return len(running) - len(trained) < HELPERS
+        if any(other.wide for other in [job, *trained]):
+            return not trained
+        return len(trained) < self.workers
+
+    def _start(self, job: Job) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "TQDM_DISABLE": "1"}
+        if self.until < float("inf"):
+            environment[UNTIL] = str(self.until - MARGIN)
+        if job.trainings[0].precision(self.out) == "float32":
+            environment[PRECISION] = "float32"
+        log = self._log(job)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a") as output:
+            process = subprocess.Popen(
+                job.command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+                start_new_session=True, preexec_fn=_as_a_child)
+        self.running[process] = job, time.monotonic()
+        self.pending.remove(job)
+
+    def _log(self, job: Job) -> Path:
+        return self.out / "logs" / (re.sub(r"\W+", "-", str(job)) + ".log")
+
+    def _reap(self) -> None:
+        """Take note of the processes that have ended."""
+        for process in [process for process in self.running if process.poll() is not None]:
+            job, start = self.running.pop(process)
+            seconds = time.monotonic() - start
+            if job.done():
+                self.in_a_row = 0
+                self.times[job.timed_as] = seconds
+                write_json(self.out / TIMES, self.times)
+                print(f"{job}: {self._result(job)}{seconds:.0f} s", flush=True)
+            elif process.returncode == STOPPED or job.busy():
+                self.pending.insert(0, job)  # later, when time or another process allows it
+            else:
+                self._report_failure(job, process.returncode, seconds)
+
+    def _result(self, job: Job) -> str:
+        if job.kind != TRAIN:
+            return ""
+        scores = [f"{Run.read(training.folder(self.out)).miou:.1%}" for training in job.trainings]
+        return f"test mIoU {', '.join(scores)}, "
+
+    def _report_failure(self, job: Job, status: int, seconds: float) -> None:
+        self.failed += 1
+        self.in_a_row += 1
+        log = self._log(job)
+        last = (log.read_text().splitlines() or ["no output"])[-1]
+        print(f"{job}: failed with status {status} after {seconds:.0f} s ({last}); see {log}",
+              file=sys.stderr, flush=True)
+        if self.in_a_row == ENOUGH:
+            print(f"{ENOUGH} failed one after the other: nothing more is started", file=sys.stderr)
+
+    def end(self) -> None:
+        """Let trainings stop after their epoch, and end what does not within `GRACE`."""
+        deadline = min(time.time() + GRACE, self.until)
+        self._signal(signal.SIGTERM)
+        try:
+            while self.running and time.time() < deadline:
+                time.sleep(0.1)
+                self._take_back()
+        finally:
+            self._signal(signal.SIGKILL)
+            while self.running:
+                self._take_back()
+
+    def _take_back(self) -> None:
+        """Put the jobs of processes that were ended back into the queue."""
+        for process in [process for process in self.running if process.poll() is not None]:
+            job, _ = self.running.pop(process)
+            if not job.done():
+                self.pending.append(job)
+
+    def _signal(self, number: int) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                os.killpg(process.pid, number)
+
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _as_a_child() -> None:
+    """Run in a new process: it has low priority, and ends when the process that started it is gone."""
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+    if _libc:
+        _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a text such as "9m", "90s" or "90"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 9m, 90s or 1h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    options = argparse.ArgumentParser("python -m lib.studies.queue", description=__doc__.splitlines()[0])
+    options.add_argument("names", nargs="+", metavar="NAME", help="designs D1 to D5, and profiles")
+    options.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records go")
+    options.add_argument("--data-root", metavar="DIR", help="the folder that holds CamVid")
+    options.add_argument("--workers", type=int, help="processes side by side (default: 2, more on a GPU)")
+    options.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
+    options.add_argument("--budget", type=seconds, metavar="TIME", help="end after 9m, 90s or 1h")
+    options.add_argument("--pack", type=Path, metavar="DIR", help="pack what is finished as tar files")
+    options.add_argument("--collect", type=Path, metavar="DIR", help="copy the records, start nothing")
+    options.add_argument("--list", action="store_true", help="list what is missing, start nothing")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    That is 0 when everything is there, 1 when something failed, 75 when time ended before, and 130
+    after Ctrl-C or SIGTERM.
+    """
+    options = parser().parse_args(arguments)
+    out = options.out.resolve()
+    try:
+        whole = trainings(options.names)
+        queue = jobs(options.names, out, options.data_root, torch.cuda.is_available())
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if options.list:
+        for job in queue:
+            print(f"{job}: {'done' if job.done() else 'missing'}")
+        return 0
+    if options.collect:
+        number = collect(whole, out, options.collect.resolve())
+        print(f"{number} of {len(whole)} trainings are on record; copied to {options.collect}")
+        return 0
+    runner = Runner(out, queue, options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        status = runner.run()
+    except KeyboardInterrupt:
+        runner.end()
+        print("stopped: the same command goes on from the last checkpoints", file=sys.stderr)
+        status = 130
+    recorded = sum(training.recorded(out) for training in whole)
+    print(f"{recorded} of {len(whole)} trainings are on record")
+    if options.pack:
+        packed, left = pack(out, options.pack.resolve())
+        print(f"{packed} files packed into {options.pack}, {left} left for the next time")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
