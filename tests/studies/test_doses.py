@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from conftest import CPU, TINY
 
-from lib import ROOT
 from lib.config import TrainConfig
 from lib.data import load_dataset
 from lib.datasets.scenes import DOSES, SCENE_DOSES
@@ -19,7 +17,7 @@ from lib.files import read_state, write_state
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.records import Run, run_folder
-from lib.studies.designs import DESIGNS
+from lib.studies.designs import DESIGNS, Part
 from lib.studies.doses import GROUP, dose_counts, main
 from lib.train import fit
 
@@ -100,16 +98,17 @@ def test_the_command(run, tmp_path, capsys):
 
 
 def profile(name: str) -> dict:
-    return yaml.safe_load((ROOT / "notebooks/profiles" / f"{name}.yaml").read_text())
+    values = Part("", name).values()
+    return values | values["settings"]
 
 
 def test_the_profile_of_the_design_is_that_of_the_others_on_scenes():
     camvid, scenes = profile("designs"), profile("designs-scenes")
     assert SCENE_DOSES[scenes["dataset"]] == {"clutter": 1, "noise": 1}
-    names = {field.name for field in fields(TrainConfig)} & camvid.keys()
+    names = [field.name for field in fields(TrainConfig)]
     differing = {name for name in names if camvid[name] != scenes[name]}
     assert differing == {"dataset", "epochs", "train_images", "val_images", "test_images"}
     assert [scenes[f"{split}_images"] for split in ("train", "val", "test")] == [1000, 100, 2000]
-    assert scenes["epochs"] == 16 and scenes["image_size"] == [96, 128]
+    assert scenes["epochs"] == 16 and scenes["image_size"] == (96, 128)
     assert DESIGNS["D5"].parts[0].profile == "designs-scenes"
     assert list(DESIGNS["D5"].seeds) == scenes["seeds"]
