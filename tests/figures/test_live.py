@@ -176,6 +176,7 @@ def test_other_features_labels_and_scores_are_those_of_python(opened, published)
         boundary = structure_counts(labels, target, len(classes), ["boundary"])["boundary"]
         scores = {"mIoU": mean_iou(counts), "boundary IoU": nan_mean(ratio(boundary))}
         scores |= dict(zip(classes.names, iou_per_class(counts).numpy()))
+        assert {name for name, *_ in rows} == scores.keys()
         for name, *cells in rows:
             value = "–" if np.isnan(scores[name]) else percent(scores[name])
             assert cells[column] == value, (name, column)

@@ -6,16 +6,19 @@
   const all = selector => [...block.querySelectorAll(selector)];
   const {network, classes, colors, fields, width, height, band, tests} = JSON.parse(one(".data").textContent);
   const VOID = 255, INTACT = 0, CUT = 1, OTHER = 2;
+  const IOU = "IoU in %";
   const STATES = ["intact", "cut", "other image"];
   const NEXT = ["Press to cut it.", "Press to feed it another image.", "Press to restore it."];
   const levels = all("button.connection"), arrows = all("g.connection");
 
   // The network, in a worker of its own. Questions are numbered, and asked once.
   const source = new Blob([one(".worker").textContent], {type: "text/javascript"});
+  const giveUp = () => { block.hidden = true };
   let worker;
-  try { worker = new Worker(URL.createObjectURL(source)) } catch { return }
+  try { worker = new Worker(URL.createObjectURL(source)) } catch { return giveUp() }
+  if (!("DecompressionStream" in window)) return giveUp();
   const waiting = new Map(), answers = new Map();
-  worker.onerror = () => { block.hidden = true };
+  worker.onerror = giveUp;
   worker.onmessage = ({data}) => { waiting.get(data.number)(data); waiting.delete(data.number) };
   worker.postMessage(network);
   const ask = (image, sources) => {
@@ -158,7 +161,7 @@
       paintLabels("without", without);
       columns = [labels, intact, without].map(each => score(each, image));
     } else columns = [labels, intact].map(each => ({iou: shares(each)}));
-    tabulate(columns, truth ? "IoU in %" : "share in %");
+    tabulate(columns, truth ? IOU : "share in %");
     const [now, before] = columns, whole = states.every(state => state === INTACT);
     const scores = truth ? ["mIoU", "boundary IoU"].map(name =>
       `${name} ${percent(now[name])} %` + (whole ? "" : ` (${against(now[name] - before[name])})`)) : [];
@@ -166,27 +169,21 @@
     one(".said").textContent = `${[describe(), ...scores].join("; ")}.`;
   };
   const tabulate = (columns, what) => {
-    const row = (name, values, color = "") => {
+    const row = (name, values, color) => {
       const line = document.createElement("tr"), head = document.createElement("th");
+      const swatch = document.createElement("i");
       head.scope = "row";
-      head.textContent = name;
-      if (color) {
-        const swatch = document.createElement("i");
-        swatch.style.background = `rgb(${color})`;
-        head.prepend(swatch);
-      }
-      line.append(head, ...values.map(value => {
-        const cell = document.createElement("td");
-        cell.textContent = percent(value);
-        return cell;
-      }));
+      if (color) swatch.style.background = `rgb(${color})`;
+      head.append(...color ? [swatch, name] : [name]);
+      line.append(head);
+      for (const value of values) line.insertCell().textContent = percent(value);
       return line;
     };
     const means = ["mIoU", "boundary IoU"].filter(name => name in columns[0]);
-    const seen = classes.map((name, index) => [name, columns.map(({iou}) => iou[index]), colors[index]]);
     one(".scores th").textContent = what;
-    one(".scores tbody").replaceChildren(...means.map(name => row(name, columns.map(column => column[name]))),
-      ...seen.filter(([, values]) => !values.every(Number.isNaN)).map(entry => row(...entry)));
+    one(".scores tbody").replaceChildren(
+      ...means.map(name => row(name, columns.map(column => column[name]))),
+      ...classes.map((name, index) => row(name, columns.map(({iou}) => iou[index]), colors[index])));
   };
   const update = async () => {
     const mine = ++turn, image = images.get(current);
@@ -265,6 +262,7 @@
     event.preventDefault();
     if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
   });
-  block.hidden = false;
+  const unknown = {"mIoU": NaN, "boundary IoU": NaN, iou: classes.map(() => NaN)};
+  tabulate(Array(3).fill(unknown), IOU);  // its room is taken before the first answer
   load(0).then(choose);
 })();
