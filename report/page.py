@@ -60,6 +60,7 @@ CHAPTERS = (
 HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": "results",
          "6_theory": "theory", "7_cost": "cost"}  # fmt: skip
 SECTION = re.compile(r"(?:section-)?(\w+)")  # a tag that names a chapter
+DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')  # `show.as_image`
 CITATION = ROOT / "CITATION.cff"
 DRAWINGS = ["image/svg+xml", "image/webp", "image/avif", "image/jpeg", "image/png"]
 LONG = 2000  # characters: such a table may break across pages
@@ -183,6 +184,9 @@ def read(path: Path) -> list[NotebookNode]:
         cell.id = f"{index}-{path.stem}"[:64]  # those of two notebooks may be equal
         if cell.cell_type == "code":
             cell.outputs = [each for each in cell.outputs if "caption_of" not in report_of(each)]
+            for output in cell.outputs:
+                if match := DRAWING.match(output.get("data", {}).get("text/html", "")):
+                    output.data["image/svg+xml"] = base64.b64decode(match[1]).decode()
     return notebook.cells
 
 

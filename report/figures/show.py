@@ -11,6 +11,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -117,6 +118,8 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
     if place:
         report["place"] = place
     data = exhibit.data()
+    if "image/svg+xml" in data:
+        data = {"text/html": as_image(data["image/svg+xml"], exhibit.alt), "text/plain": exhibit.alt}
     if curves := exhibit.curves:
         report["curves"] = curves
     if exhibit.file and folder:
@@ -130,6 +133,12 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
     text = f'<a id="{exhibit.label}"></a>**{name}.** {linked(exhibit.caption)}'
     note = {"text/markdown": text, "text/plain": exhibit.caption}
     display(note, raw=True, metadata={"report": {"caption_of": exhibit.label}})
+
+
+def as_image(svg: str, alt: str) -> str:
+    """Return an SVG as an HTML image, which JupyterLab shows in a notebook that it does not trust."""
+    data = b64encode(svg.encode()).decode()
+    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def show_table(table: pd.DataFrame, label: str, caption: str, place: str = "") -> None:

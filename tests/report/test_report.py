@@ -11,6 +11,7 @@ from pypdf import PdfReader
 
 from lib import ROOT
 from report import media
+from report.figures.show import as_image
 from report.markup import Markup, Place
 from report.page import render
 from report.pdf import _renumbered, find_browser, print_pdf, up_to_date
@@ -155,6 +156,13 @@ def test_a_chart_s_values_come_with_it(tmp_path):
         {"name": "</script>", "color": "#000", "at": [["1", "2.0", 50, 20], ["2", "1.0", 230, 150]]}]}
     soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T"), figure("fig-c", curves=[panel])), "html.parser")
     assert json.loads(soup.select_one("#fig-c .visual > script").string) == [panel]
+
+
+def test_a_drawing_that_a_notebook_holds_as_an_image_is_inlined(tmp_path):
+    """JupyterLab shows no SVG of a notebook that it does not trust, but an image of one."""
+    image = shown({"text/html": as_image(SVG, 'A "chart".')}, label="fig-c", caption="C.", alt='A "chart".')
+    soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T"), code("", image)), "html.parser")
+    assert soup.select_one("#fig-c svg")["aria-label"] == 'A "chart".' and not soup.select("img, script[src]")
 
 
 def test_rows_of_classes_are_marked_for_the_whole_page():
