@@ -12,6 +12,7 @@ import torch
 from conftest import TINY
 from PIL import Image
 
+from lib import ROOT
 from lib.config import TrainConfig
 from lib.data import load_dataset
 from lib.predict import load_network, main, photographs, training_command
@@ -173,3 +174,16 @@ def test_onnx_without_its_package_says_what_to_install(out, tmp_path, monkeypatc
     monkeypatch.setattr(torch.onnx, "export", missing)
     assert main([str(out / RUN), "--onnx", str(tmp_path / "net.onnx")]) == 1
     assert "No module named 'onnxscript'; `pip install onnxscript` first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[1-4]_*.ipynb")), ids=lambda path: path.stem)
+def test_the_last_cell_of_a_network_s_notebook_labels_a_photograph(path, out, photos):
+    sources = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+    cell, = (source for source in sources if "load_network" in source)
+    assert any('photograph: str = ""  #' in source for source in sources)
+    shown = []
+    names = {"run": Run.read(out / RUN), "display": shown.append}
+    exec(cell, names | {"photograph": ""})
+    assert not shown
+    exec(cell, names | {"photograph": str(photos / "wide.png")})
+    assert shown[0].size == (90, 40)
