@@ -1,4 +1,4 @@
-"""The README's results, from the published records: `python -m report.readme` writes the table anew."""
+"""The README's results, from the published records: `python -m report.readme` writes them anew."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from lib import ROOT
 from lib.files import write_atomically
 from lib.records import load_runs
+from report.evidence import front
 from report.evidence.analysis import PUBLISHED, cost_table, scores_table, setting
 
 README = ROOT / "README.md"
@@ -13,21 +14,27 @@ MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re
 
 
 def results(folder: str | Path = PUBLISHED) -> str:
-    """Setting and scores of the runs under `folder`, as Markdown."""
+    """Return the finding, the setting and the scores of the runs under `folder`, as Markdown."""
     runs = load_runs(folder)
+    finding = front.found(runs).replace("**Found.** ", "")
     costs = cost_table(runs).set_index("Network")["Parameters (millions)"]
-    rows = ["| network | parameters | test mIoU | against U-Net (95 % interval) |", "|---|---:|---:|---:|"]
+    heads = ("network", "parameters", "test mIoU", "difference from U-Net (95 % interval)")
+    rows = [f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     for row in scores_table(runs).to_dict("records"):
-        spread = "" if row["Standard deviation"] == "–" else f" ± {row['Standard deviation']}"
-        against = row["Against U-Net"] + (f" ({row['95 % interval']})" if row["95 % interval"] != "–" else "")
-        rows.append(f"| {row['Network']} | {costs[row['Network']]:.2f} M | {row['Test mIoU']}{spread} | {against} |")
-    return "\n".join([setting(runs), "", *rows]) + "\n"
+        spread, interval = row["Standard deviation"], row["95 % interval"]
+        score = row["Test mIoU"] + ("" if spread == "–" else f" ± {spread}")
+        against = row["Against U-Net"] + ("" if interval == "–" else f" ({interval})")
+        size = f"{costs[row['Network']]:.2f} M"
+        rows.append(f"| {row['Network']} | {size} | {score} | {against} |")
+    return "\n".join([finding, "", *rows, "", setting(runs)]) + "\n"
 
 
 def updated(text: str, table: str) -> str:
-    """The README with its marked part replaced."""
+    """Return the README with its marked part replaced."""
     if not MARKED.search(text):
-        raise ValueError(f"{README}: the markers around the results are missing; restore them from the last commit")
+        raise ValueError(
+            f"{README}: the markers around the results are missing; restore them from the last commit"
+        )
     return MARKED.sub(lambda match: f"{match[1]}\n{table}\n{match[2]}", text)
 
 

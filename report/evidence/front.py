@@ -11,11 +11,11 @@ from report.evidence.findings import conditions, title
 from report.evidence.ledger import tally
 from report.evidence.measures import MIOU
 from report.evidence.statistics import Estimate
-from report.evidence.wording import listed, literal, percent, points, seeds_text
+from report.evidence.wording import capitalised, listed, literal, percent, points, seeds_text
 
 UNET, WITHOUT, WIDER = "unet", "unet-noskip", "unet-noskip-wide"
 CHANGES = {"unet-residual": "residual shortcuts", "unet-gated-attention": "attention gates"}
-MEANING = "the mean intersection over union of the classes (mIoU)"
+MEANING = "a mean intersection over union (mIoU)"
 
 
 def found(runs: Sequence[Run]) -> str:
@@ -25,15 +25,16 @@ def found(runs: Sequence[Run]) -> str:
         scores = {TITLES[key]: percent(_miou(group)) for key, group in groups.items()}
         return f"Test mIoU: {listed([f'{name} {score}' for name, score in scores.items()])}."
     lost, *_ = MIOU.compare(groups[WITHOUT], groups[UNET])
+    dataset = title(runs[0].record["dataset"])
     text = (
-        f"**Found.** Without its skip connections a U-Net's score on {title(_data(runs))}, {MEANING}, "
-        f"changes from {percent(_miou(groups[UNET]))} to {percent(_miou(groups[WITHOUT]))}"
-        f"{_interval(lost)}{_hardest(groups)}."
+        f"**Found.** On {dataset} a U-Net reaches {MEANING} of {percent(_miou(groups[UNET]))}, and "
+        f"{percent(_miou(groups[WITHOUT]))} without its skip connections{_interval(lost)}"
+        f"{_hardest(groups)}."
     )
     if WIDER in groups:
         text += (
-            " A network without skips that is widened until it has as many parameters "
-            f"scores {percent(_miou(groups[WIDER]))}."
+            " Widened to the U-Net's number of parameters, the network without skips reaches "
+            f"{percent(_miou(groups[WIDER]))}."
         )
     return text + _others(groups)
 
@@ -44,8 +45,9 @@ def _others(groups: dict[str, list[Run]]) -> str:
                  for key, name in CHANGES.items() if key in groups}  # fmt: skip
     if not estimates:
         return ""
-    names, changes = listed([*estimates]), [points(each.value) for each in estimates.values()]
-    return f" With {names} the score changes by {listed(changes)}."
+    *most, last = estimates.values()
+    changes = [*(points.number(each.value) for each in most), points(last.value)]
+    return f" {capitalised(listed([*estimates]))} change it by {listed(changes)}."
 
 
 def undecided(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
@@ -80,14 +82,11 @@ def _miou(group: Sequence[Run]) -> float:
     return float(np.mean([run.miou for run in group]))
 
 
-def _data(runs: Sequence[Run]) -> str:
-    return runs[0].record["dataset"]["name"]
-
-
 def _interval(estimate: Estimate) -> str:
     if estimate.one_seed:
         return ""
-    return f" (a difference of {points(estimate.value)}, 95 % interval {points.range(estimate.low, estimate.high)})"
+    interval = points.range(estimate.low, estimate.high)
+    return f" (a difference of {points(estimate.value)}, 95 % interval {interval})"
 
 
 def _hardest(groups: dict[str, list[Run]]) -> str:
@@ -97,5 +96,10 @@ def _hardest(groups: dict[str, list[Run]]) -> str:
     if np.isnan(difference).all():
         return ""
     worst = int(np.nanargmin(difference))
+    if difference[worst] >= 0:
+        return ""
     name = literal(groups[UNET][0].classes.names[worst])
-    return f", and that of *{name}* from {percent(plain[worst])} to {percent(without[worst])}"
+    return (
+        f"; the class that loses most, *{name}*, falls from {percent(plain[worst])} "
+        f"to {percent(without[worst])}"
+    )
