@@ -5,10 +5,12 @@ notebooks/profiles) and by `-p NAME VALUE` on a command line. All of them are re
 so that a text is the same value everywhere and a mistake ends in the same line.
 """
 
+import argparse
 import ast
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from lib import ROOT
 from lib.models import NETWORKS
 
 PROFILES = ROOT / "notebooks" / "profiles"
+STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
 PLANS = "plans.yaml"  # beside the profiles' folder: what commands add to a profile, notebooks do not
 CONSTANTS = {"true": True, "false": False, "null": None}
 KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "True or False",
@@ -174,10 +177,10 @@ def check_types(values: Mapping, parameters: Mapping[str, Parameter], origin: st
 def check_parameters(namespace: dict) -> TrainConfig:
     """Check what was set in a running notebook and return the configuration that it describes.
 
-    `namespace` is the notebook's `globals()`, in which IPython holds the text of every executed cell
-    as `In`: annotated assignments declare parameters, and what papermill sets stands in a cell that
-    begins with "# Parameters". `settings`, where there is such a parameter, has further settings.
-    Raises UsageError for a name that is not known and for a value that cannot be used.
+    `namespace` is the notebook's `globals()`, in which IPython holds the text of every executed
+    cell as `In`: annotated assignments declare parameters, and what papermill sets stands in a
+    cell that begins with "# Parameters". `settings`, where there is such a parameter, has further
+    settings. Raises UsageError for a name that is not known and for a value that cannot be used.
     """
     parameters, set_by_papermill = {}, []
     for cell in namespace["In"]:
@@ -248,7 +251,8 @@ def parse_value(text: str) -> object:
 
 
 def read_settings(profile: str, overrides: dict) -> dict:
-    """Return a training's settings of the profile under the overrides, with data_root, seeds, extra.
+    """Return a training's settings of the profile under the overrides, with data_root, seeds,
+    extra.
 
     Raises UsageError for a profile that does not exist and for a name that is no setting.
     """
@@ -257,3 +261,33 @@ def read_settings(profile: str, overrides: dict) -> dict:
     values = read_profile(profile)
     values |= values.pop("settings", {}) | overrides
     return beside | {name: values[name] for name in values if name in SETTINGS | beside}
+
+
+def parser(program: str, text: str) -> argparse.ArgumentParser:
+    """Return the options that all commands that train have in common."""
+    options = argparse.ArgumentParser(prog=f"python -m {program}", description=text.splitlines()[0])
+    options.add_argument(
+        "--profile", default="quick", metavar="NAME", help="a file of notebooks/profiles")
+    options.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="where records go")
+    options.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+        help="another value for a setting; variant and seed choose one network and one seed")
+    return options
+
+
+def command(work: Callable[[dict, Path], object], options: argparse.Namespace) -> int:
+    """Do the work with settings and folder and return the exit status.
+
+    That is 0, 1 after one line that says what failed, or `STOPPED` where time ended after an epoch.
+    """
+    try:
+        overrides = {name: parse_value(value) for name, value in options.parameters}
+        work(read_settings(options.profile, overrides), options.out.resolve())
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return STOPPED
+    except (ValueError, TypeError, OSError, ArithmeticError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

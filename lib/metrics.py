@@ -1,19 +1,20 @@
 """Confusion matrices and the scores made from them.
 
-mIoU means one thing here: the mean over classes of intersection over union (Everingham et al. 2010), from
-*one* confusion matrix of the whole test set, void left out. Intersection over union is not additive over
-images: the mean of per-image or per-batch scores is another number, and what an absent class counts as (0,
-1 or nothing) moves it by many points. `miou_definitions` computes the variants met in the literature, for
-comparison only.
+mIoU means one thing here: the mean over classes of intersection over union (Everingham et al.
+2010), from *one* confusion matrix of the whole test set, void left out. Intersection over union
+is not additive over images: the mean of per-image or per-batch scores is another number, and what
+an absent class counts as (0, 1 or nothing) moves it by many points. `miou_definitions` computes
+the variants met in the literature, for comparison only.
 
-Counts, not scores, are what a run keeps; every function below `confusion_matrix` takes counts of shape
-(..., K, K), so that a bootstrap scores all its resamples in one call. The last functions measure the curves
-that a run's history holds.
+Counts, not scores, are what a run keeps; every function below `confusion_matrix` takes counts of
+shape (..., K, K), so that a bootstrap scores all its resamples in one call. The last functions
+measure the curves that a run's history holds.
 """
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 
 from lib.files import IGNORE
 
@@ -23,11 +24,12 @@ Counts = np.ndarray | torch.Tensor
 def confusion_matrix(
     prediction: torch.Tensor, target: torch.Tensor, num_classes: int, ignore_index: int = IGNORE
 ) -> torch.Tensor:
-    """Pixels of each target class (row) by predicted class (column), int64 (K, K), on the tensors' device.
+    """Pixels of each target class (row) by predicted class (column), int64 (K, K), on the
+    tensors' device.
 
-    Both tensors hold class indices and have the same shape, any shape. Pixels whose target is `ignore_index`
-    are left out, whatever is predicted there. Raises ValueError for scores instead of indices, for unequal
-    shapes and for labels outside 0 to K - 1.
+    Both tensors hold class indices and have the same shape, any shape. Pixels whose target is
+    `ignore_index` are left out, whatever is predicted there. Raises ValueError for scores instead
+    of indices, for unequal shapes and for labels outside 0 to K - 1.
     """
     prediction, target = torch.as_tensor(prediction), torch.as_tensor(target)
     if prediction.is_floating_point() or target.is_floating_point():
@@ -89,10 +91,11 @@ def nan_mean(values: np.ndarray, axis: int = -1) -> float | np.ndarray:
 def miou_definitions(
     per_image: np.ndarray, batch_size: int, index_maps: np.ndarray | None = None
 ) -> dict[str, float]:
-    """What different authors call mIoU, from per-image confusion matrices (N, K, K) in test order; fractions.
+    """What different authors call mIoU, from per-image confusion matrices (N, K, K) in test
+    order; fractions.
 
-    The batches are the consecutive `batch_size` images that a loader without shuffling yields, the last one
-    short. `index_maps` (N, 2) holds what `misread_index_maps` gives for each image.
+    The batches are the consecutive `batch_size` images that a loader without shuffling yields,
+    the last one short. `index_maps` (N, 2) holds what `misread_index_maps` gives for each image.
     """
     per_image = np.asarray(per_image)
     by_image = iou_per_class(per_image)
@@ -110,10 +113,12 @@ def miou_definitions(
 
 
 def misread_index_maps(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Sum of scores and number of rows, float64 (2,), that torchmetrics' `MeanIoU` sees in index maps (H, W).
+    """Sum of scores and number of rows, float64 (2,), that torchmetrics' `MeanIoU` sees in index
+    maps (H, W).
 
-    In its default format it takes the rows of the image for classes and the indices for masks: bitwise "and"
-    for the intersection, the sum of indices for the area. No error is raised and the ratio means nothing.
+    In its default format it takes the rows of the image for classes and the indices for masks:
+    bitwise "and" for the intersection, the sum of indices for the area. No error is raised and
+    the ratio means nothing.
     """
     void = target == IGNORE
     prediction, target = (np.where(void, 0, labels).astype(np.int64) for labels in (prediction, target))
@@ -153,3 +158,45 @@ def _until(history: pd.DataFrame, threshold: float, clock: np.ndarray) -> float:
     first = int(np.argmax(score >= threshold))
     around = slice(max(first - 1, 0), first + 1)
     return float(np.interp(threshold, score[around], clock[around]))
+
+
+# What a training descends.
+
+
+def class_weights(pixels: np.ndarray, balance: float) -> torch.Tensor:
+    """Return the weight of each class in the loss, float32 (K,), of the training's pixels (K,).
+
+    Class k with a share p_k of the pixels weighs 1 / ln(1 + balance + p_k) (Paszke et al. 2016),
+    or as much as any other where `balance` is 0; a pixel weighs 1 on average.
+    """
+    share = torch.from_numpy(pixels / pixels.sum())
+    weight = 1 / torch.log(1 + balance + share) if balance else torch.ones_like(share)
+    return (weight / (weight * share).sum()).float()
+
+
+def cross_entropy(
+    logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Return the weighted cross-entropy of a batch in nats per pixel, ().
+
+    logits float32 (B, K, H, W), target int64 (B, H, W), weights float32 (K,). Void counts
+    nowhere: a batch of void alone has the loss 0.
+    """
+    nats = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
+    weight = F.pad(weights, (0, IGNORE + 1 - len(weights)))[target].sum()
+    return nats / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def soft_dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return 2 |prediction and target| / (|prediction| + |target|), the mean over classes, ().
+
+    Probabilities are partial members of the predicted set, and classes without a pixel in the batch
+    are left out. The denominator is the plain sum; V-Net's (Milletari et al. 2016) has squares.
+    """
+    classes = torch.arange(logits.shape[1], device=logits.device)[:, None, None]
+    truth = target[:, None] == classes  # (B, K, H, W)
+    probability = logits.softmax(1) * (target != IGNORE)[:, None]
+    both = (probability * truth).sum((0, 2, 3))  # (K,)
+    total = probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))
+    present = truth.any(dim=3).any(dim=2).any(dim=0)
+    return (present * 2 * both / total.clamp(min=1)).sum() / present.sum().clamp(min=1)

@@ -1,23 +1,27 @@
-"""The record of one training run on disk: written once, by `lib.train`, and read by everything else.
+"""The record of one training run on disk: written once, by `lib.train`, and read by everything
+else.
 
-    OUT/runs/<variant>/seed-<k>/record.json       settings, history, test confusion matrix, cost, provenance
-                                confusions.npz    for each test image its confusion matrix, loss, drive and frame
-                                structure.npz     counts on boundaries and components for each test image
-                                attention.npz     the gates' coefficients on the fixed test images, where there are gates
-                                gradients.npz     norms of every block's gradient and update at fixed steps of the training
-                                doses.npz         tests of drawn scenes at other doses of clutter and noise, where made
-                                studies.npz       what the theory chapter reads of the trained network
-                                predictions/      the test images that are shown as the network labels them, PNG, indexed
-                                predictions.npz   every test image as the network labels it (not in git)
-                                weights.pt        the weights (never in git)
-    OUT/runs/examples/                            the test images that are shown and their labels
+    OUT/runs/<variant>/seed-<k>/
+        record.json       settings, history, test confusion matrix, cost, provenance
+        confusions.npz    for each test image its confusion matrix, loss, drive and frame
+        structure.npz     counts on boundaries and components for each test image
+        attention.npz     the gates' coefficients on the fixed test images, where there are gates
+        gradients.npz     norms of every block's gradient and update at fixed steps of the training
+        doses.npz         tests of drawn scenes at other doses of clutter and noise, where made
+        studies.npz       what the theory chapter reads of the trained network
+        predictions/      the test images that are shown as the network labels them, PNG, indexed
+        predictions.npz   every test image as the network labels it (not in git)
+        weights.pt        the weights (never in git)
+    OUT/runs/examples/    the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts. Every file is written whole (`lib.files`).
+Counts are stored, never scores: every score is recomputed from counts. Every file is written whole
+(`lib.files`).
 """
 
 import json
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,21 +29,30 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.config import complete
+from lib.config import TrainConfig, complete
 from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
-from lib.models import TITLES
+from lib.models import NETWORKS, TITLES
 from lib.structure import unpack
 
 RECORD = "record.json"
 STRUCTURE = "structure.npz"
-# The edition of the training: one more whenever other weights come out of the same settings and seed, or another network
-# is tested. 1: the epoch with the best validation mIoU was tested. 2: the network after the last epoch is.
+ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
+# The edition of the training: one more whenever other weights come out of the same settings and seed,
+# or another network is tested. 1: the epoch with the best validation mIoU was tested. 2: the network
+# after the last epoch is. 3, of one network alone: its levels are widened in multiples of 8.
 EDITION = 2
+EDITIONS = {"unet-noskip-wide": 3}
+FORMER_GROWTH = (7574 / 6809) ** 0.5  # of its base channels, in the editions before
+
+
+def edition_of(variant: str) -> int:
+    """Return the edition of today's training of that network."""
+    return EDITIONS.get(variant, EDITION)
 
 
 def run_folder(out: str | Path, variant: str, seed: int) -> Path:
-    """Where the run of that variant and seed lives; a relative `out` is taken from the project's folder."""
+    """Return the folder of a run; a relative `out` is taken from the project's folder."""
     return ROOT / out / "runs" / variant / f"seed-{seed}"
 
 
@@ -72,7 +85,7 @@ class Run:
 
     @property
     def edition(self) -> int:
-        """Of the training that wrote the record; the first one did not say so."""
+        """The edition of the training that wrote the record; the first one did not say so."""
         return self.record.get("edition", 1)
 
     @property
@@ -82,7 +95,19 @@ class Run:
 
     @property
     def config(self) -> dict:
+        """The settings, those that are younger than the record at their defaults."""
         return complete(self.record["config"])
+
+    @property
+    def finest_channels(self) -> int:
+        """Channels of the finest level.
+
+        Before its third edition the wider network had 17 where U-Net has 16, on every level alike.
+        """
+        base_channels = self.config["base_channels"]
+        if NETWORKS[self.variant].matched and self.edition < edition_of(self.variant):
+            return round(base_channels * FORMER_GROWTH)
+        return base_channels
 
     @cached_property
     def classes(self) -> ClassTable:
@@ -91,17 +116,18 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row an epoch: train_loss and val_loss in nats per pixel, val_miou, learning_rate, seconds."""
+        """One row an epoch: train_loss and val_loss in nats per pixel, val_miou, learning_rate,
+        seconds."""
         return pd.DataFrame(self.record["history"]).astype({"val_loss": float, "val_miou": float})
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """int64 (K, K) over the whole test set, row = target, column = prediction."""
+        """Pixels of the test set by target (row) and prediction (column), int64 (K, K)."""
         return np.array(self.record["test_confusion"], dtype=np.int64)
 
     @cached_property
     def iou(self) -> np.ndarray:
-        """float64 (K,): the test IoU of each class, NaN where a class is in neither target nor prediction."""
+        """The test IoU of each class, float64 (K,), NaN for one in neither target nor prediction."""
         return np.asarray(iou_per_class(self.confusion))
 
     @cached_property
@@ -114,7 +140,7 @@ class Run:
 
     @property
     def per_image(self) -> np.ndarray:
-        """int64 (N, K, K)"""
+        """The confusion matrix of each test image, int64 (N, K, K)."""
         return self._confusions["per_image"].astype(np.int64)
 
     @property
@@ -123,7 +149,7 @@ class Run:
 
     @property
     def image_losses(self) -> np.ndarray | None:
-        """float64 (N,): each test image's loss in nats per pixel; None in a record of the first edition."""
+        """Each test image's loss in nats per pixel, float64 (N,); None in the first edition."""
         if "loss" not in self._confusions:
             return None
         nats, weight = self._confusions["loss"].T
@@ -139,25 +165,25 @@ class Run:
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image, or {} where they were not taken."""
-        path = self.folder / STRUCTURE
-        return unpack(read_arrays(path)) if path.exists() else {}
+        return unpack(self._arrays(STRUCTURE))
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:
         """The norms of `lib.evaluation.GradientLog.arrays`, or {} where they were not taken."""
-        path = self.folder / "gradients.npz"
-        return read_arrays(path) if path.exists() else {}
+        return self._arrays("gradients.npz")
 
     @cached_property
     def studies(self) -> dict[str, np.ndarray]:
         """What `lib.studies` measured on the trained network, or {} where it did not."""
-        path = self.folder / "studies.npz"
-        return read_arrays(path) if path.exists() else {}
+        return self._arrays("studies.npz")
 
     @cached_property
     def doses(self) -> dict[str, np.ndarray]:
-        """What `lib.studies.doses` counted at other doses of clutter and noise, or {} where it did not."""
-        path = self.folder / "doses.npz"
+        """What `lib.studies.doses` counted at other doses, or {} where it did not."""
+        return self._arrays("doses.npz")
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        path = self.folder / name
         return read_arrays(path) if path.exists() else {}
 
     @property
@@ -166,7 +192,8 @@ class Run:
         return self.record["examples"]
 
     def prediction(self, name: str) -> np.ndarray:
-        """uint8 (H, W), of an image that is shown, or of any test image while predictions.npz is there."""
+        """Return the labels of an image that is shown, uint8 (H, W), or of any while predictions.npz
+        is there."""
         path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
         if path.exists() or not stored.exists():
             return read_pixels(path)
@@ -177,26 +204,28 @@ class Run:
         return read_arrays(self.folder / "predictions.npz")
 
     def image(self, name: str) -> np.ndarray:
-        """uint8 (H, W, 3)"""
+        """Return a shown test image, uint8 (H, W, 3)."""
         return read_pixels(self.shared(name, "webp"), "RGB")
 
     def target(self, name: str) -> np.ndarray:
-        """uint8 (H, W), 255 = ignored"""
+        """Return its true labels, uint8 (H, W), 255 = ignored."""
         return read_pixels(self.shared(name, "png"))
 
     def attention(self, name: str) -> list[np.ndarray]:
-        """The gates' coefficients on that fixed test image, finest level first, float (H/2**l, W/2**l); [] without."""
-        path = self.folder / "attention.npz"
+        """Return the gates' coefficients on a fixed test image, [] without gates.
+
+        Finest level first, float (H/2**l, W/2**l) each.
+        """
         index = self.examples.index(name)
-        return [maps[index] / 255 for maps in read_arrays(path).values()] if path.exists() else []
+        return [maps[index] / 255 for maps in self._arrays("attention.npz").values()]
 
     def shared(self, name: str, suffix: str) -> Path:
-        """The file of a shown test image ("webp") or of its labels ("png"), which all runs have in common."""
+        """Return the file of a shown image ("webp") or its labels ("png"), common to all runs."""
         return self.folder.parent.parent / "examples" / f"{name}.{suffix}"
 
 
 def load_runs(out: str | Path) -> list[Run]:
-    """Every finished run under `out`, in the order of the variants and their seeds; [] where there is none."""
+    """Return every finished run under `out`, in the order of the variants and their seeds."""
     order = list(TITLES)
     runs = [Run.read(path.parent) for path in (ROOT / out / "runs").glob(f"*/seed-*/{RECORD}")]
     return sorted(runs, key=lambda run: (order.index(run.variant), run.seed))
@@ -212,3 +241,38 @@ def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
 def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
     """Return the first run of each variant."""
     return {key: group[0] for key, group in by_variant(runs).items()}
+
+
+# Whether a record is that of a configuration.
+
+
+def require_edition(edition: int, variant: str, folder: Path) -> None:
+    """Raise ValueError for another edition of the training, unless documents alone are made anew."""
+    current = edition_of(variant)
+    if edition != current and not os.environ.get(ANY_EDITION):
+        raise ValueError(
+            f"{folder}: begun by edition {edition} of the training, and this is edition {current}, "
+            "which gives other results; choose another `out`, or delete that folder to train anew")
+
+
+def require_settings(recorded: dict, config: TrainConfig, folder: Path) -> None:
+    """Raise ValueError unless the recorded settings are those of `config`."""
+    wanted = json.loads(json.dumps(asdict(config)))
+    recorded = json.loads(json.dumps(complete(recorded)))
+    different = [
+        f"{name} = {recorded.get(name)} there, {value} now"
+        for name, value in wanted.items() if recorded.get(name) != value]
+    if different:
+        raise ValueError(
+            f"{folder}: holds a run with other settings ({'; '.join(different)}); "
+            "choose another `out`, or delete that folder to train anew")
+
+
+def require_data(run: Run, splits: dict) -> None:
+    """Raise ValueError unless the splits, each with its `checksum`, are those of the run."""
+    recorded = run.record["dataset"]["checksums"]
+    other = [name for name, split in splits.items() if split.checksum != recorded[name]]
+    if other:
+        raise ValueError(
+            f"{run.folder}: holds a run on other data ({', '.join(other)} are not what it saw); "
+            "choose another `out`, or delete that folder to train anew")

@@ -1,6 +1,6 @@
 """One training, from a configuration to a run record.
 
-    python -m lib.train --profile camvid --out build/camvid                  every network, every seed
+    python -m lib.train --profile camvid --out build/camvid                every network, every seed
     torchrun --nproc-per-node 8 -m lib.train --profile camvid --out build/camvid -p variant unet -p seed 0
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019) descends the
@@ -8,101 +8,65 @@ weighted cross-entropy, with soft Dice beside it where that is configured. The n
 last epoch is the one that is tested: validation is a curve to look at and selects nothing.
 
 The order and the augmentation of every epoch are drawn from (seed, epoch) alone and are the same
-for all networks. Together with checkpoints this makes an interrupted training continue as if nothing
-had happened. No step waits for the device: it is waited for once an epoch.
+for all networks. Together with checkpoints this makes an interrupted training continue as if
+nothing had happened. No step waits for the device: it is waited for once an epoch.
 """
 
-import argparse
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from lib.config import TrainConfig, complete, parse_value, read_settings
+from lib.config import TrainConfig, command, parser
 from lib.data import SPLITS, Augment, Dataset, Feed, load_split
 from lib.evaluation import WEIGHTS, GradientLog, evaluate, mean_loss, write_record
-from lib.files import IGNORE, locked, read_state, write_arrays, write_state
+from lib.files import locked, read_state, write_arrays, write_state
 from lib.machine import Machine, World, enough_memory
-from lib.metrics import mean_iou
+from lib.metrics import class_weights, cross_entropy, mean_iou, soft_dice
 from lib.models import VARIANTS, build_model, multiply_adds
-from lib.records import EDITION, RECORD, Run, run_folder
+from lib.records import (
+    RECORD, Run, edition_of, require_data, require_edition, require_settings, run_folder,
+)
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
-ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
 UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
-STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
-PATIENCE = 5  # seconds for a process that is being ended to let go of a run's folder
+PATIENCE = 5  # seconds for a process that is being ended to unlock a run's folder
 SAVING = 0.05  # share of the time that may go into checkpoints
-
-
-# The loss.
-
-
-def class_weights(dataset: Dataset, balance: float) -> Tensor:
-    """Return the weight of each class in the loss, float32 (K,).
-
-    Class k with a share p_k of the training pixels weighs 1 / ln(1 + balance + p_k) (Paszke et al.
-    2016), or as much as any other where `balance` is 0; a pixel of the split weighs 1 on average.
-    """
-    pixels = dataset.pixels_per_class()
-    share = torch.from_numpy(pixels / pixels.sum())
-    weight = 1 / torch.log(1 + balance + share) if balance else torch.ones_like(share)
-    return (weight / (weight * share).sum()).float()
-
-
-def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted cross-entropy of a batch in nats per pixel, ().
-
-    logits float32 (B, K, H, W), target int64 (B, H, W), weights float32 (K,). Void counts nowhere: a
-    batch of void alone has the loss 0.
-    """
-    nats = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
-    weight = F.pad(weights, (0, IGNORE + 1 - len(weights)))[target].sum()
-    return nats / weight.clamp(min=torch.finfo(weight.dtype).tiny)
-
-
-def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 2 |prediction and target| / (|prediction| + |target|), the mean over classes, ().
-
-    Probabilities are partial members of the predicted set, and classes without a pixel in the batch
-    are left out. The denominator is the plain sum; V-Net's (Milletari et al. 2016) has squares.
-    """
-    classes = torch.arange(logits.shape[1], device=logits.device)[:, None, None]
-    truth = target[:, None] == classes  # (B, K, H, W)
-    probability = logits.softmax(1) * (target != IGNORE)[:, None]
-    both = (probability * truth).sum((0, 2, 3))  # (K,)
-    total = probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))
-    present = truth.any(dim=3).any(dim=2).any(dim=0)
-    return (present * 2 * both / total.clamp(min=1)).sum() / present.sum().clamp(min=1)
+COMPILE_FROM = 1e16  # multiply-adds of all trainings of a network that win the compiler's minute back
 
 
 # The training.
 
 
 class Trainer:
-    """The state of one training: network, optimiser, schedule and history; continues a checkpoint."""
+    """The state of one training: network, optimiser, schedule and history; continues a checkpoint.
+
+    `trainings` is how many of this network a process makes: they share what the compiler made.
+    """
 
     def __init__(
         self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
-        world: World = World(),
+        world: World = World(), trainings: int = 1,
     ):
-        self.config, self.folder = config, folder
-        self.machine, self.world, self.val = machine, world, val
-        machine.switch_on()
+        self.config, self.folder, self.machine, self.world = config, folder, machine, world
+        machine.choose_kernels(training=True)
 
         # 1. Data: batches on the device, class weights, augmentation.
+        self.val = val
         self.feed = Feed(train, config.batch_size, machine, world)
-        self.weights = class_weights(train, config.class_balance).to(machine.device)
+        weights = class_weights(train.pixels_per_class(), config.class_balance)
+        self.weights = weights.to(machine.device)
         self.augment = Augment(config.crop_size or tuple(train.targets.shape[1:]), config.scale)
         self.checksums = [train.checksum, val.checksum]
 
@@ -116,38 +80,40 @@ class Trainer:
         # 3. Optimiser and schedule.
         steps = config.epochs * self.feed.steps
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), weight_decay=config.weight_decay, fused=machine.fused)
-        rise = 0.25 if steps == 5 else 0.2  # a fifth of five steps is one, and it divides by that less one
+            self.model.parameters(), weight_decay=config.weight_decay, fused=True)
+        rise = 0.25 if steps == 5 else 0.2  # a fifth of five steps is one, and it divides by none then
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.learning_rate, total_steps=steps, pct_start=rise)
 
         # 4. What is recorded on the way, and where an interrupted training goes on.
         self.gradients = GradientLog(self.model, steps)
         self.history: list[dict] = []  # one row per epoch
-        self.saved, self.saving = time.monotonic(), 0.0  # when the last checkpoint ended; its seconds
-        self.loss = self._compiled()
+        self.bar = tqdm(disable=True)
+        self.loss = self._compiled(trainings) if machine.compiled and world.alone else self._loss
         self._resume()
 
     def run(self) -> None:
-        """Train all epochs that are left; raise TimeoutError, with a checkpoint, where time ends first."""
-        seconds = 0.0  # of the epoch before, with its validation
-        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
-            self._require_time(seconds)
-            start = time.monotonic()
-            self.history.append(self._train_and_validate(epoch))
-            seconds = time.monotonic() - start
-            since = time.monotonic() - self.saved
-            if SAVING * since >= self.saving or epoch == self.config.epochs:
-                self._save()
+        """Train, validate and save every epoch that is left.
 
-    def _require_time(self, seconds: float) -> None:
-        """Save and raise TimeoutError unless an epoch of that many seconds ends before `UNTIL`."""
-        if time.time() + seconds > float(os.environ.get(UNTIL, "inf")):
-            if self.history:
-                self._save()
-            raise TimeoutError(
-                f"{self.folder}: stopped after epoch {len(self.history)} of {self.config.epochs}; "
-                "the same command goes on from there")
+        Raises TimeoutError, with a checkpoint, where the time that `UNTIL` gives ends first.
+        """
+        config, done, steps = self.config, len(self.history), self.feed.steps
+        saved, saving, seconds = time.monotonic(), 0.0, 0.0  # of checkpoints, and of an epoch
+        with tqdm(
+            desc=f"{config.variant}, seed {config.seed}", total=config.epochs * steps,
+            initial=done * steps, unit="step", disable=not (self.world.first and watched()),
+        ) as self.bar:
+            for epoch in range(done + 1, config.epochs + 1):
+                self._require_time(seconds)
+                start = time.monotonic()
+                self.history.append(self._train_and_validate(epoch))
+                self._tell(self.history[-1])
+                now = time.monotonic()
+                seconds = now - start
+                if SAVING * (now - saved) >= saving or epoch == config.epochs:
+                    self._save()
+                    saved = time.monotonic()
+                    saving = saved - now
 
     def _train_and_validate(self, epoch: int) -> dict:
         """Return the epoch's row of the history; see `lib.records.Run.history`."""
@@ -164,11 +130,6 @@ class Trainer:
         }
         if epoch % config.validate_every == 0 or epoch == config.epochs:
             row |= self._validate()
-            if self.world.first:
-                print(
-                    f"epoch {epoch:3d}/{config.epochs}  loss {row['train_loss']:.3f}, "
-                    f"validation {row['val_loss']:.3f}  mIoU {row['val_miou']:.1%}  "
-                    f"{row['seconds']:.1f} s", flush=True)
         return row
 
     def _epoch(self, epoch: int) -> float:
@@ -176,20 +137,20 @@ class Trainer:
         steps, first = self.feed.steps, (epoch - 1) * self.feed.steps
         losses = torch.zeros(steps, device=self.machine.device)  # read at the end of the epoch alone
         self.model.train()
-        batches = self.feed.epoch(self.config.seed, epoch)
-        for step, batch in enumerate(tqdm(batches, f"epoch {epoch}", steps, leave=False, disable=None)):
+        for step, batch in enumerate(self.feed.epoch(self.config.seed, epoch)):
             loss, losses[step] = self.loss(*batch)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             with self.gradients.step(first + step):
                 self.optimiser.step()
             self.schedule.step()
+            self.bar.update()
         losses = self.world.total(losses).cpu() / self.world.size
         self._require_finite(losses, epoch)
         return losses.double().mean().item()
 
     def _loss(self, images: Tensor, targets: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss to descend and its cross-entropy in nats per pixel, () both, of a batch of `Feed`."""
+        """Return the loss to descend and its cross-entropy in nats per pixel, () both, of a batch."""
         image, target = self.augment.apply(images, targets, uniform)
         logits = self.machine.logits(self.network, image)
         loss = nats = cross_entropy(logits, target, self.weights)
@@ -197,13 +158,51 @@ class Trainer:
             loss = nats + self.config.dice * (1 - soft_dice(logits, target))
         return loss, nats.detach()
 
-    def _compiled(self) -> Callable[..., tuple[Tensor, Tensor]]:
-        """Return `_loss`, compiled where this training is long enough to win the compiler's minute back."""
-        if not (self.machine.compiled and self.world.alone):
-            return self._loss
+    def _compiled(self, trainings: int) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Return `_loss`, compiled where that pays and the compiler can, tried on one batch."""
         forward = multiply_adds(self.model.eval(), self.augment.crop)
-        work = 3 * forward * self.feed.batch * self.feed.steps * self.config.epochs
-        return self.machine.compiling(work).compile(self._loss)
+        images = self.feed.batch * self.feed.steps * self.config.epochs
+        if 3 * forward * images * trainings < COMPILE_FROM:
+            return self._loss
+        # The backward pass too is made at the first call, so that its failure shows there.
+        torch._functorch.config.force_non_lazy_backward_lowering = True
+        compiled = torch.compile(self._loss, dynamic=False)
+        before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        try:
+            compiled(*next(self.feed.epoch(0, 1)))
+        except Exception as error:  # of whatever kind: without the compiler it would have worked
+            print(f"not compiled, slower but equal: {str(error).strip().splitlines()[0]}", flush=True)
+            compiled = self._loss
+        self.model.load_state_dict(before)  # the trial moved the statistics of batch normalisation
+        return compiled
+
+    def _validate(self) -> dict[str, float]:
+        """Return loss and mIoU of the validation split."""
+        share = slice(self.world.rank, None, self.world.size)
+        confusions, losses, _ = evaluate(self.model, self.val, self.weights, self.machine, share)
+        confusion = self.world.total(confusions.sum(0).to(self.machine.device))
+        losses = self.world.total(losses.sum(0, keepdim=True).to(self.machine.device))
+        return {"val_loss": mean_loss(losses), "val_miou": float(mean_iou(confusion))}
+
+    def _tell(self, row: dict) -> None:
+        """Say how the epoch went, in the bar where there is one and in a line elsewhere."""
+        if row["val_miou"] is None or not self.world.first:
+            return
+        losses = f"loss {row['train_loss']:.3f}, validation {row['val_loss']:.3f}"
+        scores = f"{losses}  mIoU {row['val_miou']:.1%}"
+        self.bar.set_postfix_str(scores)
+        if self.bar.disable:
+            epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
+            print(f"{epoch}  {scores}  {row['seconds']:.1f} s", flush=True)
+
+    def _require_time(self, seconds: float) -> None:
+        """Save and raise TimeoutError unless an epoch of that many seconds ends before `UNTIL`."""
+        if time.time() + seconds > float(os.environ.get(UNTIL, "inf")):
+            if self.history:
+                self._save()
+            raise TimeoutError(
+                f"{self.folder}: stopped after epoch {len(self.history)} of {self.config.epochs}; "
+                "the same command goes on from there")
 
     def _require_finite(self, losses: Tensor, epoch: int) -> None:
         """Raise FloatingPointError for the first loss of the epoch that is no number."""
@@ -214,26 +213,18 @@ class Trainer:
                 f"{wrong[0] + 1} of {len(losses)}; lower learning_rate (now "
                 f"{self.config.learning_rate}) and choose another `out` or delete that folder")
 
-    def _validate(self) -> dict[str, float]:
-        """Return loss and mIoU of the validation split."""
-        share = slice(self.world.rank, None, self.world.size)
-        confusions, losses, _ = evaluate(self.model, self.val, self.weights, self.machine, share)
-        confusion = self.world.total(confusions.sum(0).to(self.machine.device))
-        losses = self.world.total(losses.sum(0, keepdim=True).to(self.machine.device))
-        return {"val_loss": mean_loss(losses), "val_miou": float(mean_iou(confusion))}
+    def _parts(self) -> dict:
+        """The parts of the state that know how to save and load themselves."""
+        return {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule,
+                "gradients": self.gradients}
 
     def _save(self) -> None:
         """Write the checkpoint."""
-        start = time.monotonic()
         if self.world.first:
-            write_state(self.folder / CHECKPOINT, {
-                "edition": EDITION, "config": json.dumps(asdict(self.config)), "data": self.checksums,
-                "history": self.history, "model": self.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict(),
-                "gradients": self.gradients.state_dict(),
-            })
-        self.saved = time.monotonic()
-        self.saving = self.saved - start
+            state = {name: part.state_dict() for name, part in self._parts().items()}
+            write_state(self.folder / CHECKPOINT, state | {
+                "edition": edition_of(self.config.variant), "config": json.dumps(asdict(self.config)),
+                "data": self.checksums, "history": self.history})
 
     def _resume(self) -> None:
         """Continue the checkpoint in the folder, if there is one that can be read."""
@@ -244,45 +235,80 @@ class Trainer:
         except ValueError as error:
             print(f"{error}; going back to the beginning", flush=True)
             return
-        require_edition(state.get("edition", 1), self.folder)
+        require_edition(state.get("edition", 1), self.config.variant, self.folder)
         require_settings(json.loads(state["config"]), self.config, self.folder)
         if state.get("data") != self.checksums:
             raise ValueError(
                 f"{self.folder}: its training began on other images or labels; choose another `out`, "
                 "or delete that folder to train anew")
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.gradients.load_state_dict(state["gradients"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.history = state["history"]
         if self.world.first:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
 
 
+def watched() -> bool:
+    """Return whether a terminal or a notebook shows a bar while a network trains."""
+    if os.environ.get("TQDM_DISABLE"):
+        return False
+    ipython = sys.modules.get("IPython")
+    in_notebook = ipython is not None and ipython.get_ipython() is not None
+    return in_notebook or sys.stderr.isatty()
+
+
 # The run, on record.
 
 
-def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = None) -> Run:
+def load_splits(config: TrainConfig, data_root: str | Path | None) -> dict[str, Dataset]:
+    """Return the splits that a training reads, by name."""
+    return {split: load_split(config, split, data_root) for split in SPLITS}
+
+
+def fit(
+    config: TrainConfig, out: str | Path, data_root: str | Path | None = None,
+    load: Callable[..., dict[str, Dataset]] = load_splits, trainings: int = 1,
+) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
-    Continues where an earlier call was interrupted. Under `torchrun` its processes train together.
-    Raises ValueError when `out` holds a run with other settings, on other data or of another edition
-    of the training, BlockingIOError when another process trains it, FloatingPointError when the loss
-    is no longer finite, MemoryError with the batch size to try.
+    Continues where an earlier call was interrupted. Under `torchrun` its processes train
+    together. `trainings` tells how many of this network the process makes, and `load` loads their
+    data. Raises ValueError when `out` holds a run with other settings, on other data or of
+    another edition of the training, BlockingIOError when another process trains it,
+    FloatingPointError when the loss is no longer finite, MemoryError with the batch size to try.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
-    if not (folder / RECORD).exists():
-        splits = {split: load_split(config, split, data_root) for split in SPLITS}
-        work = f"trains {config.variant} with seed {config.seed}"
-        with locked(folder, work, PATIENCE) if world.first else nullcontext():
-            recorded = world.alone and (folder / RECORD).exists()  # by a process that was quicker
-            if not recorded:
-                return _train(config, folder, splits, world)
+    if (folder / RECORD).exists():
+        return _recorded(config, folder, data_root, world)
+    splits = load(config, data_root)
+    work = f"trains {config.variant} with seed {config.seed}"
+    with locked(folder, work, PATIENCE) if world.first else nullcontext():
+        if world.alone and (folder / RECORD).exists():  # by a process that was quicker
+            return _recorded(config, folder, data_root, world)
+        machine = Machine.detect()
+        trainer = Trainer(
+            config, folder, machine, splits["train"], splits["val"], world, trainings)
+        trainer.run()
+        if world.first:
+            machine.choose_kernels(training=False)
+            write_state(folder / WEIGHTS, trainer.model.state_dict())
+            write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
+            write_record(config, folder, machine, trainer.history, trainer.weights, splits)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        world.wait()
+    return Run.read(folder)
+
+
+def _recorded(
+    config: TrainConfig, folder: Path, data_root: str | Path | None, world: World
+) -> Run:
+    """Return the run that is on record, after comparing it with what is asked for."""
     run = Run.read(folder)
-    require_edition(run.edition, folder)
+    require_edition(run.edition, config.variant, folder)
     require_settings(run.config, config, folder)
     if data_root:
-        _require_data(run, config, data_root)
+        with suppress(FileNotFoundError):  # a record can be read without the data set
+            require_data(run, load_splits(config, data_root))
     if world.first:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         device = run.record["device"]
@@ -290,104 +316,33 @@ def fit(config: TrainConfig, out: str | Path, data_root: str | Path | None = Non
     return run
 
 
-def _train(config: TrainConfig, folder: Path, splits: dict[str, Dataset], world: World) -> Run:
-    machine = Machine.detect()
-    machine.forget_peak_memory()
-    trainer = Trainer(config, folder, machine, splits["train"], splits["val"], world)
-    trainer.run()
-    if world.first:
-        write_state(folder / WEIGHTS, trainer.model.state_dict())
-        write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
-        write_record(config, folder, machine, trainer.history, trainer.weights, splits)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    world.wait()
-    return Run.read(folder)
-
-
-def require_edition(edition: int, folder: Path) -> None:
-    """Raise ValueError for another edition of the training, unless documents alone are made anew."""
-    if edition != EDITION and not os.environ.get(ANY_EDITION):
-        raise ValueError(
-            f"{folder}: begun by edition {edition} of the training, and this is edition {EDITION}, "
-            "which gives other results; choose another `out`, or delete that folder to train anew")
-
-
-def require_settings(recorded: dict, config: TrainConfig, folder: Path) -> None:
-    """Raise ValueError unless the recorded settings are those of `config`."""
-    wanted = json.loads(json.dumps(asdict(config)))
-    recorded = json.loads(json.dumps(complete(recorded)))
-    different = [
-        f"{name} = {recorded.get(name)} there, {value} now"
-        for name, value in wanted.items() if recorded.get(name) != value
-    ]
-    if different:
-        raise ValueError(
-            f"{folder}: holds a run with other settings ({'; '.join(different)}); "
-            "choose another `out`, or delete that folder to train anew")
-
-
-def _require_data(run: Run, config: TrainConfig, data_root: str | Path) -> None:
-    """Raise ValueError when the named data set is there and is not the one of the run."""
-    try:
-        present = {split: load_split(config, split, data_root).checksum for split in SPLITS}
-    except FileNotFoundError:  # a record can be read without the data set
-        return
-    recorded = run.record["dataset"]["checksums"]
-    other = [name for name, checksum in present.items() if checksum != recorded[name]]
-    if other:
-        raise ValueError(
-            f"{run.folder}: holds a run on other data ({', '.join(other)} in {data_root} are not what "
-            "it saw); choose another `out`, or delete that folder to train anew")
-
-
 # The command.
 
 
-def parser(program: str, text: str) -> argparse.ArgumentParser:
-    """Return the options that all commands that train have in common."""
-    options = argparse.ArgumentParser(prog=f"python -m {program}", description=text.splitlines()[0])
-    options.add_argument("--profile", default="quick", metavar="NAME",
-                         help="a file of notebooks/profiles")
-    options.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records go")
-    options.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
-        help="another value for a setting; variant and seed choose one network and one seed")
-    return options
-
-
-def command(work: Callable[[dict, Path], object], options: argparse.Namespace) -> int:
-    """Do the work with settings and folder and return the exit status.
-
-    That is 0, 1 after one line that says what failed, or `STOPPED` where time ended after an epoch.
-    """
-    try:
-        overrides = {name: parse_value(value) for name, value in options.parameters}
-        work(read_settings(options.profile, overrides), options.out.resolve())
-    except TimeoutError as error:
-        print(error, file=sys.stderr)
-        return STOPPED
-    except (ValueError, TypeError, OSError, ArithmeticError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    finally:
-        World.leave()
-    return 0
-
-
 def train(settings: dict, out: Path) -> None:
-    """Train every network with every seed, unless `variant` or `seed` chooses one."""
+    """Train every network with every seed, unless `variant` or `seed` chooses one.
+
+    A GPU trains the seeds of a network one after the other, which compile it once; a CPU trains
+    every network with one seed before the next, so that they can be compared early. Data are
+    loaded once.
+    """
     data_root, seeds, extra = (settings.pop(name) for name in ("data_root", "seeds", "extra"))
     seeds = [settings.pop("seed")] if "seed" in settings else seeds
     variants = [settings.pop("variant")] if "variant" in settings else [*VARIANTS, *extra]
-    for seed in seeds:
-        for variant in variants:
-            fit(TrainConfig(variant=variant, seed=seed, **settings), out, data_root)
+    orders = {True: product(variants, seeds), False: ((v, s) for s in seeds for v in variants)}
+    loaded = cache(lambda: load_splits(TrainConfig(**settings), data_root))
+    for variant, seed in orders[torch.cuda.is_available()]:
+        config = TrainConfig(variant=variant, seed=seed, **settings)
+        fit(config, out, data_root, lambda *_: loaded(), len(seeds))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status; a SIGTERM ends it after the epoch."""
     signal.signal(signal.SIGTERM, lambda number, frame: os.environ.update({UNTIL: "0"}))
-    return command(train, parser("lib.train", __doc__).parse_args(arguments))
+    try:
+        return command(train, parser("lib.train", __doc__).parse_args(arguments))
+    finally:
+        World.leave()
 
 
 if __name__ == "__main__":

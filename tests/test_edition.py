@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from lib.data import load_split
+from lib.evaluation import WEIGHTS, load_model
 from lib.files import read_state, write_json, write_state
 from lib.machine import Machine
 from lib.models import build_model
-from lib.records import EDITION, RECORD, run_folder
-from lib.train import ANY_EDITION, CHECKPOINT, Trainer, fit
+from lib.records import ANY_EDITION, EDITION, RECORD, load_runs, run_folder
+from lib.train import CHECKPOINT, Trainer, fit
 
 # Made by `_golden` with edition 2. When this test fails the training computes something else than it did: if that is
 # what you want, add one to `lib.records.EDITION` and put the new numbers here, or mend the training. Processors round
@@ -113,3 +114,19 @@ def test_a_network_without_skips_stays_channels_last_and_joins_nothing():
         block.register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0]))
     model(torch.rand(2, 3, 32, 48).contiguous(memory_format=torch.channels_last))
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen) and len(seen) == 4
+
+
+def test_the_wider_network_of_the_former_rule_is_read_and_told_from_today_s(tiny, tmp_path):
+    config = tiny(variant="unet-noskip-wide", epochs=1, base_channels=16)
+    run = fit(config, tmp_path)
+    assert run.edition == 3 and run.finest_channels == 16
+    record = json.loads((run.folder / RECORD).read_text())
+    write_json(run.folder / RECORD, record | {"edition": 2})
+    (former,) = load_runs(tmp_path)
+    assert former.finest_channels == 17 and former.miou == run.miou
+    with pytest.raises(ValueError, match="begun by edition 2 of the training, and this is edition 3"):
+        fit(config, tmp_path)
+    state = read_state(run.folder / WEIGHTS)
+    write_state(run.folder / WEIGHTS, {name: tensor[..., :-1] for name, tensor in state.items() if tensor.ndim})
+    with pytest.raises(ValueError, match="weights.pt: the weights of another network than unet-noskip-wide with 16"):
+        load_model(run.folder, run.variant, 16, 13)

@@ -4,12 +4,16 @@ import fcntl
 import multiprocessing
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
-from lib.data import Augment, Feed, load_split
+from lib import train
+from lib.data import Feed, load_split
 from lib.machine import Machine, World, in_processes, processors
+from lib.models import multiply_adds
+from lib.train import Trainer
 
 CPU = Machine(torch.device("cpu"), bfloat16=False)
 
@@ -51,31 +55,42 @@ def test_more_images_in_a_batch_than_there_are(tiny):
     assert len(images) == len(drawn) == 8
 
 
-def test_a_compiled_function_computes_the_same_and_falls_back_with_a_word(capsys, monkeypatch, tiny):
-    monkeypatch.setattr("shutil.which", lambda tool: None)
-    machine = Machine(CPU.device, False, compiled=True)
-    augment, data = Augment((16, 24)), load_split(tiny(), "train")
-    drawn = Augment.draw(8, torch.Generator().manual_seed(0))
-    image, _ = machine.compile(augment.apply)(data.images, data.targets, drawn)
-    assert torch.equal(image, augment.apply(data.images, data.targets, drawn)[0])
-    assert capsys.readouterr().out == "not compiled, slower but equal: a C compiler not found\n"
-    assert machine.compiling(1e9) == CPU and machine.compiling(1e18) == machine
+def _compiling(tiny, monkeypatch, compiler, work: float = 0.0) -> Trainer:
+    """A training on a machine whose compiler is that function and pays from that much work on."""
+    monkeypatch.setattr(torch, "compile", compiler)
+    monkeypatch.setattr(train, "COMPILE_FROM", work)
+    config, machine = tiny(), Machine(CPU.device, False, compiled=True)
+    return Trainer(config, Path("/nowhere"), machine, load_split(config, "train"), load_split(config, "val"))
 
 
-def test_an_error_of_the_compiler_is_told_from_one_of_the_function(capsys, monkeypatch):
-    from torch._dynamo.exc import Unsupported
-
-    def compiled(function, dynamic):
-        def call(tensor):
-            raise Unsupported("a form it does not know") if tensor.sum() else ZeroDivisionError("of the function")
+def test_a_failing_compiler_leaves_the_training_as_it_was_with_a_word(tiny, capsys, monkeypatch):
+    def compiler(function, dynamic):
+        def call(*batch):
+            function(*batch)  # moves the statistics of batch normalisation
+            raise RuntimeError("a form that it does not know\nand more")
         return call
 
-    monkeypatch.setattr(torch, "compile", compiled)
-    function = Machine(CPU.device, False, compiled=True).compile(lambda tensor: 2 * tensor)
-    with pytest.raises(ZeroDivisionError, match="of the function"):
-        function(torch.zeros(2))
-    assert function(torch.ones(2)).tolist() == function(torch.ones(2)).tolist() == [2, 2]
-    assert capsys.readouterr().out.count("not compiled, slower but equal: a form it does not know") == 1
+    trainer = _compiling(tiny, monkeypatch, compiler)
+    assert capsys.readouterr().out == "not compiled, slower but equal: a form that it does not know\n"
+    plain = Trainer(trainer.config, Path("/nowhere"), CPU, load_split(trainer.config, "train"), trainer.val)
+    assert trainer._epoch(1) == plain._epoch(1)
+
+
+def test_all_trainings_of_a_network_count_when_the_compiler_must_pay(tiny, monkeypatch):
+    compiled = []
+
+    def compiler(function, dynamic):
+        compiled.append(function)
+        return function
+
+    trainer = _compiling(tiny, monkeypatch, compiler)
+    forward = multiply_adds(trainer.model, (32, 48))
+    work = 3 * forward * 8 * 3  # images of an epoch, epochs
+    for trainings, number in ((1, 0), (2, 1)):
+        compiled.clear()
+        monkeypatch.setattr(train, "COMPILE_FROM", 1.5 * work)
+        trainer._compiled(trainings)
+        assert len(compiled) == number
 
 
 def test_work_is_shared_out_in_order():

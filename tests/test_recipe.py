@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from lib.data import load_split
 from lib.files import IGNORE, write_json
 from lib.machine import Machine
+from lib.metrics import cross_entropy, soft_dice
 from lib.records import RECORD
-from lib.train import Trainer, cross_entropy, fit, soft_dice
+from lib.train import Trainer, fit
 from report.evidence.findings import recipe
 
 

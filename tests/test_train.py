@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from lib import train
 from lib.data import load_split
 from lib.evaluation import load_model
 from lib.files import write_atomically
 from lib.machine import Machine
-from lib.metrics import mean_iou
+from lib.metrics import class_weights, mean_iou
 from lib.records import EDITION, RECORD, load_runs, run_folder
-from lib.train import CHECKPOINT, UNTIL, Trainer, class_weights, fit
+from lib.train import CHECKPOINT, UNTIL, Trainer, fit
 
 
 @pytest.fixture
@@ -152,11 +153,11 @@ def test_loss_that_is_not_finite_stops(tiny, tmp_path):
 def test_class_weights(tiny):
     train = load_split(tiny(), "train")
     share = train.pixels_per_class() / train.pixels_per_class().sum()
-    weights = class_weights(train, 0.02).numpy()
+    weights = class_weights(train.pixels_per_class(), 0.02).numpy()
     assert (weights * share).sum() == pytest.approx(1, abs=1e-5)
     expected = np.log(1.02 + share[7]) / np.log(1.02 + share[4])  # person against road
     assert weights[4] / weights[7] == pytest.approx(expected, rel=1e-4) and expected > 5
-    assert class_weights(train, 0).tolist() == [1.0] * 13
+    assert class_weights(train.pixels_per_class(), 0).tolist() == [1.0] * 13
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -177,3 +178,29 @@ def test_unreadable_record_is_named(tmp_path):
     with pytest.raises(ValueError, match="record.json: not a readable record"):
         load_runs(tmp_path)
     assert load_runs(tmp_path / "empty") == []
+
+
+def test_a_terminal_shows_a_bar_and_a_log_has_lines(tiny, tmp_path, monkeypatch, capsys):
+    fit(tiny(), tmp_path / "log")
+    assert capsys.readouterr().out.count("epoch   3/3  loss ") == 1
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    fit(tiny(), tmp_path / "terminal")
+    shown = capsys.readouterr()
+    assert "epoch" not in shown.out and "unet, seed 0: 100%" in shown.err and "mIoU" in shown.err
+
+
+def test_data_are_loaded_once_for_all_trainings_of_a_command(tiny, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(train, "load_split", lambda *given: loaded.append(given[1]) or load_split(*given))
+    settings = vars(tiny(epochs=1)) | {"data_root": None, "seeds": [0, 1], "extra": []}
+    settings["variant"] = "unet"
+    del settings["seed"]
+    train.train(settings, tmp_path)
+    assert loaded == ["train", "val", "test"] and [run.seed for run in load_runs(tmp_path)] == [0, 1]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    order = []
+    monkeypatch.setattr(train, "fit", lambda config, *rest: order.append((config.variant, config.seed)))
+    plain = {"data_root": None, "seeds": [0, 1], "extra": []}
+    train.train(dict(plain), tmp_path)
+    assert order[:3] == [("unet", 0), ("unet", 1), ("unet-noskip", 0)]

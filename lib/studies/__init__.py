@@ -33,13 +33,12 @@ from lib.data import Dataset, as_image, load_split
 from lib.evaluation import WEIGHTS, load_model
 from lib.files import write_arrays
 from lib.machine import Machine, in_processes
-from lib.metrics import confusion_matrix
+from lib.metrics import class_weights, confusion_matrix
 from lib.models import UNet
 from lib.records import Run
 from lib.structure import structure_counts
 from lib.studies import gates, interventions, landscape, matched, probes
 from lib.studies.depth import depth_study
-from lib.train import class_weights
 
 EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, matched recall
 BATCH = 8
@@ -69,7 +68,7 @@ def study(run: Run, images: int, steps: int, data_root: str | Path | None = None
     machine, number = Machine.detect(), len(test.classes)
     model = machine.place(load_model(run.folder, run.variant, config.base_channels, number))
     model.requires_grad_(True)
-    weights = class_weights(train, config.class_balance).to(machine.device)
+    weights = class_weights(train.pixels_per_class(), config.class_balance).to(machine.device)
     shown, seen = chosen(test, images), chosen(train, 2 * images)
     start_of_training = probes.untrained(run.variant, config.base_channels, number, run.seed, seen, machine)
     found = {

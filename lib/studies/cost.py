@@ -112,7 +112,7 @@ def bare_step(trainer: Trainer) -> Call:
 
 def side_by_side(calls: dict[str, Call], machine: Machine, settings: Settings) -> dict[str, list]:
     """Return the seconds of each call, one for each repeat, the calls taking turns."""
-    machine.switch_on()
+    machine.choose_kernels(training=True)
     often = {}
     for name, call in calls.items():
         first = _timed(call, machine, 1)  # compiles, chooses kernels, allocates

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from lib.data import as_image
 from lib.files import IGNORE
 from lib.machine import Machine
+from lib.metrics import cross_entropy
 from lib.models import UNet
-from lib.train import cross_entropy
 
 GRID = np.linspace(-1, 1, 9)  # of both directions; 0 is the network itself
 STEPS = 40  # of Lanczos at most

@@ -170,7 +170,7 @@ def parts(variant: str, base_channels: int = 64, num_classes: int = 13, image_si
           in_channels: int = 3, depth: int = DEPTH) -> list[Part]:
     """Every part of the network on one image (H, W), which is padded to multiples of 2**depth."""
     block, skips = _forms(variant, depth)
-    widths = [NETWORKS[variant].channels(base_channels) * 2**level for level in range(depth + 1)]
+    widths = NETWORKS[variant].widths(base_channels, depth)
     sides = [[-(-side // 2**depth) * 2 ** (depth - level) for side in image_size] for level in range(depth + 1)]
     found = []
 

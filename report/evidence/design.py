@@ -22,7 +22,7 @@ from report.evidence.wording import listed, p_cell
 BLOCKS = {DoubleConv: "plain", ResidualBlock: "residual"}
 SKIPS = {NoSkip: "no", ConcatSkip: "concatenated", AttentionSkip: "gated"}
 CELLS = {(entry.block, entry.skip): key for key, entry in NETWORKS.items()
-         if entry.block in BLOCKS and entry.skip in SKIPS and entry.width == 1
+         if entry.block in BLOCKS and entry.skip in SKIPS and not entry.matched
          and not entry.without}
 FACTORIAL = {levels: subset_name(levels) for levels in SUBSETS}  # the levels that have a skip
 

@@ -34,7 +34,7 @@ def pixels(size: Sequence[int]) -> str:
 
 def width(run: Run) -> str:
     """ "16 base channels", as this network has them."""
-    return f"{NETWORKS[run.variant].channels(run.config['base_channels'])} base channels"
+    return f"{run.finest_channels} base channels"
 
 
 def conditions(run: Run) -> str:

@@ -20,7 +20,7 @@ def labels(steps):
 @pytest.mark.parametrize("variant", NETWORKS)
 def test_levels_are_those_of_the_built_network(variant):
     read, entry = architecture.read(variant, 8, 11, SIZE), NETWORKS[variant]
-    widths = [entry.channels(8) * 2**level for level in range(5)]
+    widths = entry.widths(8)
     assert [level.encoder for level in read.levels] == widths and read.num_classes == 11
     assert [level.size for level in read.levels] == [(96 >> level, 128 >> level) for level in range(5)]
     *upper, bottom = read.levels
@@ -43,15 +43,15 @@ def test_steps_are_those_of_the_forward_pass():
 
 
 def test_another_model_is_another_drawing(monkeypatch):
-    """A block with a third convolution and half the width: nothing but the table of networks has changed."""
+    """A block with a third convolution: nothing but the table of networks has changed."""
     class Other(DoubleConv):
         def __init__(self, in_channels, out_channels):
             super().__init__(in_channels, out_channels)
             self.append(nn.Conv2d(out_channels, out_channels, 5, padding=2))
 
-    monkeypatch.setitem(NETWORKS, "unet", Variant("Other", Other, NoSkip, 0.5))
+    monkeypatch.setitem(NETWORKS, "unet", Variant("Other", Other, NoSkip))
     read = architecture.read.__wrapped__("unet", 16, 11, SIZE)  # not the one remembered
-    assert read.levels[0].encoder == 8 and read.levels[0].crossing == 0 and "5 × 5 conv 8 → 8" in labels(read.block)
+    assert read.levels[0].encoder == 16 and read.levels[0].crossing == 0 and "5 × 5 conv 16 → 16" in labels(read.block)
 
 
 def test_steps_stand_in_order_and_beside_each_other():
