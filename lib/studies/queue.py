@@ -36,7 +36,7 @@ from pathlib import Path
 import torch
 
 from lib import ROOT
-from lib.config import UsageError
+from lib.config import STOPPED, UsageError
 from lib.evaluation import WEIGHTS
 from lib.files import locked, write_json
 from lib.machine import PRECISION, processors
@@ -46,7 +46,7 @@ from lib.studies.designs import (
     SCENES, Part, Training, collect, to_be_studied, train_command, trainings,
 )
 from lib.studies.pack import pack
-from lib.train import STOPPED, UNTIL
+from lib.train import UNTIL
 
 LOWEST_PRIORITY = 19
 ENOUGH = 3  # failures one after the other

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lib import ROOT
-from lib.config import declared
+from lib.config import STOPPED, declared
 from lib.files import locked, write_json
 from lib.models import NETWORKS
 from lib.records import RECORD, Run
@@ -23,7 +23,7 @@ from lib.structure import pack as pack_counts, unpack
 from lib.studies import pack, queue
 from lib.studies.designs import CAMVID, DEFAULTS, DESIGNS, Training, train_command, trainings
 from lib.studies.queue import ENOUGH, MEASURE, STUDY, TRAIN, Job, Runner, jobs, main, seconds
-from lib.train import STOPPED, fit
+from lib.train import fit
 
 NOT_THERE = {"nbformat", "papermill", "ipykernel", "pybtex", "bs4", "pypdf", "nbconvert", "IPython"}
 

@@ -16,7 +16,8 @@ from lib.models import build_model
 from lib.records import Run
 from lib.studies import depth, gates, landscape, probes
 from lib.studies.__main__ import main
-from lib.train import cross_entropy, fit
+from lib.metrics import cross_entropy
+from lib.train import fit
 
 MACHINE = Machine(torch.device("cpu"), bfloat16=False)
 
