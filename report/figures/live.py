@@ -67,7 +67,7 @@ def find(runs: Sequence[Run], out: str | Path) -> Live | None:
     for folder, group in ((ROOT / out, runs), (PUBLISHED, published)):
         without = [run for run in group if run.variant == "unet-noskip"]
         for run in group:
-            stored = _stored(run, folder / NETWORK) if without and _fits(run) else None
+            stored = _weights_of(run, folder / NETWORK) if without and _fits(run) else None
             if stored:
                 same_seed = [other for other in without if other.seed == run.seed]
                 return Live(run, (same_seed or without)[0], stored)
@@ -82,7 +82,7 @@ def _fits(run: Run) -> bool:
     return run.variant == VARIANT and light and not padded
 
 
-def _stored(run: Run, path: Path) -> dict[str, np.ndarray] | None:
+def _weights_of(run: Run, path: Path) -> dict[str, np.ndarray] | None:
     """Return the network of a run from its file or else from its weights, or None."""
     if path.exists():
         stored = read_arrays(path)
@@ -140,7 +140,7 @@ def html(live: Live) -> str:
     """Return the network and its controls as HTML, style and scripts in it."""
     height, width = live.run.target(live.names[0]).shape
     stored, classes, base = live.stored, live.run.classes, int(live.stored["base_channels"])
-    images = [_image(live, name) for name in live.names]
+    images = [_test_image(live, name) for name in live.names]
     parameters = np.concatenate([stored["scales"], stored["biases"]]).astype("<f4")
     data = {
         "network": {
@@ -195,7 +195,7 @@ def _drawing(base: int, height: int, width: int) -> list[dict]:
     return levels
 
 
-def _image(live: Live, name: str) -> dict:
+def _test_image(live: Live, name: str) -> dict:
     """Return the pictures of a test image as data URIs, and where void takes its label from.
 
     `nearest` has for each void pixel, row by row, the index of the nearest pixel that is not void.

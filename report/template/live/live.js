@@ -211,7 +211,9 @@
 
   // A pixel: what lies there, and what each level of the encoder sees around it.
   let [x, y] = [width >> 1, height >> 1];
-  const point = () => {
+  const point = (across = x, down = y) => {
+    x = Math.max(0, Math.min(width - 1, Math.floor(across)));
+    y = Math.max(0, Math.min(height - 1, Math.floor(down)));
     const place = {left: `${100 * (x + .5) / width}%`, top: `${100 * (y + .5) / height}%`};
     for (const mark of all(".pixel")) Object.assign(mark.style, place);
     all(".fields rect").forEach((outline, level) => {
@@ -227,24 +229,22 @@
   };
   const leave = () => { block.classList.remove("pointing"); one(".at").textContent = "" };
   for (const frame of all(".frame")) {
-    frame.addEventListener("pointermove", event => {
+    const follow = event => {
       const box = frame.getBoundingClientRect();
-      x = Math.max(0, Math.min(width - 1, Math.floor((event.clientX - box.left) / box.width * width)));
-      y = Math.max(0, Math.min(height - 1, Math.floor((event.clientY - box.top) / box.height * height)));
-      point();
-    });
+      point((event.clientX - box.left) / box.width * width, (event.clientY - box.top) / box.height * height);
+    };
+    frame.addEventListener("pointerdown", follow);
+    frame.addEventListener("pointermove", follow);
     frame.addEventListener("pointerleave", leave);
   }
   const keys = one(".photo .frame");
-  keys.addEventListener("focus", point);
+  keys.addEventListener("focus", () => point());
   keys.addEventListener("blur", leave);
   keys.addEventListener("keydown", event => {
     const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
     if (!step) return;
     event.preventDefault();
-    x = Math.max(0, Math.min(width - 1, x + step[0]));
-    y = Math.max(0, Math.min(height - 1, y + step[1]));
-    point();
+    point(x + step[0], y + step[1]);
   });
 
   // Controls.
