@@ -5,7 +5,6 @@ that file, a trained U-Net whose weights are at hand. The page's part is in `tem
 paper, and where no script runs, stands a figure of what the first image shows.
 """
 
-import io
 import json
 import zlib
 from base64 import b64encode
@@ -32,7 +31,7 @@ from report.evidence.closed_forms import receptive_field
 from report.evidence.wording import listed, percent
 from report.figures.palette import by_frequency, displayed
 from report.figures.pictures import class_legend, grid, image_miou, paint, photograph
-from report.figures.show import Exhibit
+from report.figures.show import Exhibit, data_uri
 from report.templates import ENVIRONMENT
 
 NETWORK = "live/unet.npz"  # in the folder of the records
@@ -130,7 +129,7 @@ def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
 
 @torch.inference_mode()
 def labels(model: UNet, image: np.ndarray, cut: Sequence[int] = ()) -> np.ndarray:
-    """Return the labels, uint8 (H, W), of an image, uint8 (H, W, 3); skips of levels `cut` are cut."""
+    """Return the labels, uint8 (H, W), of an image, uint8 (H, W, 3), with some levels' skips cut."""
     batch = as_image(torch.from_numpy(image).permute(2, 0, 1)[None])
     with leaving(model, tuple(cut), torch.zeros_like):
         return model(batch).argmax(1)[0].byte().numpy()
@@ -198,26 +197,20 @@ def _drawing(base: int, height: int, width: int) -> list[dict]:
 def _test_image(live: Live, name: str) -> dict:
     """Return the pictures of a test image as data URIs, and where void takes its label from.
 
-    `nearest` has for each void pixel, row by row, the index of the nearest pixel that is not void.
+    A label is the brightness of its pixel. `nearest` has for each void pixel, row by row, the
+    index of the nearest pixel that is not void.
     """
     target = live.run.target(name)
     void = target == IGNORE
     _, (rows, columns) = ndimage.distance_transform_edt(void, return_indices=True)
-    photograph = live.run.shared(name, "webp").read_bytes()
+    stored = live.run.shared(name, "webp").read_bytes()
     return {
         "name": name,
-        "photo": f"data:image/webp;base64,{_base64(photograph)}",
-        "truth": _grey(target),
-        "without": _grey(live.without.prediction(name)),
+        "photo": f"data:image/webp;base64,{_base64(stored)}",
+        "truth": data_uri(Image.fromarray(target), "png"),
+        "without": data_uri(Image.fromarray(live.without.prediction(name)), "png"),
         "nearest": (rows * target.shape[1] + columns)[void].tolist(),
     }
-
-
-def _grey(labels: np.ndarray) -> str:
-    """Return labels as the data URI of a grey PNG, whose brightness is the label."""
-    buffer = io.BytesIO()
-    Image.fromarray(labels).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{_base64(buffer.getvalue())}"
 
 
 def _base64(content: bytes) -> str:
