@@ -77,7 +77,6 @@ def main(out: Path) -> dict:
         "charts": {
             "loss": drawn(charts.loss(runs).content), "miou": drawn(charts.convergence(runs).content),
             "fine": drawn(charts.fine_structures(runs).content), "test": drawn(charts.test_miou(runs).content),
-            "differences": drawn(by_class.differences(runs).content),
             "scores": drawn(by_class.scores(runs).content), "own": drawn(charts.training(runs[-1]).content),
             "costs": drawn(theory_figures.costs(4, 13, (32, 48)).content),
         },

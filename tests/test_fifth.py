@@ -60,7 +60,6 @@ def test_charts_have_each_network_s_colour_and_label(found):
     assert charts["loss"] == charts["fine"] == by_name
     assert charts["miou"].items() >= by_name.items()
     assert charts["scores"] == charts["costs"] == by_title
-    assert charts["differences"] == {title: by_title[title] for title in TITLES_OF_FIVE[1:]}
     assert charts["own"][TITLE] == [colors[KEY]]
     for key, drawing in zip(FIVE, found["drawings"]):
         assert colors[key] in drawing

@@ -1,138 +1,160 @@
 """The charts with a row for each class, with captions: shares of pixels, test IoU, differences.
 
-Classes go from frequent to rare in the training pixels. Each row is marked, so that the page can
-light up one class in every chart at once.
+Classes go from frequent to rare in the training pixels, each with its colour in the pictures. Each
+row is marked, so that the page can light up one class in every chart at once.
 """
 
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from lib.data import Dataset
+from lib.files import ClassTable
 from lib.models import TITLES
 from lib.records import Run, by_variant
 from report.evidence.analysis import class_differences
+from report.evidence.wording import listed, literal, percent, points
+from report.figures.palette import by_frequency, displayed
 from report.figures.show import Exhibit
-from report.figures.style import INK, LOOKS, PAGE, mark_classes, plain_rows
+from report.figures.style import (
+    INK, LOOKS, PAGE, legible, mark_classes, plain_rows, without_subsets,
+)  # fmt: skip
 
 SPLIT_MARKS = (("o", INK), ("|", "#0072B2"), ("x", "#D55E00"))  # marker and colour
+ACROSS = 4  # panels in a row
 
 
 def balance(splits: dict[str, Dataset]) -> Exhibit:
     """Share of the pixels of every class in each split, on a logarithmic scale."""
     pixels = {name: np.asarray(split.pixels_per_class()) for name, split in splits.items()}
-    order = np.argsort(-pixels["train"])
-    names = [splits["train"].classes.names[k] for k in order]
+    classes, order = splits["train"].classes, np.argsort(-pixels["train"], kind="stable")
     figure, axes = plt.subplots(figsize=(PAGE, 0.6 + 0.2 * len(order)))
     for (name, counts), (marker, color) in zip(pixels.items(), SPLIT_MARKS):
         share = 100 * counts[order] / counts.sum()
         rows = np.flatnonzero(counts[order])  # a logarithmic scale has no 0
         axes.plot(share[rows], rows, marker, color=color, ms=5, label=name)
-    _class_rows(axes, names, names)
+    _class_rows(axes, classes, order)
     axes.set(xscale="log", xlabel="share of labelled pixels (%)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.legend(loc="lower right")
+    shares = pixels["train"] / pixels["train"].sum()
+    present = [index for index in order if shares[index]]
+    first, last = present[0], present[-1]
     return Exhibit(
         figure,
         "fig-balance",
-        "Share of every class in the labelled pixels of the three splits, on a logarithmic scale. "
-        "Where the marks lie apart, a split is not a fair sample of another.",
+        f"{literal(classes.names[first])} has {percent(shares[first])} of the labelled training "
+        f"pixels, {literal(classes.names[last])} {percent(shares[last])}. Shares in the three "
+        "splits, on a logarithmic scale; where the marks lie apart, a split is not a fair sample "
+        "of another.",
         "Dot chart of class shares in three splits.",
     )
 
 
 def scores_of_run(run: Run) -> Exhibit:
     """Test IoU of every class in one run."""
+    order = by_frequency(run)
+    figure, axes = plt.subplots(figsize=(PAGE, 0.6 + 0.18 * len(order)))
+    look = LOOKS[run.variant]
+    axes.plot(100 * run.iou[order], np.arange(len(order)), look.marker, color=look.color, ms=4.5,
+              label=run.title)  # fmt: skip
+    _class_rows(axes, run.classes, order)
+    axes.set(xlabel="test IoU (%)", xlim=(-1, 101))
+    scored = [index for index in order if np.isfinite(run.iou[index])]
+    worst = sorted(scored, key=lambda index: run.iou[index])[:3]
+    lowest = [f"{literal(run.classes.names[k])} ({percent(run.iou[k])})" for k in worst]
     return Exhibit(
-        _scores([run]),
+        figure,
         f"fig-classes-{run.variant}",
-        f"{run.title}: test IoU by class, from the most to the least frequent; in brackets the "
-        "share of the training pixels.",
+        f"Lowest for {listed(lowest)}: test IoU of the {run.title} (seed {run.seed}) by class, "
+        "from the most to the least frequent.",
         f"Dot chart of the test IoU of each class for the {run.title}.",
     )
 
 
 def scores(runs: Sequence[Run]) -> Exhibit:
-    """Test IoU of every class under each network, the mean over seeds."""
-    return Exhibit(
-        _scores(runs),
-        "fig-classes",
-        "Test IoU of every class, from the most to the least frequent: means over seeds, bars from "
-        "the lowest to the highest. In brackets the share of the training pixels.",
-        "Dot chart of the test IoU of each class under each network.",
-    )
-
-
-def _scores(runs: Sequence[Run]) -> Figure:
-    groups, some = by_variant(runs), runs[0]
-    pixels = np.array(some.record["dataset"]["pixels"]["train"])
-    order = np.argsort(-pixels)
-    row_height = 0.24 if len(groups) > 1 else 0.18
-    figure, axes = plt.subplots(figsize=(PAGE, 0.6 + row_height * len(order)))
-    for offset, (key, group) in zip(_offsets(len(groups), 0.24), groups.items()):
-        values = 100 * np.stack([run.iou for run in group])[:, order]
-        rows, look = np.arange(len(order)) + offset, LOOKS[key]
-        axes.hlines(rows, values.min(0), values.max(0), color=look.color, lw=3, alpha=0.25)
-        axes.plot(values.mean(0), rows, look.marker, color=look.color, ms=4, mew=0,
-                  label=TITLES[key])  # fmt: skip
-    names = [some.classes.names[k] for k in order]
-    shares = 100 * pixels[order] / pixels.sum()
-    _class_rows(axes, [f"{n}  ({_share(share)} %)" for n, share in zip(names, shares)], names)
-    axes.set(xlabel="test IoU (%)", xlim=(-1, 100))
-    if len(groups) > 1:
-        _legend(figure, columns=4 if len(groups) < 5 else 3)
-    return figure
-
-
-def _share(percent: float) -> str:
-    return f"{percent:.0f}" if percent >= 9.5 else f"{percent:.2g}"
-
-
-def differences(runs: Sequence[Run]) -> Exhibit | None:
-    """Difference from U-Net in the test IoU of every class; None without runs to compare."""
+    """Test IoU of every class for U-Net, and how far each other network is from it."""
+    groups, some = without_subsets(runs), runs[0]
+    reference = "unet" if "unet" in groups else next(iter(groups))
     table = class_differences(runs)
-    if table.empty:
-        return None
+    others = [key for key in groups if key != reference and key in set(table.variant)]
+    order = by_frequency(some)
+    columns = min(ACROSS, 1 + len(others))
+    lines = -(-(1 + len(others)) // columns)
+    figure, panels = plt.subplots(
+        lines, columns, squeeze=False, sharey=True,
+        figsize=(PAGE, lines * (0.55 + 0.2 * len(order))),
+    )  # fmt: skip
+    first, *rest = panels.flat
+    _levels(first, groups[reference], order)
+    widest = 105 * max(0.01, table[["low", "high"]].abs().max(axis=None))
+    for axes, key in zip(rest, others):
+        own = table[table.variant == key].set_index("class")
+        own = own.loc[[some.classes.names[index] for index in order]]
+        look, rows = LOOKS[key], np.arange(len(order))
+        axes.hlines(rows, 100 * own.low, 100 * own.high, color=look.color, lw=2, alpha=0.45)
+        axes.plot(100 * own.value, rows, look.marker, color=look.color, ms=3.5, mew=0,
+                  label=TITLES[key])  # fmt: skip
+        axes.axvline(0, color=INK, lw=0.8, zorder=0)
+        axes.set(xlim=(-widest, widest))
+        axes.set_title(f"{look.short} − {LOOKS[reference].short}", color=legible(look.color))
+    for index, axes in enumerate(panels.flat):
+        if index > len(others):
+            axes.set_axis_off()
+            continue
+        _class_rows(axes, some.classes, order, colored=index % columns == 0)
+        axes.set_xlabel("difference (points)" if index else "test IoU (%)")
+        axes.tick_params(labelleft=index % columns == 0)
     return Exhibit(
-        _differences(table),
-        "fig-class-differences",
-        "Difference from U-Net in the test IoU of every class, with its 95 % interval over seeds "
-        "and images (with one seed, over images alone), not adjusted for their number.",
-        "Dot chart of differences in class IoU with intervals.",
+        figure,
+        "fig-classes",
+        f"{_largest(runs)}First panel: test IoU of the {TITLES[reference]}, mean and range over "
+        "seeds; the others: differences from it with 95 % intervals over seeds and images (with "
+        "one seed, over images alone), not adjusted for their number. Classes from frequent to "
+        "rare.",
+        "Dot charts of class IoU, and of differences from the U-Net with intervals.",
     )
 
 
-def _differences(table: pd.DataFrame) -> Figure:
-    names = list(dict.fromkeys(table["class"]))
-    variants = [key for key in TITLES if key in set(table.variant)]
-    figure, axes = plt.subplots(figsize=(PAGE, 0.6 + 0.24 * len(names)))
-    for offset, key in zip(_offsets(len(variants), 0.22), variants):
-        own = table[table.variant == key].set_index("class").loc[names]
-        rows, look = np.arange(len(names)) + offset, LOOKS[key]
-        axes.hlines(rows, 100 * own.low, 100 * own.high, color=look.color, lw=1.5, alpha=0.6)
-        axes.plot(100 * own.value, rows, look.marker, color=look.color, ms=4, mew=0,
-                  label=TITLES[key])  # fmt: skip
-    axes.axvline(0, color=INK, lw=0.8, zorder=0)
-    _class_rows(axes, names, names)
-    axes.set(xlabel="difference from U-Net in test IoU (points)")
-    _legend(figure, columns=3)
-    return figure
+def _levels(axes: Axes, group: Sequence[Run], order: np.ndarray) -> None:
+    """The test IoU of every class of one network, mean and range over its seeds."""
+    values = 100 * np.stack([run.iou for run in group])[:, order]
+    look, rows = LOOKS[group[0].variant], np.arange(len(order))
+    axes.hlines(rows, values.min(0), values.max(0), color=look.color, lw=2, alpha=0.45)
+    axes.plot(values.mean(0), rows, look.marker, color=look.color, ms=3.5, mew=0,
+              label=group[0].title)  # fmt: skip
+    axes.set(xlim=(-2, 102))
+    axes.set_title(look.short, color=legible(look.color))
 
 
-def _offsets(number: int, reach: float) -> np.ndarray:
-    """Places of several marks within a row, around its middle."""
-    return np.linspace(-reach, reach, number) if number > 1 else np.zeros(1)
+def _largest(runs: Sequence[Run]) -> str:
+    """The class that loses most without skips, in a sentence."""
+    groups = by_variant(runs)
+    if not {"unet", "unet-noskip"} <= groups.keys():
+        return ""
+    means = [np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")]
+    difference = means[1] - means[0]
+    if np.isnan(difference).all():
+        return ""
+    worst = int(np.nanargmin(difference))
+    return (
+        f"Without skips {literal(runs[0].classes.names[worst])} changes most, by "
+        f"{points(difference[worst])}. "
+    )
 
 
-def _class_rows(axes: Axes, labels: Sequence[str], names: Sequence[str]) -> None:
-    plain_rows(axes, labels)
+def _class_rows(
+    axes: Axes, classes: ClassTable, order: np.ndarray, colored: bool = True
+) -> None:
+    """A row for each class, marked for the page, with its colour at the left if that is wanted."""
+    names = [classes.names[index] for index in order]
+    colors = np.array(displayed(classes).colors)[order] / 255
+    plain_rows(axes, names)
     mark_classes(axes, names)
     axes.grid(axis="y")
-
-
-def _legend(figure: Figure, columns: int) -> None:
-    figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.2, handletextpad=0.2)
+    if colored:
+        place = axes.get_yaxis_transform()
+        axes.scatter(np.zeros(len(order)), np.arange(len(order)), 12, colors, "s", ec="#999999",
+                     lw=0.3, transform=place, clip_on=False, zorder=3)  # fmt: skip

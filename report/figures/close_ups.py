@@ -46,8 +46,8 @@ def objects(runs: Sequence[Run], segments: Sequence[Segment]) -> Exhibit | None:
     return Exhibit(
         figure,
         "fig-objects",
-        f"{ahead} of these {len(segments)} objects have the higher mean IoU with skips. Outlines over "
-        "the photograph: the ground truth in white, what the prediction makes of the object in its "
+        f"{ahead} of these {len(segments)} objects have the higher mean IoU with skips. Outlines "
+        "over the photograph: the ground truth in white, what the prediction makes of the object in its "
         "network's colour; without an outline the object is lost. Right: IoU of the object in "
         "every run (dots) and means over seeds (bars). Numbers as in the boxes of "
         "@fig-comparison-1.",
@@ -80,12 +80,13 @@ def _cut(
     """Return the part of a photograph in a window of the label map, and where it lies there."""
     left, right, low, high = window
     down, across = image.shape[0] / shape[0], image.shape[1] / shape[1]
-    part = image[round(low * down) : round(high * down), round(left * across) : round(right * across)]
-    return part, (left - 0.5, right - 0.5, high - 0.5, low - 0.5)
+    rows = slice(round(low * down), round(high * down))
+    columns = slice(round(left * across), round(right * across))
+    return image[rows, columns], (left - 0.5, right - 0.5, high - 0.5, low - 0.5)
 
 
 def _window(segment: Segment) -> tuple[int, int, int, int]:
-    """Return left, right, top and bottom of the close-up of an object, in the image's proportions."""
+    """Return left, right, top and bottom of an object's close-up, in the image's proportions."""
     height, width = segment.mask.shape
     top, start, bottom, end = segment.box
     share = max(CONTEXT * (bottom - top) / height, CONTEXT * (end - start) / width, NARROWEST)

@@ -83,7 +83,7 @@ def keep(runs: Sequence[Run], names: Iterable[str], data_root: str | Path | None
         return
     dataset = load_split(TrainConfig(**some.config), "test", data_root)
     for name in missing:
-        image, target = dataset.read(dataset.items.index(name))
+        image, target = dataset.source.read(dataset.items.index(name))
         labelled = some.per_image[some.image_names.index(name)].sum(1)
         counts = np.bincount(target.ravel(), minlength=256)[: len(labelled)]
         if not np.array_equal(counts, labelled):
@@ -110,7 +110,7 @@ def _store_photographs(run: Run, names: Iterable[str], data_root: str | Path | N
     except FileNotFoundError:
         return  # the smaller ones will do
     for name in missing:
-        image = Image.fromarray(dataset.read(dataset.items.index(name))[0])
+        image = Image.fromarray(dataset.source.read(dataset.items.index(name))[0])
         image.thumbnail((image.width, TALLEST))
         write_image(run.shared(name, FULL), np.asarray(image))
 

@@ -1,11 +1,11 @@
 """What one sees in the test images that are shown, object by object, and the numbers behind it.
 
 Which objects are pointed at is decided by a rule. An object is a connected component of the ground
-truth of at least `SMALLEST` pixels that covers at most a `LARGEST` part of its image and that the image's
-frame does not cut. Of each class
-the one is taken whose IoU differs most between the U-Net and the network without skips, means over
-all seeds; of these the `MOST` with the largest advantage of the U-Net, and then the one object of
-all with the largest advantage of the network without skips, as the other side.
+truth of at least `SMALLEST` pixels that covers at most a `LARGEST` part of its image and that the
+image's frame does not cut. Of each class the one is taken for which the U-Net's IoU exceeds most
+that of the network without skips, means over all seeds; of these the `MOST` with the largest
+advantage of the U-Net, and then the one object of all with the largest advantage of the network
+without skips, as the other side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,10 @@ def object_iou(
 
 
 def choose(runs: Sequence[Run], names: Sequence[str]) -> list[Segment]:
-    """Return the objects that the rule points at in these images, numbered; [] without both networks."""
+    """Return the objects that the rule points at in these images, numbered.
+
+    There are none without runs of both networks.
+    """
     groups = by_variant(runs)
     if not {WITH, WITHOUT} <= groups.keys():
         return []
@@ -137,7 +140,8 @@ def _sentence(runs: Sequence[Run], segment: Segment, figure: str) -> str:
         for key in VARIANTS
         if key in segment.ious and key not in (WITH, WITHOUT)
     ]
-    scores = f"{_range(segment.ious[WITH])} under the U-Net and {_range(segment.ious[WITHOUT])} without"
+    ranges = [_range(segment.ious[key]) for key in (WITH, WITHOUT)]
+    scores = f"{ranges[0]} under the U-Net and {ranges[1]} without"
     more = f"; elsewhere {listed(others)}" if others else ""
     means = [np.mean([run.iou[segment.index] for run in groups[key]]) for key in (WITH, WITHOUT)]
     difference = means[1] - means[0]

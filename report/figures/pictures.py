@@ -24,8 +24,8 @@ from report.figures.palette import by_frequency, displayed
 from report.figures.show import Exhibit
 from report.figures.style import LOOKS, PAGE, plain
 
-RIGHT, WRONG, VOID = "#8080801c", "#d55e00", "#8c8c8c"  # an error map's colours; paper shows through
-ERRORS = (np.array([to_rgba(color) for color in (RIGHT, WRONG, VOID)]) * 255).round().astype(np.uint8)
+RIGHT, WRONG, VOID = "#8080801c", "#d55e00", "#8c8c8c"  # paper shows through what is right
+ERRORS = (255 * np.array([to_rgba(name) for name in (RIGHT, WRONG, VOID)])).round().astype(np.uint8)
 NOTE = {"fc": "white", "ec": "none", "alpha": 0.82, "boxstyle": "round,pad=0.15"}
 FULL = "full.webp"  # the suffix of a photograph at the size of its file
 WHITE = "#fefefe"  # which no theme turns into the colour of its paper
@@ -64,7 +64,9 @@ def image_miou(prediction: np.ndarray, target: np.ndarray, classes: ClassTable) 
     return float(mean_iou(confusion_matrix(prediction, target, len(classes))))
 
 
-def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), foot: float = 0) -> Figure:
+def grid(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), foot: float = 0
+) -> Figure:
     """Return pictures in rows and columns, as wide as the page, with room for a foot (inches).
 
     There is a title for each column, or for each picture.

@@ -34,6 +34,7 @@ PLACES = re.compile(r'(?<= )(?:d|x|y)="[^"]*"|translate\([^)]*\)')
 FRACTION = re.compile(r"-?\d+\.\d{4,}")
 HASHED = re.compile(r'id="\w*?([0-9a-f]{10})"')
 DOCSTRING = re.compile(r'\n +"""(?:(?!""").)*"""\n(?: *\n(?= +def))?', re.DOTALL)
+UNIT = re.compile(r"[−\d][−\d.,]*(?: to [−\d.,]+)?\N{NO-BREAK SPACE}(%|points|px|epochs|s)")
 SENTENCE = 24  # characters: JupyterLab sets shorter cells flush right, which suits numbers
 EMBEDDED = re.compile(r'<image [^>]*?"(data:image/png;base64,([^"]*))"[^>]*>')
 PIXELATED = "image-rendering:crisp-edges;image-rendering:pixelated"
@@ -82,7 +83,11 @@ class Exhibit:
         return {"image/svg+xml": svg, "text/plain": self.alt}
 
     def _html(self) -> str:
-        table = self.content
+        table = self.content.rename(columns=lambda name: str(name))
+        for name in table:
+            if unit := shared_unit(table[name]):
+                table[name] = table[name].str.removesuffix(unit).str.rstrip()
+                table = table.rename(columns={name: f"{name} ({unit})"})
         left = {
             name: [{"selector": "th, td", "props": "text-align: left"}]
             for name in table
@@ -90,6 +95,15 @@ class Exhibit:
         }
         styled = table.style.hide().format(self.formats, escape="html", na_rep="–")
         return styled.set_table_styles(left).set_uuid(self.label).to_html()
+
+
+def shared_unit(column: pd.Series) -> str:
+    """Return the unit that every cell with a number ends with, or nothing."""
+    texts = [text for text in column if text != "–"]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return ""
+    units = {match[1] if (match := UNIT.fullmatch(text)) else "" for text in texts}
+    return units.pop() if len(units) == 1 else ""
 
 
 def show(
@@ -203,7 +217,7 @@ def stacked(svg: str, figure: Figure) -> str:
 
 
 def _smaller(match: re.Match) -> str:
-    """Return the element of a picture, indexed if it has few colours, or else a JPEG, and smooth."""
+    """Return the element of a picture, indexed if it has few colours, else a JPEG, and smooth."""
     element, uri, data = match[0], match[1], match[2]
     picture = np.array(Image.open(io.BytesIO(b64decode(data))).convert("RGBA"))
     colors, indices = np.unique(picture.reshape(-1, 4), axis=0, return_inverse=True)

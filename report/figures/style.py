@@ -166,7 +166,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     names = sorted(ends, key=lambda name: ends[name][1])
     low, high = axes.get_ylim()
     height = 72 * axes.figure.get_figheight() * axes.get_position().height  # points
-    gap = (high - low) * LABEL / height * 1.3
+    gap = (high - low) * LABEL / height * 1.6
     steps = gap * np.arange(len(names))
     y = np.array([ends[name][1] for name in names])
     places = isotonic_regression(y - steps).x + steps

@@ -1,6 +1,7 @@
 """Every table of the report that is no ledger, with its caption and the format of its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -10,8 +11,9 @@ from lib.records import Run
 from report.evidence import analysis, closed_forms, cost as evidence, design
 from report.evidence.findings import pixels, splits_table, width
 from report.evidence.wording import literal
+from report.figures.diagrams import difference, of_run
 from report.figures.show import Exhibit
-from report.figures.style import LOOKS
+from report.figures.style import LOOKS, without_subsets
 
 TWO_DIGITS, THOUSANDS, TENTHS = "{:,.2f}", "{:,}", "{:,.1f}"
 
@@ -21,8 +23,8 @@ def splits(data: dict[str, Dataset]) -> Exhibit:
     return Exhibit(
         splits_table(data),
         "tbl-splits",
-        f"The splits of {literal(data['train'].title)} as the networks see them. The checksum is over names, "
-        "pixels and labels: equal digits, equal data.",
+        f"The splits of {literal(data['train'].title)} as the networks see them. The checksum is "
+        "over names, pixels and labels: equal digits, equal data.",
     )
 
 
@@ -39,32 +41,77 @@ def parts(run: Run) -> Exhibit:
     )
 
 
-def loss(runs: Sequence[Run]) -> Exhibit:
-    """Training and test loss at the end of the training."""
+def of_runs(
+    make: Callable[[Sequence[Run]], pd.DataFrame],
+    name: str,
+    caption: str,
+    runs: Sequence[Run],
+    formats: dict[str, str] | None = None,
+) -> Exhibit:
+    """Return a table that is made of runs, but for networks with a subset of the skips.
+
+    A column without any value is left out.
+    """
+    chosen = [run for group in without_subsets(runs).values() for run in group]
+    table = make(chosen).dropna(axis="columns", how="all")
+    there = {column: form for column, form in (formats or {}).items() if column in table}
+    return Exhibit(table, f"tbl-{name}", caption, formats=there)
+
+
+loss = partial(
+    of_runs, analysis.loss_table, "loss",
+    "Loss after the last epoch, in nats per pixel, means over seeds; the gap is test less training.",
+    formats=dict.fromkeys(("Training loss", "Test loss", "Gap"), "{:.3f}"),
+)  # fmt: skip
+scores = partial(
+    of_runs, analysis.scores_table, "scores",
+    "Test mIoU, and the difference from U-Net, in points of mIoU.",
+)  # fmt: skip
+definitions = partial(
+    of_runs, analysis.definitions_table, "definitions",
+    "The same predictions (first seed) under five definitions of mIoU, batches of eight.",
+)  # fmt: skip
+classes = partial(
+    of_runs, analysis.class_table, "classes",
+    "Test IoU by class, means over seeds, classes from frequent to rare.",
+)  # fmt: skip
+structure = partial(
+    of_runs, analysis.structure_table, "structure",
+    "Fine structures on the test set, means over seeds.",
+)  # fmt: skip
+convergence = partial(
+    of_runs, analysis.convergence_table, "convergence",
+    "Training until validation mIoU reaches a share of U-Net's final value, means over seeds; in "
+    "brackets the 95 % interval of the change against U-Net.",
+)  # fmt: skip
+cost = partial(
+    of_runs, analysis.cost_table, "cost",
+    "What each network costs: parameters, multiply-adds of one forward pass on one image, measured "
+    "seconds and memory of one training run.",
+    formats=dict.fromkeys(("Parameters (millions)", "Multiply-adds (billions)"), TWO_DIGITS)
+    | dict.fromkeys(("Training (s)", "Peak memory (MiB)"), "{:,.0f}"),
+)  # fmt: skip
+
+
+def networks(runs: Sequence[Run]) -> Exhibit:
+    """What sets each network of the study apart, and what it has and costs, from closed forms."""
+    run = runs[0]
+    size, base = tuple(run.record["dataset"]["size"]), run.config["base_channels"]
+    costs = closed_forms.summary(base, len(run.classes), size)
+    table = pd.DataFrame({
+        "Network": costs.Network,
+        "It has": [difference(of_run(run, key)) for key in costs.variant],
+        "Parameters (millions)": costs.parameters / 1e6,
+        "Multiply-adds (billions)": costs.multiply_adds / 1e9,
+        "Saved activations (MiB)": costs.kept / 2**20,
+    })
     return Exhibit(
-        analysis.loss_table(runs),
-        "tbl-loss",
-        "Loss after the last epoch, in nats per pixel, means over seeds. The gap is test "
-        "less training.",
-        formats=dict.fromkeys(("Training loss", "Test loss", "Gap"), "{:.3f}"),
-    )
-
-
-def scores(runs: Sequence[Run]) -> Exhibit:
-    """Test mIoU of each network."""
-    return Exhibit(
-        analysis.scores_table(runs),
-        "tbl-scores",
-        "Test mIoU, and the difference from U-Net, in points of mIoU.",
-    )
-
-
-def definitions(runs: Sequence[Run]) -> Exhibit:
-    """The same predictions under several definitions of mIoU."""
-    return Exhibit(
-        analysis.definitions_table(runs),
-        "tbl-definitions",
-        "The same predictions (first seed) under five definitions of mIoU, batches of eight.",
+        table,
+        "tbl-networks",
+        f"One thing differs between the networks: for one image of {pixels(size)}, {base} base "
+        "channels. A multiply-add is one multiplication with its addition; saved activations are "
+        "the feature maps that the forward pass stores for the backward pass.",
+        formats=dict.fromkeys(table.columns[2:4], TWO_DIGITS) | {table.columns[4]: TENTHS},
     )
 
 
@@ -103,50 +150,6 @@ def effects(runs: Sequence[Run]) -> Exhibit | None:
         table,
         "tbl-effects",
         "Main effects and interactions of blocks and skips; p also after Holm over this table.",
-    )
-
-
-def classes(runs: Sequence[Run]) -> Exhibit:
-    """Test IoU of each class."""
-    return Exhibit(
-        analysis.class_table(runs),
-        "tbl-classes",
-        "Test IoU by class, means over seeds, classes from frequent to rare.",
-    )
-
-
-def structure(runs: Sequence[Run]) -> Exhibit:
-    """Outlines and components."""
-    return Exhibit(
-        analysis.structure_table(runs),
-        "tbl-structure",
-        "Fine structures on the test set, means over seeds.",
-    )
-
-
-def convergence(runs: Sequence[Run]) -> Exhibit:
-    """Epochs and seconds until a share of the U-Net's final value."""
-    return Exhibit(
-        analysis.convergence_table(runs),
-        "tbl-convergence",
-        "Training until validation mIoU reaches a share of U-Net's final value, means over seeds; in "
-        "brackets the 95 % interval of the change against U-Net.",
-    )
-
-
-def cost(runs: Sequence[Run]) -> Exhibit:
-    """What each network costs."""
-    return Exhibit(
-        analysis.cost_table(runs),
-        "tbl-cost",
-        "What each network costs: parameters, multiply-adds of one forward pass on one image, "
-        "measured seconds and memory of one training run.",
-        formats={
-            "Parameters (millions)": "{:.2f}",
-            "Multiply-adds (billions)": "{:.2f}",
-            "Training (s)": "{:,.0f}",
-            "Peak memory (MiB)": "{:,.0f}",
-        },
     )
 
 

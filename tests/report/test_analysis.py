@@ -11,8 +11,8 @@ from lib.models import TITLES
 from lib.train import fit
 from report.evidence import analysis, findings, ledger
 from report.evidence.claims import NOT_MEASURED, ONE_SEED, STUDY, judge
-from report.evidence.wording import listed, percent
-from report.figures import by_class, charts, pictures, show as display
+from report.evidence.wording import listed, nats, percent, points
+from report.figures import by_class, charts, pictures, show as display, tables
 from report.figures.style import LOOKS, PAGE
 
 
@@ -52,6 +52,17 @@ def test_loss_and_cost_come_from_the_records(runs):
     assert "fewer parameters" in analysis.cost_sentence(runs)
 
 
+def test_the_table_of_networks_says_what_differs_and_what_it_costs(runs):
+    table = tables.networks(runs).content.set_index("Network")
+    record = runs[0].record
+    assert table.loc["U-Net", "Parameters (millions)"] == record["parameters"] / 1e6
+    assert table.loc["U-Net", "Multiply-adds (billions)"] == record["multiply_adds"] / 1e9
+    assert table["It has"].tolist() == ["a skip at every level", "no skips", "a shortcut around every block",
+                                        "a gate on every skip, fed by the coarser level"]
+    subset = replace(runs[0], record=runs[0].record | {"variant": "unet-skips-0110"})
+    assert len(tables.scores([*runs, subset]).content) == 2, "a subset of the skips has its own design"
+
+
 def test_definitions_start_with_ours(runs):
     table = analysis.definitions_table(runs)
     assert table.loc[0, "U-Net"] == percent(runs[0].miou) and len(table) == 5
@@ -72,8 +83,26 @@ def test_class_differences_are_those_of_the_scores(runs):
     expected = dict(zip(runs[0].classes.names, noskip - unet))
     assert dict(table.value) == pytest.approx(expected, nan_ok=True) and np.nanmax(np.abs(table.value)) > 0
     assert table.index[0] == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
-    assert len(by_class.differences(runs).content.axes) == 1
-    assert by_class.differences(runs[:2]) is None
+    exhibit = by_class.scores(runs)
+    levels, changes = exhibit.content.axes
+    assert levels.get_title("left") == "U-Net" and changes.get_title("left") == "no skips − U-Net"
+    values = [line for line in changes.lines if line.get_label() == TITLES["unet-noskip"]]
+    assert values[0].get_xdata() == pytest.approx(100 * table.value, nan_ok=True)
+    worst = table.value.idxmin()
+    assert f"Without skips {worst} changes most, by {points(table.value[worst])}" in exhibit.caption
+    assert len(by_class.scores(runs[:2]).content.axes) == 1
+
+
+def test_captions_state_what_was_found(runs):
+    unet, noskip = runs[:2], runs[2:]
+    final = {TITLES[group[0].variant]: np.mean([r.history.train_loss.iloc[-1] for r in group]) for group in (unet, noskip)}
+    lowest = min(final, key=final.get)
+    assert charts.loss(runs).caption.startswith(f"The training loss ends lowest for the {lowest} ({nats(final[lowest])})")
+    difference = np.mean([run.miou for run in noskip]) - np.mean([run.miou for run in unet])
+    assert charts.test_miou(runs).caption.startswith(
+        f"The {TITLES['unet-noskip']} differs most from the U-Net, by {points(difference)} (95")
+    assert charts.loss(unet).caption.startswith("The U-Net ends with a training loss of")
+    charts.plt.close("all")
 
 
 def test_listed():

@@ -1,65 +1,54 @@
-"""The drawings of the networks: read from the built model, so a changed model is another drawing; complete and well formed."""
+"""The drawings of the networks: read from the built model, so a changed model is another drawing."""
 
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from bs4 import BeautifulSoup
 from torch import nn
 
-from lib.models import NETWORKS, DoubleConv, NoSkip, Variant
+from lib.models import NETWORKS, TITLES, VARIANTS, DoubleConv, NoSkip, Variant
 from lib.records import load_runs
-from report.figures import architecture, diagrams
+from report import media
+from report.figures import diagrams
+from report.figures.style import LOOKS
 
 SIZE = (96, 128)
 
 
-def labels(steps):
-    return [" ".join(step.label) for step in steps]
-
-
 @pytest.mark.parametrize("variant", NETWORKS)
 def test_levels_are_those_of_the_built_network(variant):
-    read, entry = architecture.read(variant, 8, 11, SIZE), NETWORKS[variant]
+    levels, entry = diagrams.read(variant, 8, 11, SIZE), NETWORKS[variant]
     widths = entry.widths(8)
-    assert [level.encoder for level in read.levels] == widths and read.num_classes == 11
-    assert [level.size for level in read.levels] == [(96 >> level, 128 >> level) for level in range(5)]
-    *upper, bottom = read.levels
+    assert [level.encoder for level in levels] == widths
+    assert [level.size for level in levels] == [(96 >> level, 128 >> level) for level in range(5)]
+    *upper, bottom = levels
     crossing = [0 if skip is NoSkip else width for skip, width in zip(entry.skips(), widths)]
-    assert [level.crossing for level in upper] == crossing and [level.up for level in upper] == widths[:4]
+    assert [level.crossing for level in upper] == crossing
+    assert [(level.up, level.decoder) for level in upper] == [(width, width) for width in widths[:4]]
     assert {level.gated for level in upper} == {"gated" in variant} and not bottom.gated
-    shortcuts = {(level.encoder_shortcut, level.decoder_shortcut) for level in upper}
-    assert shortcuts == {("residual" in variant,) * 2} and bottom.decoder == 0
-
-
-def test_steps_are_those_of_the_forward_pass():
-    gated = architecture.read("unet-gated-attention", 16, 11, SIZE)
-    assert labels(gated.skip) == [
-        "features 16 channels", "gating 32 channels", "2 × 2 conv stride 2 16 → 16", "1 × 1 conv 32 → 16", "+", "ReLU",
-        "1 × 1 conv 16 → 1", "σ", "upsample × 2", "×", "output"]
-    assert gated.skip[4].inputs == (2, 3) and gated.skip[9].inputs == (0, 8)
-    residual = architecture.read("unet-residual", 16, 11, SIZE)
-    assert labels(residual.block)[5:9] == ["normalise", "1 × 1 conv 32 → 16", "+", "ReLU"]
-    assert residual.block[6].inputs == (0,) and residual.block[7].inputs == (5, 6)
+    assert {level.shortcut for level in levels} == {"residual" in variant} and bottom.decoder == 0
 
 
 def test_another_model_is_another_drawing(monkeypatch):
-    """A block with a third convolution: nothing but the table of networks has changed."""
+    """No skips: nothing but the table of networks has changed."""
     class Other(DoubleConv):
         def __init__(self, in_channels, out_channels):
             super().__init__(in_channels, out_channels)
             self.append(nn.Conv2d(out_channels, out_channels, 5, padding=2))
 
     monkeypatch.setitem(NETWORKS, "unet", Variant("Other", Other, NoSkip))
-    read = architecture.read.__wrapped__("unet", 16, 11, SIZE)  # not the one remembered
-    assert read.levels[0].encoder == 16 and read.levels[0].crossing == 0 and "5 × 5 conv 16 → 16" in labels(read.block)
+    levels = diagrams.read.__wrapped__("unet", 16, 11, SIZE)  # not the one remembered
+    assert levels[0].encoder == 16 and levels[0].crossing == 0
+    assert diagrams.difference(levels) == "no skips"
 
 
-def test_steps_stand_in_order_and_beside_each_other():
-    steps = architecture.read("unet-gated-attention", 16, 11, SIZE).skip
-    columns, lanes = architecture.places(steps)
-    assert all(columns[source] < columns[index] for index, step in enumerate(steps) for source in step.inputs)
-    assert len(set(zip(columns, lanes))) == len(steps)
-    assert (lanes[0], lanes[9], lanes[2], lanes[1]) == (0, 0, 1, 2)
+def test_what_sets_a_network_apart_is_said():
+    said = {key: diagrams.difference(diagrams.read(key, 8, 11, SIZE)) for key in NETWORKS}
+    assert said["unet"] == "a skip at every level" and said["unet-noskip"] == "no skips"
+    assert said["unet-residual"] == "a shortcut around every block"
+    assert said["unet-gated-attention"] == "a gate on every skip, fed by the coarser level"
+    assert said["unet-noskip-finest"] == "some skips missing"
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +57,28 @@ def runs(trained):
 
 
 def test_a_network_is_drawn_with_its_numbers_and_what_differs_in_colour(runs):
-    drawn = {run.variant: diagrams.network(run).content for run in runs}
+    drawn = {}
+    for key in VARIANTS:
+        run = replace(runs[0], record=runs[0].record | {"variant": key})
+        drawn[key] = diagrams.network(run).content
+        assert LOOKS[key].color in drawn[key]
     root = ElementTree.fromstring(drawn["unet-noskip"])
     words = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"0 + 4 → 4", "0 + 32 → 32", "64 channels, 2 × 3", "image, 3", "logits, 13"} <= set(words)
-    assert drawn["unet"].count('class="stroke"') == 4 and drawn["unet-noskip"].count('class="stroke none"') == 4
-    assert "step by step" in drawn["unet"] and "step by step" not in drawn["unet-noskip"]
-    assert "skips that are missing" in diagrams.network(runs[-1]).caption
-    as_residual = replace(runs[0], record=runs[0].record | {"variant": "unet-residual"})
-    assert diagrams.network(as_residual).content.count("q0-") == 9  # a shortcut over every block
-    assert "shortcuts" in diagrams.network(as_residual).alt
+    assert {"0 + 4 → 4", "0 + 32 → 32", "64 channels, 2 × 3", "image", "logits"} <= set(words)
+    own = {key: svg.count('class="own"') for key, svg in drawn.items()}
+    assert own == {"unet": 4, "unet-noskip": 0, "unet-residual": 9, "unet-gated-attention": 4}
+    assert drawn["unet-noskip"].count('class="own none"') == 4
+    assert drawn["unet-gated-attention"].count("×</text>") == 4
+
+
+def test_the_four_stand_side_by_side_and_below_each_other_on_a_phone(runs):
+    exhibit = diagrams.four(runs)
+    root = ElementTree.fromstring(exhibit.content)
+    drawings = [child for child in root if child.get("role") == "img"]
+    assert [each.get("aria-label").split(":")[0] for each in drawings] == [TITLES[key] for key in VARIANTS]
+    assert all(TITLES[key] in exhibit.caption for key in VARIANTS)
+    html, paper = media.chart(exhibit.content, "fig-networks", "Networks.")
+    group = BeautifulSoup(html, "html.parser").select_one("div.cards")
+    assert not paper and group["aria-label"] == "Networks."
+    assert len(group.find_all("svg", recursive=False)) == 4
+    assert group.style.string.startswith("#fig-networks-svg{")

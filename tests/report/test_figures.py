@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.text import Text
 from PIL import Image
 
@@ -16,6 +17,7 @@ from lib.files import class_table
 from lib.datasets.camvid import CLASSES as CAMVID
 from lib.models import TITLES
 from lib.scenes import CLASSES as SCENES
+from report.evidence.wording import percent, points
 from report.figures import show as display
 from report.page import DRAWING
 from report.figures.show import Exhibit, show
@@ -130,6 +132,20 @@ def test_tables_and_what_works_on_a_screen_alone(shown):
     assert report == {"label": "tbl-x", "caption": "C."} and interactive["interactive"]
     assert "0.12<" in data["text/html"] and "&lt;b&gt;" in data["text/html"] and page["text/html"] == "<p>"
     assert data["text/html"].count("text-align: left") == 2  # of head and cells
+
+
+def test_units_that_all_cells_share_go_into_the_head(shown):
+    table = pd.DataFrame({
+        "mIoU": [percent(0.5), "–", percent(0.25)], "Mixed": [percent(0.5), points(0.1), "–"],
+        "95 % interval": ["–", points.range(-0.01, 0.02), "–"], "Words": ["not reached", percent(1), "–"]})
+    show(Exhibit(table, "tbl-x", "C."))
+    soup = BeautifulSoup(shown[0][0]["text/html"], "html.parser")
+    heads = [cell.get_text(strip=True) for cell in soup.select("thead th")]
+    assert heads == ["mIoU (%)", "Mixed", "95 % interval (points)", "Words"]
+    cells = [cell.get_text(strip=True) for cell in soup.select("tbody tr")[0].find_all("td")]
+    assert cells[0] == "50.0" and cells[1] == percent(0.5) and cells[3] == "not reached"
+    assert soup.select("tbody tr")[1].find_all("td")[2].get_text(strip=True) == "−1.0 to 2.0"
+    assert table.columns[0] == "mIoU", "the table itself is as it was"
 
 
 def test_what_is_missing_is_said_and_nothing_is_shown_for_nothing(shown):
