@@ -1,8 +1,9 @@
 """From notebooks to the report: `python -m report --profile quick --out DIR`.
 
-Executes what is missing or outdated (`report.build`), renders DIR/report.html (`report.page`) and DIR/report.pdf
-(`report.pdf`), and then looks whether everything that the report promises is there. Exit status: 0 when it is,
-1 when something failed (what was there before stays as it was), 2 for a wrong argument, 130 after Ctrl-C.
+Executes what is missing or outdated (`report.build`), renders DIR/report.html (`report.page`) and
+DIR/report.pdf (`report.pdf`), and checks that everything that the report promises is there. Exit
+status: 0 when it is, 1 when something failed (what was there before stays as it was), 2 for a wrong
+argument, 130 after Ctrl-C.
 """
 
 import argparse
@@ -17,48 +18,45 @@ from lib.files import locked, write_atomically
 from report import cluster
 from report.build import Job, ReportError, execute, plan
 
-SETTINGS = "build.json"  # what DIR was made with: --only render takes it up again
+BUILD = "build.json"  # what DIR was made with: --only render takes it up again
+STOPPED = "\nstopped: whatever was finished is kept, and the same command goes on from there"
+EPILOG = (
+    "Profiles are described at the top of notebooks/profiles/*.yaml. "
+    "`python -m report check --help`: looks for what is wrong with a data set."
+)
+ONLY = (
+    "render: train nothing, rebuild the documents from the records in DIR, by default with the "
+    "profile and parameters that DIR was made with; execute: train and execute, and leave the "
+    "documents to a machine that has a browser"
+)
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m report", description="Trains what is missing, executes the notebooks and writes one "
-        "HTML and one PDF.", epilog="Profiles are described at the top of notebooks/profiles/*.yaml. "
-        "`python -m report check --help`: looks for what is wrong with a data set.")
-    parser.add_argument("--profile", metavar="NAME", help="data set, sizes and seeds (default: quick)")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where everything goes")
-    parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], dest="parameters",
-                        help="another value for a parameter of the profile; may be repeated")
-    parser.add_argument("--only", choices=["render", "execute"], help="render: train nothing, rebuild the documents from "
-                        "the records in DIR, by default with the profile and parameters that DIR was made with; execute: "
-                        "train and execute, and leave the documents to a machine that has a browser")
-    parser.add_argument("--install-browser", action="store_true", help="install Chromium, which prints the PDF, if "
-                        "neither it nor Chrome is there")
-    parser.add_argument("--executor", choices=["here", "ray"], default="here", help="ray: train on a Ray cluster")
+        prog="python -m report",
+        description="Trains what is missing, executes the notebooks, writes one HTML and one PDF.",
+        epilog=EPILOG,
+    )
+    add = parser.add_argument
+    add("--profile", metavar="NAME", help="data set, sizes and seeds (default: quick)")
+    add("--out", metavar="DIR", type=Path, required=True, help="where everything goes")
+    add("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], dest="parameters",
+        help="another value for a parameter of the profile; may be repeated")  # fmt: skip
+    add("--only", choices=["render", "execute"], help=ONLY)
+    add("--install-browser", action="store_true",
+        help="install Chromium, which prints the PDF, where neither it nor Chrome is there")  # fmt: skip
+    add("--executor", choices=["here", "ray"], default="here", help="ray: train on a Ray cluster")
     return parser
 
 
 def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks") -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["check"]:
             return check.main(arguments[1:])
-        options = parser().parse_args(arguments)
-        out, only_render = options.out.resolve(), options.only == "render"
-        profile, overrides = _settings(options, out)
-        jobs = plan(notebooks, out, profile, read_profile(profile, notebooks / "profiles"), overrides)
-        if only_render:
-            _require_records(jobs, f"python -m report --profile {profile} --out {options.out}")
-        with locked(out, "builds a report"):
-            write_atomically(out / SETTINGS, json.dumps({"profile": profile, "parameters": overrides}).encode())
-            if options.executor == "ray" and not only_render:
-                cluster.run([job for job in jobs if job.record and not job.record.exists()], out)
-            for job in jobs:
-                _bring_up_to_date(job, only_render)
-            if options.only != "execute":
-                _write_documents(jobs, out, options.install_browser)
-            _check_contract(jobs, out)
+        _build(parser().parse_args(arguments), notebooks)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,57 +64,81 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped: whatever was finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         return 130
     return 0
 
 
-def _write_documents(jobs: list[Job], out: Path, install: bool) -> None:
-    from report import pdf  # what only the documents need may be absent where notebooks are executed
-    from report.page import render
+def _build(options: argparse.Namespace, notebooks: Path) -> None:
+    out, only_render = options.out.resolve(), options.only == "render"
+    profile, overrides = _profile(options, out)
+    values = read_profile(profile, notebooks / "profiles")
+    jobs = plan(notebooks, out, profile, values, overrides)
+    missing = [job for job in jobs if job.record and not job.record.exists()]
+    if only_render and missing:
+        names = "\n  ".join(str(job.record) for job in missing)
+        command = f"python -m report --profile {profile} --out {options.out}"
+        reason = "--only render trains nothing, and these records are missing"
+        raise ReportError(f"{reason}:\n  {names}\nmake them with: {command}")
+    with locked(out, "builds a report"):
+        settings = {"profile": profile, "parameters": overrides}
+        write_atomically(out / BUILD, json.dumps(settings).encode())
+        if options.executor == "ray" and not only_render:
+            cluster.run(missing, out)
+        for job in jobs:
+            _bring_up_to_date(job, only_render)
+        if options.only != "execute":
+            _write_documents(jobs, out, options.install_browser)
+        _check_contract(jobs, out)
 
-    chapters = [job.target for job in jobs if job.target.name == job.source.name]
-    write_atomically(out / "report.html", render(chapters, out).encode())
-    _tell_size(out / "report.html")
-    if install and not pdf.find_browser():
-        pdf.install_browser()
-    if not pdf.up_to_date(out / "report.html", out / "report.pdf"):
-        write_atomically(out / "report.pdf", pdf.print_pdf(out / "report.html"))
-    _tell_size(out / "report.pdf")
 
-
-def _settings(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
-    """Profile and parameters as asked, or for --only render alone as they were."""
+def _profile(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
+    """Return profile and parameters as asked, or for --only render alone as they were."""
     overrides = {name: parse_value(value) for name, value in options.parameters}
-    if options.only == "render" and not options.profile and not overrides and (out / SETTINGS).exists():
-        try:
-            before = json.loads((out / SETTINGS).read_text())
-            return before["profile"], before["parameters"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReportError(f"{out / SETTINGS}: not readable ({error}); name the --profile again") from error
-    return options.profile or "quick", overrides
-
-
-def _require_records(jobs: list[Job], command: str) -> None:
-    missing = [str(job.record) for job in jobs if job.record and not job.record.exists()]
-    if missing:
-        raise ReportError("--only render trains nothing, and these records are missing:\n  " + "\n  ".join(missing)
-                          + f"\nmake them with: {command}")
+    asked = options.profile or overrides or options.only != "render"
+    if asked or not (out / BUILD).exists():
+        return options.profile or "quick", overrides
+    try:
+        before = json.loads((out / BUILD).read_text())
+        return before["profile"], before["parameters"]
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"not readable ({error}); name the --profile again"
+        raise ReportError(f"{out / BUILD}: {reason}") from error
 
 
 def _bring_up_to_date(job: Job, only_render: bool) -> None:
-    """Executes the notebook if need be; --only render keeps the copy of one that needs data which is not here."""
+    """Execute the notebook if need be.
+
+    --only render leaves the copy of one that needs a data set which is not there.
+    """
+    name = f"{job.target.name:32}"
     if job.up_to_date():
-        print(f"{job.target.name:32} up to date", flush=True)
+        print(f"{name} up to date", flush=True)
         return
     try:
-        print(f"{job.target.name:32} {execute(job, offline=only_render):6.1f} s", flush=True)
+        print(f"{name} {execute(job, offline=only_render):6.1f} s", flush=True)
     except ReportError as error:
         needs_data = not job.record and not job.reads
         if not (only_render and needs_data and job.signature()):
             raise
         job.partial.unlink(missing_ok=True)
-        print(f"{job.target.name:32} kept as it was: {str(error).splitlines()[0]}", flush=True)
+        reason = str(error).split(" (the notebook as far")[0]
+        print(f"{name} stays as it was: {reason}", flush=True)
+
+
+def _write_documents(jobs: list[Job], out: Path, install: bool) -> None:
+    from report import pdf  # what only the documents need may be absent elsewhere
+    from report.page import render
+
+    page, printed = out / "report.html", out / "report.pdf"
+    chapters = [job.target for job in jobs if job.target.name == job.source.name]
+    write_atomically(page, render(chapters, out).encode())
+    _tell_size(page)
+    if install and not pdf.find_browser():
+        pdf.install_browser()
+    if not pdf.up_to_date(page, printed):
+        write_atomically(printed, pdf.print_pdf(page))
+    _tell_size(printed)
 
 
 def _tell_size(path: Path) -> None:
@@ -124,9 +146,11 @@ def _tell_size(path: Path) -> None:
 
 
 def _check_contract(jobs: list[Job], out: Path) -> None:
+    """Raise ReportError if a figure or a record that the report promises is not there."""
     variants = dict.fromkeys(job.parameters["variant"] for job in jobs if job.record)
-    figures = ["loss_curves.png", "test_metric.png", *(f"predictions/{variant}.png" for variant in variants)]
-    promised = [out / "figures" / name for name in figures] + [job.record for job in jobs if job.record]
+    names = ["loss_curves", "test_metric", *(f"predictions/{variant}" for variant in variants)]
+    promised = [out / "figures" / f"{name}.png" for name in names]
+    promised += [job.record for job in jobs if job.record]
     if missing := [str(path) for path in promised if not path.exists()]:
         raise ReportError("the notebooks ran but did not write\n  " + "\n  ".join(missing))
 

@@ -1,12 +1,12 @@
-"""Notebooks -> executed notebooks, each run once by papermill in the running interpreter and not again until needed.
+"""Notebooks -> executed notebooks, each run once by papermill and not again until needed.
 
 An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters,
 the project's files that decide what it shows (`deciding_files`), the list of the user's own images
 and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to
 date. Whether a record is still good is another question, which the edition of the training answers
-(`lib.records.EDITION`): a changed file makes no training again.
-A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that
-was there, and the partial one to look at.
+(`lib.records.EDITION`): a changed file makes no training again. A notebook runs under
+NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that was there,
+and the partial one to look at.
 """
 
 import hashlib
@@ -40,19 +40,24 @@ from report.references import LINK
 SOURCES = ("lib", "report")
 # but for what only starts notebooks or makes documents of executed ones; paths from the project.
 DOCUMENTS_ONLY = {
-    "lib/datasets/check.py", "lib/datasets/split.py", "report/__main__.py", "report/build.py", "report/cluster.py",
+    "lib/datasets/check.py", "lib/datasets/split.py",
+    "report/__main__.py", "report/build.py", "report/cluster.py",
     "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
     "report/references.bib", "report/numbers.json",
     "report/published", "report/records",
-    "report/template/chapter.html", "report/template/charts.js", "report/template/paper.css", "report/template/print.js",
+    "report/template/chapter.html", "report/template/charts.js",
+    "report/template/paper.css", "report/template/print.js",
     "report/template/report.css", "report/template/report.html", "report/template/report.js",
 }  # fmt: skip
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
 BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} epochs, {postfix}, {remaining} left"
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 CHAPTER = re.compile(r"(\d+)_")
-OWN = {"seed": "put a list in -p seeds, as in -p seeds '[3]'", "variant": "each notebook has its own",
-       "out": "use --out"}
+OWN = {
+    "seed": "put a list in -p seeds, as in -p seeds '[3]'",
+    "variant": "each notebook has its own",
+    "out": "use --out",
+}
 
 
 class ReportError(RuntimeError):
@@ -60,7 +65,7 @@ class ReportError(RuntimeError):
 
 
 class _RunningPython(AsyncKernelManager):
-    """A kernel in this interpreter's environment, whatever kernelspecs are installed under the name python3."""
+    """A kernel in this interpreter's environment, whatever kernelspecs are installed."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -89,7 +94,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job:
-    """One execution of one notebook; `record` is what a variant's notebook writes, `reads` what an analysis reads."""
+    """One execution of one notebook.
+
+    `record` is what a network's notebook writes, `reads` what an analysis reads.
+    """
 
     source: Path
     target: Path
@@ -102,24 +110,26 @@ class Job:
         return self.target.with_suffix(".partial.ipynb")
 
     def fingerprint(self) -> str:
-        """sha256 in hexadecimal; the folder of the output is left out, so that a report can be moved."""
+        """Return a sha256 in hexadecimal of what decides the copy, but for its folder."""
         digest = hashlib.sha256()
-        cells = [(cell.cell_type, LINK.sub(r"[](#\2)", cell.source), cell.metadata.get("tags", []))
-                 for cell in nbformat.read(self.source, 4).cells]  # the text of a link decides nothing
+        cells = [
+            (cell.cell_type, LINK.sub(r"[](#\2)", cell.source), cell.metadata.get("tags", []))
+            for cell in nbformat.read(self.source, 4).cells  # the text of a link decides nothing
+        ]
         settings = {name: value for name, value in self.parameters.items() if name != "out"}
         digest.update(json.dumps([cells, settings], sort_keys=True, default=str).encode())
         for path in deciding_files():
             digest.update(f"\n{path.relative_to(ROOT).as_posix()}\n".encode())
             digest.update(path.read_bytes())
         for record in self.reads:
-            for path in (record, record.with_name(STRUCTURE)):  # which `lib.studies.recount` writes anew
+            for path in (record, record.with_name(STRUCTURE)):  # `lib.studies.recount` renews it
                 digest.update(path.read_bytes() if path.exists() else b"")
         if settings.get("dataset") == "folder":  # its images are still being worked on
             digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()
 
     def signature(self) -> str | None:
-        """The fingerprint in the executed copy; None where there is no copy, or one that cannot be read."""
+        """Return the fingerprint in the executed copy; None without a copy that can be read."""
         try:
             return json.loads(self.target.read_text())["metadata"]["fingerprint"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -156,36 +166,41 @@ def declared_by(notebook: Path) -> dict[str, Parameter]:
 
 
 def chapters(notebooks: Path) -> list[Path]:
-    """Return the notebooks whose names begin with a number and an underscore, in the order of the numbers.
+    """Return the notebooks named by a number and an underscore, in the order of the numbers.
 
-    Every other notebook in the folder is named on standard error, since it is no part of the report.
+    Every other notebook is named on standard error, since it is no part of the report.
     """
     numbers = {}
     for path in sorted(notebooks.glob("*.ipynb")):
         if match := CHAPTER.match(path.name):
             numbers[path] = int(match[1])
         else:
-            print(f"{path}: left out, its name does not begin with a number and an underscore", file=sys.stderr)
+            reason = "its name does not begin with a number and an underscore"
+            print(f"{path}: left out, {reason}", file=sys.stderr)
     return sorted(numbers, key=numbers.get)
 
 
 def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict) -> list[Job]:
-    """What to execute, in order: one job a notebook, one a seed for the networks', and one a seed for each `extra`.
+    """Return what to execute, in order: a job per notebook, and per seed of each network.
 
-    A network beyond the four runs in the first network's notebook, in copies of its own that are no chapter.
+    A network beyond the four (`extra`) runs in the first network's notebook, in copies of its own
+    that are no chapter.
     """
     sources = chapters(notebooks)
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
     parameters = {source: declared_by(source) for source in sources}
-    folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out  # no path of one machine where avoidable
+    folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     values = _settings(parameters, profile, values, overrides) | {"out": str(folder)}
 
-    def job(source: Path, name: str, record: Path | None = None, reads: tuple[Path, ...] = (), **own) -> Job:
+    def job(
+        source: Path, name: str, record: Path | None = None, reads: tuple[Path, ...] = (), **own
+    ) -> Job:
         known = parameters[source]
         given = {name: value for name, value in values.items() if name in known}
         if "settings" in known:  # of a training: what has no parameter of its own
-            given["settings"] = {name: values[name] for name in SETTINGS if name in values and name not in known}
+            others = (name for name in SETTINGS if name in values and name not in known)
+            given["settings"] = {name: values[name] for name in others}
         own = given | own
         return Job(source, out / "notebooks" / f"{name}.ipynb", own, record, reads)
 
@@ -193,8 +208,9 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
                 if {"variant", "seed"} <= names.keys()}
     first = next(iter(networks), Path())
     trained = []
-    for source, variant, name in [*((source, variant, source.stem) for source, variant in networks.items()),
-                                  *((first, variant, f"extra-{variant}") for variant in values["extra"])]:
+    every = [(source, variant, source.stem) for source, variant in networks.items()]
+    every += [(first, variant, f"extra-{variant}") for variant in values["extra"]]
+    for source, variant, name in every:
         for index, seed in enumerate(values["seeds"]):
             copy = source.stem if name == source.stem and index == 0 else f"{name}-seed-{seed}"
             record = out / "runs" / variant / f"seed-{seed}" / "record.json"
@@ -207,7 +223,7 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
 
 
 def _settings(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
-    """The profile's values under the overrides, checked; `seeds` and `extra` are the report's own."""
+    """Return the profile's values under the overrides, checked."""
     own = {"seeds": [0], "extra": []}
     known = {name: Parameter("", default, False) for name, default in (SETTINGS | own).items()}
     known |= {name: parameter for names in parameters.values() for name, parameter in names.items()}
@@ -224,15 +240,16 @@ def _settings(parameters: dict[Path, dict], profile: str, values: dict, override
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
     if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
-        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {', '.join(EXTRA)}")
+        known = ", ".join(EXTRA)
+        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {known}")
     return values
 
 
 def execute(job: Job, offline: bool = False) -> float:
-    """Runs the notebook and returns its seconds; ReportError with the failing cell's error otherwise.
+    """Run the notebook and return its seconds; raise ReportError with the error of a cell.
 
-    `offline` makes the documents anew from what is there: it asks `lib.datasets.camvid`, through the environment, to download
-    nothing, and `lib.train` to read records of any edition.
+    `offline` downloads nothing (`lib.datasets.camvid`) and reads records of any edition
+    (`lib.train`), as the environment tells them.
     """
     start, name, fingerprint = time.monotonic(), job.target.name, job.fingerprint()
     progress = Progress(name)
@@ -241,16 +258,25 @@ def execute(job: Job, offline: bool = False) -> float:
     os.environ |= dict.fromkeys((OFFLINE, ANY_EDITION), "1" if offline else "")
     try:
         papermill.execute_notebook(
-            job.source, job.partial, job.parameters, kernel_name="python3", language="python", cwd=ROOT,
-            progress_bar=False, stdout_file=progress, start_timeout=120, kernel_manager_class=_RunningPython,
-            config=Config({"KernelManager": {"transport": "ipc"}}))
+            job.source,
+            job.partial,
+            job.parameters,
+            kernel_name="python3",
+            language="python",
+            cwd=ROOT,
+            progress_bar=False,
+            stdout_file=progress,
+            start_timeout=120,
+            kernel_manager_class=_RunningPython,
+            config=Config({"KernelManager": {"transport": "ipc"}}),
+        )
     except PapermillExecutionError as error:
         reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error.evalue)).split())
         cell = f"{name}, cell [{error.exec_count}]: {error.ename}: {reason}"
         raise ReportError(f"{cell} (the notebook as far as it came: {job.partial})") from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        raise ReportError(f"{name}: {error}; run again to go on from the last finished epoch; if memory ran out, "
-                          "with a smaller batch_size") from error
+        advice = "run again to go on from the last finished epoch; if memory ran out, with a smaller"
+        raise ReportError(f"{name}: {error}; {advice} batch_size") from error
     finally:
         progress.bar.close()
     _publish(job, fingerprint)
@@ -258,7 +284,7 @@ def execute(job: Job, offline: bool = False) -> float:
 
 
 def _publish(job: Job, fingerprint: str) -> None:
-    """Renames the partial notebook, signed with its fingerprint and without the times and paths of this machine."""
+    """Rename the partial notebook, signed, without times and paths of this machine."""
     if job.record and not job.record.exists():
         raise ReportError(f"{job.target.name}: it ended well but did not write {job.record}")
     node = nbformat.read(job.partial, 4)

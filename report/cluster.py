@@ -1,11 +1,11 @@
 """Network trainings on a Ray cluster (Moritz et al. 2018): `python -m report --executor ray`.
 
-Every execution of a network's notebook that has no record yet becomes a task with one GPU of its own, or one processor
-where the cluster has no GPU. The project travels to the workers as it is here; what a notebook wrote, records, figures
-and its executed copy, comes back through the object store, so that no disk is shared. Weights and locks stay there.
-A lost worker or a failed notebook costs its own run alone: everything else is kept, and the next call runs what is missing.
-Data sets that are not drawn must lie on the workers, where `data_root` or SEGMENTATION_DATA names them. The cluster is
-that of RAY_ADDRESS, or else this machine.
+Each execution of a network's notebook without a record becomes a task with a GPU of its own, or one
+processor where the cluster has no GPU. The project travels to the workers; records, figures and
+executed notebooks come back through the object store, so that no disk is shared, while weights stay
+there. A lost worker or a failed notebook costs its own run alone, and the next call runs what is
+missing. Data sets that are not drawn must lie on the workers, where `data_root` or
+SEGMENTATION_DATA names them. The cluster is that of RAY_ADDRESS, or else this machine.
 """
 
 import tempfile
@@ -21,43 +21,46 @@ NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]
 
 
 def run(jobs: list[Job], out: Path) -> None:
-    """Executes these jobs on the cluster; ReportError names those that failed, after all others are back."""
+    """Execute these jobs on the cluster; raise ReportError for those that failed, at the end."""
     try:
         import ray
     except ImportError as error:
         raise UsageError("--executor ray: Ray is not installed; pip install ray") from error
-    ray.init(runtime_env={"working_dir": str(ROOT), "excludes": NOT_SENT}, log_to_driver=False, logging_level="error")
+    environment = {"working_dir": str(ROOT), "excludes": NOT_SENT}
+    ray.init(runtime_env=environment, log_to_driver=False, logging_level="error")
+    failed = []
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_on_worker)
         waiting = {task.remote(job, str(ROOT), str(out)): job for job in jobs}
-        failed = []
         while waiting:
             (done,), _ = ray.wait(list(waiting))
             job = waiting.pop(done)
             try:
-                _keep(ray.get(done), out)
-                print(f"{job.target.name:32} back from the cluster", flush=True)
+                written = ray.get(done)
             except (ray.exceptions.RayError, ReportError) as error:
                 failed.append(f"{job.target.name}: {str(error).strip().splitlines()[-1]}")
+                continue
+            for name in sorted(written, key=lambda name: name.endswith("record.json")):  # it is last
+                write_atomically(out / name, written[name])
+            print(f"{job.target.name:32} back from the cluster", flush=True)
     finally:
         ray.shutdown()
     if failed:
-        raise ReportError("on the cluster\n  " + "\n  ".join(failed) + "\nwhat the others found is kept; the same command "
-                          "runs these again")
+        reasons = "\n  ".join(failed)
+        raise ReportError(f"on the cluster\n  {reasons}\nthe same command runs these again")
 
 
 def _on_worker(job: Job, root: str, out: str) -> dict[str, bytes]:
-    """Executes the job in a folder of its own: path within the output -> content of everything it wrote."""
-    source = ROOT / job.source.relative_to(root) if job.source.is_relative_to(root) else job.source
+    """Execute the job in a folder of its own; return path within the output -> what it wrote."""
+    inside = job.source.is_relative_to(root)
+    source = ROOT / job.source.relative_to(root) if inside else job.source
     with tempfile.TemporaryDirectory() as folder:
-        target, record = (Path(folder) / path.relative_to(out) for path in (job.target, job.record))
-        execute(replace(job, source=source, target=target, record=record, parameters=job.parameters | {"out": folder}))
-        return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*")
-                if path.is_file() and path.suffix != ".pt" and not path.name.startswith(".")}
-
-
-def _keep(files: dict[str, bytes], out: Path) -> None:
-    """Writes what came back, the records last, as a training does."""
-    for name in sorted(files, key=lambda name: name.endswith("record.json")):
-        write_atomically(out / name, files[name])
+        target, record = (Path(folder) / each.relative_to(out) for each in (job.target, job.record))
+        parameters = job.parameters | {"out": folder}
+        execute(replace(job, source=source, target=target, record=record, parameters=parameters))
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in Path(folder).rglob("*")
+            if path.is_file() and path.suffix != ".pt" and not path.name.startswith(".")
+        }

@@ -37,7 +37,7 @@ class Chapter:
 
     name: str
     title: str
-    order: tuple[str, ...] = ()  # of the notebooks whose cells it holds; the others come after these
+    order: tuple[str, ...] = ()  # of notebooks; others come after these
     appendix: bool = False
     number: str = ""
     cells: list[NotebookNode] = field(default_factory=list)
@@ -250,7 +250,7 @@ def provenance(out: Path) -> list[tuple[str, str]]:
             f"{each.get('train')}, {each.get('val')}, {each.get('test')}" for each in counts
         ],
         "Image size in pixels": [
-            " × ".join(map(str, size)) if size else "own" for size in values("config", "image_size")
+            " × ".join(map(str, size or ["own"])) for size in values("config", "image_size")
         ],
         "Base channels": values("config", "base_channels"),
         "Epochs": values("config", "epochs"),
@@ -267,7 +267,9 @@ def render(notebooks: list[Path], out: Path) -> str:
     chapters = arrange({path.stem: read(path) for path in notebooks})
     bodies = []
     for chapter in chapters:
-        head = markup.begin(chapter.number, chapter.title, chapter.name) if chapter.title else Safe()
+        head = Safe()
+        if chapter.title:
+            head = markup.begin(chapter.number, chapter.title, chapter.name)
         bodies.append((chapter, head, exporter.export(chapter.cells)))
     references = formatted(list(markup.cited), "html")
     page = ENVIRONMENT.get_template("report.html").render(

@@ -35,8 +35,8 @@ PLAYWRIGHT = (
 )
 FLAGS = ["--disable-gpu", "--font-render-hinting=none"]
 NO_BROWSER = (
-    "the HTML is written, the PDF is not: no Chromium or Chrome was found; install one, name it in the "
-    "environment variable CHROME, or add --install-browser"
+    "the HTML is written, the PDF is not: no Chromium or Chrome was found; install one, name it in "
+    "the environment variable CHROME, or add --install-browser"
 )
 TIMEOUT = 120  # seconds for each step of the browser
 FILL_PAGES = ROOT / "report" / "template" / "print.js"

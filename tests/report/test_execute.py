@@ -1,13 +1,16 @@
 """The command line and the execution of notebooks, with small ones: arguments, order, fingerprints, failures, bytes."""
 
+import io
 import json
 import sys
 
 import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell
+from tqdm import tqdm
 
 from lib.config import UsageError
+from report import build
 from report.__main__ import main
 from report.build import Job, chapters, execute, plan
 from report.pdf import find_browser
@@ -165,3 +168,16 @@ def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monke
 def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
     with pytest.raises(UsageError, match="profile quick: epoch"):
         jobs(notebooks, tmp_path, values={"epoch": 3})
+
+
+def test_a_training_shows_a_bar_and_nothing_else_does(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(build, "tqdm", lambda **options: tqdm(**options | {"disable": False, "file": shown}))
+    progress = build.Progress("1_unet.ipynb")
+    progress.write("a line of another kind\n")
+    assert progress.bar.n == 0
+    progress.write("epoch   3/60  loss 0.512, validation 0.610  mIoU 45.0%  3.1 s\n")
+    assert (progress.bar.n, progress.bar.total) == (3, 60)
+    assert "loss 0.512, validation 0.610 mIoU 45.0%" in progress.bar.postfix
+    progress.bar.refresh()
+    assert "1_unet.ipynb" in shown.getvalue() and "3/60 epochs" in shown.getvalue() and "left" in shown.getvalue()
