@@ -3,15 +3,15 @@
     networks and data    models  data  datasets/ (a file each)  scenes/ (the drawn streets)
     one training         config  train  machine  files (and the labels in them)
     what is recorded     metrics  structure  evaluation  records
-    studies/             a trained network questioned; designs of many trainings; what training costs
+    studies/             a trained network questioned; designs of many trainings; costs
 """
 
 import os
 from pathlib import Path
 
-# A thread that has nothing to do sleeps instead of spinning: on a machine that does other work as well,
-# spinning costs a factor of ten. OpenMP reads this once, when torch is loaded, so that it is set before;
-# what the user has set counts.
+# A thread that has nothing to do sleeps instead of spinning: on a machine that does other work as
+# well, spinning costs a factor of ten. OpenMP reads this once, when torch is loaded, so that it is
+# set before; what the user has set counts.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).resolve().parent.parent

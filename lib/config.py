@@ -21,7 +21,7 @@ from lib.models import NETWORKS
 
 PROFILES = ROOT / "notebooks" / "profiles"
 STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
-PLANS = "plans.yaml"  # beside the profiles' folder: what commands add to a profile, notebooks do not
+PLANS = "plans.yaml"  # beside the profiles' folder: what commands alone add to a profile
 CONSTANTS = {"true": True, "false": False, "null": None}
 KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "True or False",
          "list": "a list", "dict": "a mapping of names to values"}  # fmt: skip

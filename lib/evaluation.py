@@ -5,8 +5,8 @@ convolutions' weights are taken as one vector w, and recorded are the norm of it
 itself, and of the update that the optimiser makes of the gradient. Observing changes no bit of the
 training.
 
-When it is tested: one pass over whole images, with one confusion matrix and one loss for each, which
-serves validation and test alike.
+When it is tested: one pass over whole images, with one confusion matrix and one loss for each,
+which serves validation and test alike.
 """
 
 from collections.abc import Iterator
@@ -101,9 +101,10 @@ def evaluate(
 ) -> tuple[Tensor, Tensor, np.ndarray]:
     """Return confusion matrices int64 (N, K, K), losses float64 (N, 2), labels uint8 (N, H, W).
 
-    An image's loss is the weighted sum of nats over its pixels and the sum of their weights: one over
-    the other is its loss in nats per pixel, and the sums over all images give the split's. Counted on
-    the device, which is waited for once, at the end. `share` is the part of the split evaluated.
+    An image's loss is the weighted sum of nats over its pixels and the sum of their weights: one
+    over the other is its loss in nats per pixel, and the sums over all images give the split's.
+    Counted on the device, which is waited for once, at the end. `share` is the part of the split
+    evaluated.
     """
     model.eval()
     device, classes = machine.device, len(dataset.classes)
@@ -115,7 +116,7 @@ def evaluate(
     cells = torch.zeros(count, classes**2 + 1, dtype=torch.int64, device=device)  # the last: void
     nats = torch.zeros(count, dtype=torch.float64, device=device)
     for start in range(0, count, BATCH):
-        # The last batch is filled up with its last image: another shape would be compiled or tuned for.
+        # The last batch is filled up with its last image: another shape would cost another tuning.
         batch = torch.arange(start, start + min(BATCH, count)).clamp(max=count - 1)
         image, target = as_image(images[batch].to(device)), targets[batch].to(device).long()
         logits, batch = machine.logits(model, image), batch.to(device)
@@ -146,8 +147,8 @@ def load_model(folder: Path, variant: str, base_channels: int, num_classes: int)
     widths = {name: tensor.shape for name, tensor in state.items()}
     if widths != {name: tensor.shape for name, tensor in model.state_dict().items()}:
         raise ValueError(
-            f"{folder / WEIGHTS}: the weights of another network than {variant} with {base_channels} "
-            "base channels is today; train it anew, or use the version that made them")
+            f"{folder / WEIGHTS}: the weights of another network than {variant} with "
+            f"{base_channels} base channels is today; train it anew")
     model.load_state_dict(state)
     return model.to(memory_format=torch.channels_last).eval()
 
@@ -196,7 +197,9 @@ def write_record(
     })
 
 
-def _write_examples(folder: Path, test: Dataset, predictions: np.ndarray, chosen: np.ndarray) -> None:
+def _write_examples(
+    folder: Path, test: Dataset, predictions: np.ndarray, chosen: np.ndarray
+) -> None:
     """Write the chosen images, their labels and what the network predicts for them."""
     shared = folder.parent.parent / "examples"
     for index in chosen:

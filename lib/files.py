@@ -1,8 +1,8 @@
 """Files: written whole or not at all, read with an error that names them, and the labels in them.
 
-A file is written beside its final name, brought to the disk and renamed. A label image holds a class
-index in each pixel; its class table gives every index a name and a colour, and 255 is void. A folder
-can be locked by one process at a time.
+A file is written beside its final name, brought to the disk and renamed. A label image holds a
+class index in each pixel; its class table gives every index a name and a colour, and 255 is void.
+A folder can be locked by one process at a time.
 """
 
 import io
@@ -71,8 +71,8 @@ def family(dataset: str) -> str:
 def drive_and_frame(name: str) -> tuple[str, int]:
     """Return the drive that a frame belongs to and its number: "Seq05VD_f02310" -> "Seq05VD", 2310.
 
-    The number is the last group of digits of the name, and what precedes it names the drive, less the
-    separators at its end. A name without digits is a drive of one frame.
+    The number is the last group of digits of the name, and what precedes it names the drive, less
+    the separators at its end. A name without digits is a drive of one frame.
     """
     before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
     drive = re.sub(r"[\W_]+f?$", "", before)
@@ -185,9 +185,10 @@ def _naming(path: Path, advice: str = RESTORE) -> Iterator[None]:
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
     """Return what `write_state` wrote, on the device.
 
-    Nobody's file runs code here: it is read as tensors and plain values, and checksums are compared,
-    since PyTorch's reader does not notice a byte that has changed. Raises FileNotFoundError where
-    there is no file, ValueError for one that is damaged or holds more than data.
+    Nobody's file runs code here: it is read as tensors and plain values, and checksums are
+    compared, since PyTorch's reader does not notice a byte that has changed. Raises
+    FileNotFoundError where there is no file, ValueError for one that is damaged or holds more
+    than data.
     """
     with _naming(path, advice=""):
         with zipfile.ZipFile(path) as archive:

@@ -1,8 +1,9 @@
 """The machine at hand: its device, its processors, and the processes that work together.
 
-A network runs in the form that suits the device: channels last, in bfloat16 where there are units for
-it (tensor cores; AMX) and in float32 elsewhere, compiled where that pays. The form changes speed and
-rounding, never what is computed, and is no part of a run's settings. The loss is always float32.
+A network runs in the form that suits the device: channels last, in bfloat16 where there are units
+for it (tensor cores; AMX) and in float32 elsewhere, compiled where that pays. The form changes
+speed and rounding, never what is computed, and is no part of a run's settings. The loss is always
+float32.
 """
 
 import ctypes
@@ -49,7 +50,7 @@ class Machine:
 
     @classmethod
     def detect(cls) -> "Machine":
-        """Return this process's GPU where there is one, else the CPU with the threads it may use."""
+        """Return this process's GPU where there is one, else the CPU with its share of threads."""
         short = os.environ.get(PRECISION) != "float32"
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
@@ -62,7 +63,7 @@ class Machine:
     def choose_kernels(self, training: bool) -> None:
         """Choose a GPU's kernels for the whole process: float32 without TF32, repeatable if asked.
 
-        A training tries all kernels and takes the fastest, since its few shapes come again and again.
+        A training tries all kernels and takes the fastest: its few shapes come again and again.
         """
         if self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -77,7 +78,8 @@ class Machine:
         if self.device.type == "cuda":
             return torch.cuda.get_device_name()
         threads = torch.get_num_threads()
-        return f"CPU, {threads} thread{'s' * (threads > 1)} ({torch.backends.cpu.get_cpu_capability()})"
+        plural = "s" if threads > 1 else ""
+        return f"CPU, {threads} thread{plural} ({torch.backends.cpu.get_cpu_capability()})"
 
     @property
     def precision(self) -> str:
@@ -112,15 +114,39 @@ class Machine:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
+def compiled(function: Callable, *batch: Tensor) -> Callable:
+    """Return the function compiled for the shapes of this batch, or as it is where that fails."""
+    # The backward pass too is made at the first call, so that its failure shows there.
+    torch._functorch.config.force_non_lazy_backward_lowering = True
+    fast = torch.compile(function, dynamic=False)
+    try:
+        fast(*batch)
+    except Exception as error:  # of whatever kind: without the compiler it would have worked
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        print(f"not compiled, slower but equal: {reason[0]}", flush=True)
+        return function
+    return fast
+
+
 @contextmanager
 def enough_memory(advice: str) -> Iterator[None]:
     """Raise MemoryError with this advice where the device or the machine runs out of memory."""
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        full = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if not full:
             raise
         raise MemoryError(advice) from error
+
+
+def watched() -> bool:
+    """Return whether a terminal or a notebook shows a bar while a network trains."""
+    if os.environ.get("TQDM_DISABLE"):
+        return False
+    ipython = sys.modules.get("IPython")
+    in_notebook = ipython is not None and ipython.get_ipython() is not None
+    return in_notebook or sys.stderr.isatty()
 
 
 # Processes that train one network together (torchrun).
@@ -128,7 +154,7 @@ def enough_memory(advice: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train one network together, and which of them this is; by itself it is alone.
+    """The processes that train one network together, and which of them this is.
 
     The first one prints and writes; all read the same data and the same output folder.
     """
@@ -249,7 +275,8 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """Return the git commit, with "+" where files differ from it; "" outside a repository."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    describe = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    git = ["git", "-C", str(ROOT), *describe]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

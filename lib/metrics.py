@@ -33,32 +33,34 @@ def confusion_matrix(
     """
     prediction, target = torch.as_tensor(prediction), torch.as_tensor(target)
     if prediction.is_floating_point() or target.is_floating_point():
-        raise ValueError("prediction and target must be class indices, not floats: take argmax(1) first")
+        raise ValueError(
+            "prediction and target must be class indices, not floats: take argmax(1) first")
     if prediction.shape != target.shape:
         shapes = f"prediction is {tuple(prediction.shape)} and target {tuple(target.shape)}"
         raise ValueError(f"{shapes}: they must have the same size")
     prediction, target = prediction.long(), target.long()
     counted = target != ignore_index
     stray = (prediction < 0) | (prediction >= num_classes) | (target < 0) | (target >= num_classes)
-    # Two more bins, for ignored and for stray pixels, check the range without a second pass over the GPU.
+    # Two more bins, for ignored and for stray pixels, check the range without a second pass.
     cells = torch.where(counted, target * num_classes + prediction, num_classes**2)
     cells = torch.where(counted & stray, num_classes**2 + 1, cells)
     counts = torch.bincount(cells.flatten(), minlength=num_classes**2 + 2)
     if counts[-1]:
-        raise ValueError(_stray_labels(prediction[counted], target[counted], num_classes, ignore_index))
+        labels = {"target": target[counted], "prediction": prediction[counted]}
+        raise ValueError(_stray_labels(labels, num_classes, ignore_index))
     return counts[: num_classes**2].view(num_classes, num_classes)
 
 
-def _stray_labels(
-    prediction: torch.Tensor, target: torch.Tensor, num_classes: int, ignore_index: int
-) -> str:
-    for name, labels in (("target", target), ("prediction", prediction)):
+def _stray_labels(maps: dict[str, torch.Tensor], num_classes: int, ignore_index: int) -> str:
+    """Return the sentence about the first label outside of 0 to K - 1."""
+    for name, labels in maps.items():
         stray = labels[(labels < 0) | (labels >= num_classes)]
         if len(stray):
             value = int(stray[0])
+            count = int((stray == value).sum())
             return (
-                f"{name} has label {value} in {int((stray == value).sum())} pixels, expected 0 to "
-                f"{num_classes - 1} (ignored: {ignore_index}): check the class table and the label images"
+                f"{name} has label {value} in {count} pixels, expected 0 to {num_classes - 1} "
+                f"(ignored: {ignore_index}): check the class table and the label images"
             )
     raise AssertionError("no stray label")
 
@@ -76,7 +78,7 @@ def iou_per_class(confusion: Counts) -> Counts:
 
 
 def mean_iou(confusion: Counts) -> float | np.ndarray:
-    """Mean IoU over the classes that occur, fractions (...) of counts (..., K, K); a float for one matrix."""
+    """Return the mean IoU over the classes that occur, (...) of counts (..., K, K)."""
     return nan_mean(np.asarray(iou_per_class(confusion)))
 
 
@@ -121,10 +123,12 @@ def misread_index_maps(prediction: np.ndarray, target: np.ndarray) -> np.ndarray
     the ratio means nothing.
     """
     void = target == IGNORE
-    prediction, target = (np.where(void, 0, labels).astype(np.int64) for labels in (prediction, target))
+    prediction = np.where(void, 0, prediction).astype(np.int64)
+    target = np.where(void, 0, target).astype(np.int64)
     intersection = (prediction & target).sum(1)
     union = prediction.sum(1) + target.sum(1) - intersection
-    return np.array([(intersection[union > 0] / union[union > 0]).sum(), (union > 0).sum()], np.float64)
+    rows = union > 0
+    return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], np.float64)
 
 
 def final_value(history: pd.DataFrame, column: str) -> float:
@@ -133,7 +137,7 @@ def final_value(history: pd.DataFrame, column: str) -> float:
 
 
 def area_under_curve(history: pd.DataFrame, column: str) -> float:
-    """Mean height of the curve over the epochs where it was measured (trapezoids), in the column's own unit."""
+    """Return the mean height of the curve over the epochs where it was measured (trapezoids)."""
     curve = history[["epoch", column]].dropna().to_numpy(float)
     if len(curve) < 2:
         return float(curve[:, 1].mean()) if len(curve) else np.nan
@@ -141,7 +145,10 @@ def area_under_curve(history: pd.DataFrame, column: str) -> float:
 
 
 def epochs_to_reach(history: pd.DataFrame, threshold: float) -> float:
-    """Epochs until validation mIoU reaches `threshold`, between validations by a straight line; NaN: never."""
+    """Return the epochs until validation mIoU reaches `threshold`, NaN for never.
+
+    Between validations the curve is a straight line.
+    """
     return _until(history, threshold, np.arange(1.0, len(history) + 1))
 
 

@@ -2,7 +2,7 @@
 
 The frame is the U-Net of Ronneberger, Fischer and Brox (2015): blocks of two 3x3 convolutions on
 five levels, 2x2 max-pooling on the way down, 2x2 transposed convolutions on the way up, a 1x1
-head. Departures from the paper, the same for every variant: convolutions keep the size (the
+head. Departures from the paper: convolutions keep the size (the
 paper's shrink it and crop the skips), each is followed by batch normalisation and therefore has
 no bias, and there is no dropout.
 

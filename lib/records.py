@@ -27,10 +27,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lib import ROOT
 from lib.config import TrainConfig, complete
-from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
+from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels, read_state
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import NETWORKS, TITLES
 from lib.structure import unpack
@@ -38,9 +39,9 @@ from lib.structure import unpack
 RECORD = "record.json"
 STRUCTURE = "structure.npz"
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
-# The edition of the training: one more whenever other weights come out of the same settings and seed,
-# or another network is tested. 1: the epoch with the best validation mIoU was tested. 2: the network
-# after the last epoch is. 3, of one network alone: its levels are widened in multiples of 8.
+# The edition of the training: one more whenever other weights come out of the same settings and
+# seed, or another network is tested. 1: the epoch with the best validation mIoU was tested. 2: the
+# network after the last epoch is. 3, of one network alone: it is widened in multiples of 8.
 EDITION = 2
 EDITIONS = {"unet-noskip-wide": 3}
 FORMER_GROWTH = (7574 / 6809) ** 0.5  # of its base channels, in the editions before
@@ -69,7 +70,8 @@ class Run:
         try:
             return cls(folder, json.loads(path.read_text()))
         except ValueError as error:
-            raise ValueError(f"{path}: not a readable record ({error}); delete the file and run again") from error
+            advice = "delete the file and run again"
+            raise ValueError(f"{path}: not a readable record ({error}); {advice}") from error
 
     @property
     def variant(self) -> str:
@@ -127,7 +129,7 @@ class Run:
 
     @cached_property
     def iou(self) -> np.ndarray:
-        """The test IoU of each class, float64 (K,), NaN for one in neither target nor prediction."""
+        """The test IoU of each class, float64 (K,), NaN where target and prediction lack it."""
         return np.asarray(iou_per_class(self.confusion))
 
     @cached_property
@@ -192,8 +194,10 @@ class Run:
         return self.record["examples"]
 
     def prediction(self, name: str) -> np.ndarray:
-        """Return the labels of an image that is shown, uint8 (H, W), or of any while predictions.npz
-        is there."""
+        """Return the labels of an image that is shown, uint8 (H, W).
+
+        Those of any other test image are there while predictions.npz is.
+        """
         path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
         if path.exists() or not stored.exists():
             return read_pixels(path)
@@ -246,26 +250,47 @@ def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
 # Whether a record is that of a configuration.
 
 
-def require_edition(edition: int, variant: str, folder: Path) -> None:
-    """Raise ValueError for another edition of the training, unless documents alone are made anew."""
-    current = edition_of(variant)
+def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path) -> None:
+    """Raise ValueError unless a record or checkpoint has today's edition and these settings.
+
+    Other editions are read, too, where `ANY_EDITION` is set: to make documents anew.
+    """
+    current = edition_of(config.variant)
+    anew = "choose another `out`, or delete that folder to train anew"
     if edition != current and not os.environ.get(ANY_EDITION):
         raise ValueError(
             f"{folder}: begun by edition {edition} of the training, and this is edition {current}, "
-            "which gives other results; choose another `out`, or delete that folder to train anew")
-
-
-def require_settings(recorded: dict, config: TrainConfig, folder: Path) -> None:
-    """Raise ValueError unless the recorded settings are those of `config`."""
+            f"which gives other results; {anew}")
     wanted = json.loads(json.dumps(asdict(config)))
     recorded = json.loads(json.dumps(complete(recorded)))
     different = [
-        f"{name} = {recorded.get(name)} there, {value} now"
-        for name, value in wanted.items() if recorded.get(name) != value]
+        f"{name} = {recorded[name]} there, {value} now"
+        for name, value in wanted.items() if recorded[name] != value]
     if different:
+        settings = "; ".join(different)
+        raise ValueError(f"{folder}: holds a run with other settings ({settings}); {anew}")
+
+
+def read_checkpoint(
+    path: Path, config: TrainConfig, checksums: list[str], device: torch.device
+) -> dict | None:
+    """Return the state of an interrupted training, None where there is none that can be read.
+
+    Raises ValueError for one of another edition, with other settings or of other data.
+    """
+    try:
+        state = read_state(path, device)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        print(f"{error}; going back to the beginning", flush=True)
+        return None
+    require_same(state.get("edition", 1), json.loads(state["config"]), config, path.parent)
+    if state.get("data") != checksums:
         raise ValueError(
-            f"{folder}: holds a run with other settings ({'; '.join(different)}); "
-            "choose another `out`, or delete that folder to train anew")
+            f"{path.parent}: its training began on other images or labels; choose another `out`, "
+            "or delete that folder to train anew")
+    return state
 
 
 def require_data(run: Run, splits: dict) -> None:

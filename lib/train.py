@@ -1,7 +1,7 @@
 """One training, from a configuration to a run record.
 
-    python -m lib.train --profile camvid --out build/camvid                every network, every seed
-    torchrun --nproc-per-node 8 -m lib.train --profile camvid --out build/camvid -p variant unet -p seed 0
+    python -m lib.train --profile camvid --out DIR         every network, every seed
+    torchrun --nproc-per-node 8 -m lib.train --profile camvid --out DIR -p variant unet -p seed 0
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019) descends the
 weighted cross-entropy, with soft Dice beside it where that is configured. The network after the
@@ -31,19 +31,19 @@ from tqdm import tqdm
 from lib.config import TrainConfig, command, parser
 from lib.data import SPLITS, Augment, Dataset, Feed, load_split
 from lib.evaluation import WEIGHTS, GradientLog, evaluate, mean_loss, write_record
-from lib.files import locked, read_state, write_arrays, write_state
-from lib.machine import Machine, World, enough_memory
+from lib.files import locked, write_arrays, write_state
+from lib.machine import Machine, World, compiled, enough_memory, watched
 from lib.metrics import class_weights, cross_entropy, mean_iou, soft_dice
 from lib.models import VARIANTS, build_model, multiply_adds
 from lib.records import (
-    RECORD, Run, edition_of, require_data, require_edition, require_settings, run_folder,
+    RECORD, Run, edition_of, read_checkpoint, require_data, require_same, run_folder,
 )
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
 UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
 PATIENCE = 5  # seconds for a process that is being ended to unlock a run's folder
 SAVING = 0.05  # share of the time that may go into checkpoints
-COMPILE_FROM = 1e16  # multiply-adds of all trainings of a network that win the compiler's minute back
+COMPILE_FROM = 1e16  # multiply-adds of a network's trainings that win the compiler's minute back
 
 
 # The training.
@@ -81,7 +81,7 @@ class Trainer:
         steps = config.epochs * self.feed.steps
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), weight_decay=config.weight_decay, fused=True)
-        rise = 0.25 if steps == 5 else 0.2  # a fifth of five steps is one, and it divides by none then
+        rise = 0.25 if steps == 5 else 0.2  # a fifth of five steps would divide by zero
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, config.learning_rate, total_steps=steps, pct_start=rise)
 
@@ -135,7 +135,7 @@ class Trainer:
     def _epoch(self, epoch: int) -> float:
         """Train on every batch once; return the mean cross-entropy in nats per pixel."""
         steps, first = self.feed.steps, (epoch - 1) * self.feed.steps
-        losses = torch.zeros(steps, device=self.machine.device)  # read at the end of the epoch alone
+        losses = torch.zeros(steps, device=self.machine.device)  # read at the epoch's end alone
         self.model.train()
         for step, batch in enumerate(self.feed.epoch(self.config.seed, epoch)):
             loss, losses[step] = self.loss(*batch)
@@ -150,7 +150,7 @@ class Trainer:
         return losses.double().mean().item()
 
     def _loss(self, images: Tensor, targets: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss to descend and its cross-entropy in nats per pixel, () both, of a batch."""
+        """Return the loss to descend and its cross-entropy in nats per pixel, both ()."""
         image, target = self.augment.apply(images, targets, uniform)
         logits = self.machine.logits(self.network, image)
         loss = nats = cross_entropy(logits, target, self.weights)
@@ -164,17 +164,10 @@ class Trainer:
         images = self.feed.batch * self.feed.steps * self.config.epochs
         if 3 * forward * images * trainings < COMPILE_FROM:
             return self._loss
-        # The backward pass too is made at the first call, so that its failure shows there.
-        torch._functorch.config.force_non_lazy_backward_lowering = True
-        compiled = torch.compile(self._loss, dynamic=False)
         before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        try:
-            compiled(*next(self.feed.epoch(0, 1)))
-        except Exception as error:  # of whatever kind: without the compiler it would have worked
-            print(f"not compiled, slower but equal: {str(error).strip().splitlines()[0]}", flush=True)
-            compiled = self._loss
+        loss = compiled(self._loss, *next(self.feed.epoch(0, 1)))
         self.model.load_state_dict(before)  # the trial moved the statistics of batch normalisation
-        return compiled
+        return loss
 
     def _validate(self) -> dict[str, float]:
         """Return loss and mIoU of the validation split."""
@@ -214,47 +207,30 @@ class Trainer:
                 f"{self.config.learning_rate}) and choose another `out` or delete that folder")
 
     def _parts(self) -> dict:
-        """The parts of the state that know how to save and load themselves."""
+        """Return the parts of the state that save and load themselves."""
         return {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule,
                 "gradients": self.gradients}
 
     def _save(self) -> None:
         """Write the checkpoint."""
         if self.world.first:
-            state = {name: part.state_dict() for name, part in self._parts().items()}
-            write_state(self.folder / CHECKPOINT, state | {
-                "edition": edition_of(self.config.variant), "config": json.dumps(asdict(self.config)),
-                "data": self.checksums, "history": self.history})
+            config, parts = self.config, self._parts().items()
+            write_state(self.folder / CHECKPOINT, {
+                "edition": edition_of(config.variant), "config": json.dumps(asdict(config)),
+                "data": self.checksums, "history": self.history,
+                **{name: part.state_dict() for name, part in parts}})
 
     def _resume(self) -> None:
         """Continue the checkpoint in the folder, if there is one that can be read."""
-        try:
-            state = read_state(self.folder / CHECKPOINT, self.machine.device)
-        except FileNotFoundError:
+        path, device = self.folder / CHECKPOINT, self.machine.device
+        state = read_checkpoint(path, self.config, self.checksums, device)
+        if state is None:
             return
-        except ValueError as error:
-            print(f"{error}; going back to the beginning", flush=True)
-            return
-        require_edition(state.get("edition", 1), self.config.variant, self.folder)
-        require_settings(json.loads(state["config"]), self.config, self.folder)
-        if state.get("data") != self.checksums:
-            raise ValueError(
-                f"{self.folder}: its training began on other images or labels; choose another `out`, "
-                "or delete that folder to train anew")
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.history = state["history"]
         if self.world.first:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
-
-
-def watched() -> bool:
-    """Return whether a terminal or a notebook shows a bar while a network trains."""
-    if os.environ.get("TQDM_DISABLE"):
-        return False
-    ipython = sys.modules.get("IPython")
-    in_notebook = ipython is not None and ipython.get_ipython() is not None
-    return in_notebook or sys.stderr.isatty()
 
 
 # The run, on record.
@@ -271,11 +247,11 @@ def fit(
 ) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
-    Continues where an earlier call was interrupted. Under `torchrun` its processes train
-    together. `trainings` tells how many of this network the process makes, and `load` loads their
-    data. Raises ValueError when `out` holds a run with other settings, on other data or of
-    another edition of the training, BlockingIOError when another process trains it,
-    FloatingPointError when the loss is no longer finite, MemoryError with the batch size to try.
+    Continues where an earlier call was interrupted. Under `torchrun` its processes train together.
+    `trainings` is how many of this network the process makes, and `load` loads their data. Raises
+    ValueError for a record with other settings, other data or of another edition, BlockingIOError
+    when another process trains it, FloatingPointError when the loss is no longer finite,
+    MemoryError with the batch size to try.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
     if (folder / RECORD).exists():
@@ -286,8 +262,8 @@ def fit(
         if world.alone and (folder / RECORD).exists():  # by a process that was quicker
             return _recorded(config, folder, data_root, world)
         machine = Machine.detect()
-        trainer = Trainer(
-            config, folder, machine, splits["train"], splits["val"], world, trainings)
+        train, val = splits["train"], splits["val"]
+        trainer = Trainer(config, folder, machine, train, val, world, trainings)
         trainer.run()
         if world.first:
             machine.choose_kernels(training=False)
@@ -299,13 +275,10 @@ def fit(
     return Run.read(folder)
 
 
-def _recorded(
-    config: TrainConfig, folder: Path, data_root: str | Path | None, world: World
-) -> Run:
+def _recorded(config: TrainConfig, folder: Path, data_root: object, world: World) -> Run:
     """Return the run that is on record, after comparing it with what is asked for."""
     run = Run.read(folder)
-    require_edition(run.edition, config.variant, folder)
-    require_settings(run.config, config, folder)
+    require_same(run.edition, run.config, config, folder)
     if data_root:
         with suppress(FileNotFoundError):  # a record can be read without the data set
             require_data(run, load_splits(config, data_root))
@@ -322,16 +295,17 @@ def _recorded(
 def train(settings: dict, out: Path) -> None:
     """Train every network with every seed, unless `variant` or `seed` chooses one.
 
-    A GPU trains the seeds of a network one after the other, which compile it once; a CPU trains
-    every network with one seed before the next, so that they can be compared early. Data are
-    loaded once.
+    A GPU trains the seeds of a network in turn, which are compiled once; a CPU every network with
+    one seed before the next, so that they can be compared early. Data are loaded once.
     """
     data_root, seeds, extra = (settings.pop(name) for name in ("data_root", "seeds", "extra"))
     seeds = [settings.pop("seed")] if "seed" in settings else seeds
     variants = [settings.pop("variant")] if "variant" in settings else [*VARIANTS, *extra]
-    orders = {True: product(variants, seeds), False: ((v, s) for s in seeds for v in variants)}
+    pairs = list(product(variants, seeds))
+    if not torch.cuda.is_available():
+        pairs.sort(key=lambda pair: seeds.index(pair[1]))
     loaded = cache(lambda: load_splits(TrainConfig(**settings), data_root))
-    for variant, seed in orders[torch.cuda.is_available()]:
+    for variant, seed in pairs:
         config = TrainConfig(variant=variant, seed=seed, **settings)
         fit(config, out, data_root, lambda *_: loaded(), len(seeds))
 
