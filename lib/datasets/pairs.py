@@ -201,7 +201,7 @@ def from_files(
         _, image, label = found[index]
         return inspect_pair(image, label, size, decode)
 
-    return Source(classes, items, inspect, unpaired, files, size, **more)
+    return Source(classes, items, inspect, unpaired, files, size=size, **more)
 
 
 def inspect_pair(image: Path, label: Path, size: Size | None, decode: Decode) -> Inspected:
