@@ -28,9 +28,10 @@ COLOR = re.compile(r"(fill|stroke): ?#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 TAGS = {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption", "colgroup", "col", "b",
         "strong", "i", "em", "sup", "sub", "small", "br", "code", "span", "a"}
 ATTRIBUTES = {"id", "class", "colspan", "rowspan", "scope", "style", "href", "title"}
+UNIT = r"\s*(%|[a-zµ]{1,6})?"
 NUMBER = re.compile(
-    r"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?"
-    r"\s*(%|[a-zµ]{1,3})?(\s*[±\[(].*)?|–|—|-|nan",
+    rf"[±<>≤≥≈~]?\s*[−+-]?\d[\d.,\s]*(e[+-]?\d+)?{UNIT}"
+    rf"(\s*to\s*[−+-]?\d[\d.,]*{UNIT})?(\s*[±\[(].*)?|–|—|-|nan",
     re.IGNORECASE,
 )
 NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen

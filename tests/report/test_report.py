@@ -123,11 +123,11 @@ def test_text_from_outside_stays_text(tmp_path):
 def test_tables_are_set_with_scopes_and_numbers_at_the_right():
     html = ('<table border="1"><thead><tr style="text-align: right;"><th></th><th>IoU</th><th>class</th></tr>'
             '<tr><th>row</th><th></th><th></th></tr></thead><tbody><tr><th>a</th><td>-1.5</td><td>Car</td></tr>'
-            '<tr><th>b</th><td>2.0 ± 0.1</td><td>Pole</td></tr></tbody></table>')
+            '<tr><th>b</th><td>2.0 to 3.5 points</td><td>Pole</td></tr></tbody></table>')
     soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
     head = soup.select("thead th")
     assert [cell.get_text() for cell in head] == ["row", "IoU", "class"] and {cell["scope"] for cell in head} == {"col"}
-    assert [cell.get_text() for cell in soup.select(".number")] == ["IoU", "−1.5", "2.0 ± 0.1"]
+    assert [cell.get_text() for cell in soup.select(".number")] == ["IoU", "−1.5", "2.0 to 3.5 points"]
     assert [cell["scope"] for cell in soup.select("tbody th")] == ["row", "row"]
 
 
