@@ -169,7 +169,9 @@ def _shape(levels: Sequence[Level], variant: str, width: float) -> tuple[str, fl
         if level.decoder:
             below = boxes[index + 1]
             body += _skip((left + wide / 2, centre), (right - wide / 2, centre), level, variant)
-            body += _between((left, right), centre + tall / 2, below, middle)
+            bottom, y_below, side = centre + tall / 2, below[1], below[0] + below[2] / 2
+            body += arrow((left, bottom), (left, y_below), (middle - side, y_below))
+            body += arrow((middle + side, y_below), (right, y_below), (right, bottom))
             if level.gated:
                 x = middle + below[0]
                 body += arrow((x, below[1] - below[3] / 2), (x, centre + 8), kind="own")
@@ -203,16 +205,6 @@ def _skip(start: Point, end: Point, level: Level, variant: str) -> str:
     if not level.crossing:
         return tag("path", d=_path(start, end), class_="own none")
     return arrow(start, end, kind="own" if variant == "unet" else "line")
-
-
-def _between(
-    xs: tuple[float, float], bottom: float, below: tuple[float, float, float, float], middle: float
-) -> str:
-    """The arrows from a level down to the next coarser one, and back up from it."""
-    away, centre, width, _ = below
-    (left, right), start, end = xs, middle - away - width / 2, middle + away + width / 2
-    down = arrow((left, bottom), (left, centre), (start, centre))
-    return down + arrow((end, centre), (right, centre), (right, bottom))
 
 
 def _numbers(

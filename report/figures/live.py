@@ -29,9 +29,10 @@ from lib.studies.interventions import leaving
 from lib.studies.quantized import VARIANT, quantise, restore
 from report.evidence.closed_forms import receptive_field
 from report.evidence.wording import listed, percent
+from report.figures.drawing import data_uri
 from report.figures.palette import by_frequency, displayed
 from report.figures.pictures import class_legend, grid, image_miou, paint, photograph
-from report.figures.show import Exhibit, data_uri
+from report.figures.show import Exhibit
 from report.templates import ENVIRONMENT
 
 NETWORK = "live/unet.npz"  # in the folder of the records

@@ -14,9 +14,10 @@ from lib.files import IGNORE, ClassTable
 from lib.models import TITLES
 from lib.records import Run
 from report.evidence.wording import capitalised, percent
+from report.figures.drawing import JPEG, data_uri, indexed
 from report.figures.palette import by_frequency, displayed
 from report.figures.pictures import ERRORS, errors, image_miou, photograph
-from report.figures.show import JPEG, Exhibit, data_uri, indexed
+from report.figures.show import Exhibit
 from report.figures.style import without_subsets
 from report.templates import ENVIRONMENT
 

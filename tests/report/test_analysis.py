@@ -126,10 +126,11 @@ def test_error_map_and_show(runs, monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(display, "display", lambda data, **more: shown.append((data, more["metadata"]["report"])))
     exhibit = replace(pictures.predictions(runs[0]), label="fig-a", caption="What to see.", alt="A picture.", file="a.png")
+    assert exhibit.data()["image/svg+xml"].count("<image") == 4 * len(runs[0].examples[1::2][:2])
     display.show(exhibit, folder=tmp_path)
     (data, report), (_, note) = shown
     assert report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."} and note["caption_of"] == "fig-a"
-    assert data["image/svg+xml"].count("<image") == 4 * len(runs[0].examples[1::2][:2])
+    assert data["text/html"].startswith('<img alt="A picture."')
     assert Image.open(tmp_path / "a.png").format == "PNG"
 
 
