@@ -20,7 +20,7 @@ COLORS = {
     "Sky": SKY, "Unlabeled": SKY, "Building": "#86868e", "Road": "#33215a", "Pavement": PAVEMENT,
     "Sidewalk": PAVEMENT, "Tree": TREE, "Vegetation": TREE, "Car": "#1f35ee", "Fence": "#8c2a06",
     "Pole": "#ffa400", "SignSymbol": SIGN, "Traffic sign": SIGN, "Pedestrian": "#bc0078",
-    "Bicyclist": "#00dca8", "Other": "#155f5e", "Roadline": "#ffffff", "Wall": "#450a16",
+    "Bicyclist": "#00dca8", "Other": "#155f5e", "Roadline": "#fefefe", "Wall": "#450a16",
 }  # fmt: skip
 
 
