@@ -130,7 +130,7 @@ def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
 
 @torch.inference_mode()
 def labels(model: UNet, image: np.ndarray, cut: Sequence[int] = ()) -> np.ndarray:
-    """Return the labels, uint8 (H, W), of an image, uint8 (H, W, 3), with some levels' skips cut."""
+    """Return the labels, uint8 (H, W), of an image, uint8 (H, W, 3), some skips cut."""
     batch = as_image(torch.from_numpy(image).permute(2, 0, 1)[None])
     with leaving(model, tuple(cut), torch.zeros_like):
         return model(batch).argmax(1)[0].byte().numpy()
