@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.metrics import nan_mean
-from lib.models import TITLES
+from lib.models import TITLES, VARIANTS
 from lib.records import Run, by_variant
 from lib.structure import BANDS, SIZE_NAMES, ratio, trimap_iou
 from report.evidence.design import BLOCKS, CELLS, SKIPS
 from report.evidence.findings import conditions
 from report.evidence.measures import MIOU
-from report.evidence.wording import interval_text, listed, nats, percent, points
+from report.evidence.wording import interval_text, listed, nats, percent, points, whole_percent
 from report.figures.show import Exhibit
 from report.figures.style import (
     COLUMN, DASHED, FAINT, GREY, INK, LOOKS, PAGE, label_ends, legible, plain_rows,
@@ -155,7 +155,7 @@ def test_miou(runs: Sequence[Run]) -> Exhibit:
             right.hlines(row, 100 * estimate.low, 100 * estimate.high, color=look.color, lw=2,
                          alpha=0.6)  # fmt: skip
             right.plot(100 * estimate.value, row, look.marker, color=look.color, ms=4.5)
-            found.append((abs(estimate.value), TITLES[key], estimate))
+            found.append((key in VARIANTS, abs(estimate.value), TITLES[key], estimate))
     right.axvline(0, color=INK, lw=0.8, zorder=0)
     left.set(title="test mIoU (%)")
     right.set(title="difference from U-Net (points)")
@@ -163,7 +163,7 @@ def test_miou(runs: Sequence[Run]) -> Exhibit:
     plain_rows(right)
     finding = ""
     if found:
-        _, title, estimate = max(found)
+        *_, title, estimate = max(found)  # of the study's networks, if there are any
         finding = (
             f"The {title} differs most from the U-Net, by {points(estimate.value)} "
             f"({interval_text(estimate)}). "
@@ -205,14 +205,14 @@ def fine_structures(runs: Sequence[Run]) -> Exhibit:
     _label_below(figure, below, "size of the object (px)")
     smallest = {key: (near[key].mean(0)[0], missed[key].mean(0)[0]) for key in near}
     found = [
-        f"{near_outline:.1f} % {LOOKS[key].short} ({lost:.0f} %)"
+        f"{LOOKS[key].short} {percent(near_outline / 100)} ({whole_percent(lost / 100)})"
         for key, (near_outline, lost) in smallest.items()
     ]
     return Exhibit(
         figure,
         "fig-fine",
         "mIoU within a pixel of the outlines, and in brackets the share missed of objects under "
-        f"{SIZE_NAMES[0].split()[-1]} px: {listed(found)}. Each panel sets one network beside the "
+        f"{SIZE_NAMES[0].split()[-1]} px: {'; '.join(found)}. Each panel sets one network beside the "
         f"{TITLES[reference]}. Above: mIoU of the pixels near an outline of the ground truth, by "
         "the width of the band. Below: share of the connected components of the ground truth that "
         "no predicted pixel of their class touches, by size. Means over seeds, bands from the "
