@@ -3,9 +3,9 @@
     python -m lib.datasets.split IMAGES LABELS --out DIR [--groups prefix|none|TABLE.csv] [--seed 0]
 
 Images that show the same thing (frames of a drive, slices of a patient) belong into one split. What
-precedes the last number of a name is its group where that makes three groups or more; a table in
-CSV with the columns name and group says otherwise. Files are linked, or copied where links fail;
-what was chosen is on record in DIR/split.json. Exit status: 0, or 1 after a line that says why not.
+precedes the last number of a name is its group where that makes three groups or more of several
+images; a table with the columns name and group says otherwise. Files are linked, or copied where
+links fail, and DIR/split.json records the choice. Exit status: 0, or 1 after a line that says why.
 """
 
 import argparse
@@ -71,7 +71,8 @@ def _groups(names: list[str], asked: str | None) -> tuple[str, dict[str, str]]:
     if asked not in (None, "prefix", "none"):
         return asked, _from_table(Path(asked), names)
     by_prefix = {name: drive_and_frame(name)[0] for name in names}
-    if asked == "prefix" or asked is None and len(set(by_prefix.values())) >= len(SPLITS):
+    several = len(SPLITS) <= len(set(by_prefix.values())) < len(names)
+    if asked == "prefix" or (asked is None and several):
         return "prefix", by_prefix
     return "none", {name: name for name in names}
 
