@@ -108,7 +108,7 @@ class Dataset(torch.utils.data.Dataset):
 
     @property
     def original_size(self) -> Size:
-        """(H, W) of the first file before it is brought to `image_size`; of drawn images, theirs."""
+        """(H, W) of the first file before it is brought to `image_size`, or of drawn images."""
         source = self.source if self.source.drawn else self.original()
         return source.read(0)[1].shape
 

@@ -5,7 +5,7 @@
 A PHOTO is a file, a folder (of a film's frames, say) or a pattern such as "trip/*.jpg". Of each,
 DIR/NAME.png is the label map at the photograph's own size, indexed and with the classes' colours,
 DIR/NAME-overlay.webp shows it over the photograph, and DIR/shares.csv has the share of each class.
-Exit status: 0, or 1 where something is wrong; a photograph that cannot be read does not stop others.
+Exit status: 0, or 1 where something is wrong; a photograph that cannot be read stops no other.
 
 A photograph is scaled as the training images were: to as many pixels, and with the same change of
 the aspect ratio, so that one of the training images' own shape comes to exactly their size and no
@@ -42,9 +42,9 @@ ROWS = 20  # of the printed table
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network with its classes, the size (H, W) of its training images, and theirs before.
+    """A trained network with its classes and the size (H, W) of its training images.
 
-    `original_size` is that of the first training image's file.
+    `original_size` is that of the first one's file, before it was brought to `size`.
     """
 
     model: UNet
@@ -93,8 +93,8 @@ class Network:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.onnx.export(
-                deepcopy(self.model).cpu(), (image,), path, input_names=["image"], output_names=["logits"],
-                external_data=False, verbose=False,
+                deepcopy(self.model).cpu(), (image,), path, verbose=False, external_data=False,
+                input_names=["image"], output_names=["logits"],
             )
         except ImportError as error:
             raise ValueError(f"{path}: {error}; `pip install onnxscript` first") from error
@@ -116,8 +116,8 @@ def load_network(folder: str | Path) -> Network:
     """
     folder = Path(folder)
     if not (folder / RECORD).exists():
-        example = "build/quick/runs/unet/seed-0"
-        raise FileNotFoundError(f"{folder}: no {RECORD}; expected the folder of a run, as {example}")
+        expected = "expected the folder of a run, such as build/quick/runs/unet/seed-0"
+        raise FileNotFoundError(f"{folder}: no {RECORD}; {expected}")
     run = Run.read(folder)
     if not (folder / WEIGHTS).exists():
         text = f"{folder}: no {WEIGHTS} (published records have none); make them with"

@@ -51,9 +51,9 @@ CAMVID = (
     "made of its thirty-two, void left out."
 )
 ABOUT = (
-    f"{CAMVID} The frames come from few drives. Those of the validation split belong to a drive that "
-    "is also in the training split; most of the test split comes from a drive that the networks "
-    "never saw. Validation scores can therefore lie well above test scores."
+    f"{CAMVID} The frames come from few drives. Those of the validation split belong to a drive "
+    "that is also in the training split; most of the test split comes from a drive that the "
+    "networks never saw. Validation scores can therefore lie well above test scores."
 )
 
 
@@ -61,7 +61,7 @@ def find_camvid(root: Root = None) -> Path:
     """Return the folder that holds `train`, `trainannot`, ...: `root` or its subfolder CamVid.
 
     Without `root` the environment variable SEGMENTATION_DATA counts, else `data/` in the project,
-    into which CamVid is downloaded at need. Raises FileNotFoundError for a named root that lacks it.
+    into which CamVid is downloaded at need. Raises FileNotFoundError for a root that lacks it.
     """
     named = root or os.environ.get(DATA_ROOT)
     base = ROOT / (named or "data")
@@ -72,8 +72,8 @@ def find_camvid(root: Root = None) -> Path:
         return download(base)
     expected = f"the folders {', '.join(FOLDERS)}, directly or in CamVid/"
     raise FileNotFoundError(
-        f"{base}: no CamVid here; expected {expected}. Correct data_root (or {DATA_ROOT}), or leave "
-        f"both unset to download CamVid into {ROOT / 'data'}"
+        f"{base}: no CamVid here; expected {expected}. Correct data_root (or {DATA_ROOT}), or "
+        f"leave both unset to download CamVid into {ROOT / 'data'}"
     )
 
 
@@ -176,7 +176,7 @@ def _by_drive(base: Path) -> tuple[dict[str, list], list[str]]:
         for name, image, label in pairs:
             drive, _ = drive_and_frame(name)
             if drive not in drives:
-                expected = f"a name that begins with one of {', '.join(DRIVES)}, as in 0001TP_006690"
+                expected = f"a name that begins with one of {', '.join(DRIVES)}"
                 remedy = f"Remove the file, or correct data_root (or {DATA_ROOT})"
                 raise ValueError(f"{image}: of no drive of CamVid; expected {expected}. {remedy}")
             if name in seen:

@@ -38,8 +38,12 @@ def source(root: Root, split: str, size: Size | None) -> Source:
     base = data_folder(root)
     sets = {name: _camera(base, name) for names in LYFT_SETS.values() for name in names}
     if any(sets.values()):
-        pairs = _together({name: _pairs_of_set(base, name, sets[name]) for name in LYFT_SETS[split]})
-        return from_files(CLASSES, pairs, size, indexed(MEANING, _red))
+        pairs, unpaired = [], []
+        for name in LYFT_SETS[split]:
+            own, lines = _pairs_of_set(base, name, sets[name])
+            unpaired += lines
+            pairs += [(f"{name}-{item}", *paths) for item, *paths in own]  # names repeat
+        return from_files(CLASSES, (pairs, unpaired), size, indexed(MEANING, _red))
     for whole in (base, base / "dataset_256"):
         if (whole / "train" / "images").is_dir():
             return _course(whole, split, size)
@@ -77,12 +81,6 @@ def _pairs_of_set(base: Path, name: str, place: Path | None) -> Matched:
     if not place:
         raise absent(base / name, f"{name} of CARLA", "CameraRGB and CameraSeg")
     return matched(place / "CameraRGB", place / "CameraSeg")
-
-
-def _together(parts: dict[str, Matched]) -> Matched:
-    """Return several folders as one, the folder's name before each name, since names repeat."""
-    pairs = [(f"{part}-{name}", *paths) for part, (found, _) in parts.items() for name, *paths in found]
-    return pairs, [line for _, lines in parts.values() for line in lines]
 
 
 SOURCES = {"carla": Known(source, "CARLA", ABOUT)}

@@ -136,7 +136,7 @@ def _add_empty_classes(report: Report) -> None:
         if "train" in empty and index in report.required:
             report.add(EMPTY, f"{title} {where}; {folder.remedy(name, void)}")
         elif empty:
-            effect = "where it is not predicted either, its IoU is NaN and the mean is over the others"
+            effect = "where it is not predicted either, its IoU is NaN and it is in no mean"
             report.notes.append(f"{title} {where}; {effect}")
 
 

@@ -1,4 +1,4 @@
-"""Cityscapes (Cordts et al. 2016), as its archives unpack; its classes are those that are scored."""
+"""Cityscapes (Cordts et al. 2016), as its archives unpack, with the classes that are scored."""
 
 from pathlib import Path
 
@@ -41,7 +41,8 @@ def source(root: Root, split: str, size: Size | None) -> Source:
     images = {Path(label): Path(image) for image, (label,) in zip(listed.images, listed.targets)}
     labels = images.keys() | {*(base / "gtFine" / official).glob(f"*/*{ENDING}")}
     if split != "test":
-        labels = {label for label in labels if (label.parent.name in VAL_CITIES) == (split == "val")}
+        val = {label for label in labels if label.parent.name in VAL_CITIES}
+        labels = val if split == "val" else labels - val
     if not labels:
         among = f", {', '.join(VAL_CITIES)} among their cities" if split == "val" else ""
         raise absent(base, f"{split} split of Cityscapes", f"pairs in {places}{among}")

@@ -25,19 +25,20 @@ from lib.files import IGNORE, ClassTable
 
 CLASSES_FILE = "classes.json"
 EXAMPLE = '[{"name": "Road", "color": [128, 64, 128]}, {"name": "Car", "color": [0, 0, 142]}]'
-ENTRY_KEYS, TABLE_KEYS = {"name", "color", "value", "optional"}, {"name", "about", "void", "classes"}
+CLASS_KEYS = {"name", "color", "value", "optional"}
+TABLE_KEYS = {"name", "about", "void", "classes"}
 BLACK = 0
 TITLE = "Own images"
 ABOUT = (
     "These are images of the user's own, with the classes and the splits that they came with. "
     "Whether the three splits are independent of each other, nobody but their owner can say: "
-    "`python -m report check` finds an image that is in two of them, but not two frames of one film."
+    "`python -m report check` finds an image that is in two of them, but not two frames of a film."
 )
 
 
 @dataclass(frozen=True)
 class OwnClasses:
-    """What a classes.json says: the classes, and the index, or 255 for void, of each label value."""
+    """What a classes.json says: the classes, and the index of each label value, 255 for void."""
 
     table: ClassTable
     meaning: dict[int, int]
@@ -56,8 +57,8 @@ def source(root: Root, split: str, size: Size | None, understood: bool = True) -
     """
     base = data_folder(root)
     if not base.is_dir():
-        expected = f"it to hold {CLASSES_FILE}, and train, val and test with images and labels in each"
-        raise absent(base, "folder", expected)
+        splits = "train, val and test with images and labels in each"
+        raise absent(base, "folder", f"it to hold {CLASSES_FILE}, and {splits}")
     own, decode = UNKNOWN, lambda label, path: np.zeros(label.size[::-1], np.uint8)
     if understood:
         own = read_classes(base / CLASSES_FILE)
@@ -89,7 +90,7 @@ def read_classes(path: Path) -> OwnClasses:
     for index, entry in enumerate(entries):
         lines += [f"class {index}: {line}" for line in _wrong_with_class(entry)]
     if not lines:
-        lines = _repeated(entries, "name") + _repeated(entries, "color") + _repeated(entries, "value")
+        lines = [line for key in ("name", "color", "value") for line in _repeated(entries, key)]
     if lines:
         raise ValueError(f"{path}: {'; '.join(lines)}")
     meaning = {entry.get("value", index): index for index, entry in enumerate(entries)}
@@ -125,7 +126,7 @@ def _wrong_with_table(table: dict) -> list[str]:
 def _wrong_with_class(entry: object) -> list[str]:
     if not isinstance(entry, dict):
         return [f'{entry!r}, expected {{"name": ..., "color": [...]}}']
-    lines = _unknown(entry, ENTRY_KEYS)
+    lines = _unknown(entry, CLASS_KEYS)
     name, color, value = entry.get("name"), entry.get("color"), entry.get("value", 0)
     if not _is_line(name):
         lines.append(f"name {name!r}, expected one line of text")
@@ -202,7 +203,8 @@ def remedy(name: str, void_pixels: int) -> str:
     text = f'add images, take it out of {CLASSES_FILE}, or allow it there by "optional": true'
     if void_pixels:
         cause = f"{void_pixels:,} pixels have the value {IGNORE}, which is void"
-        return f'{cause}: if they are {name}, write "value": {IGNORE} into its line; otherwise {text}'
+        advice = f'if they are {name}, write "value": {IGNORE} into its line'
+        return f"{cause}: {advice}; otherwise {text}"
     return text
 
 

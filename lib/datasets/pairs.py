@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Wrong(ValueError):
 
 @dataclass
 class Inspected:
-    """What could be read of a pair, None for what could not, and everything that is wrong with it."""
+    """What could be read of a pair, None for what could not, and all that is wrong with it."""
 
     image: np.ndarray | None = None  # uint8 (H, W, 3)
     target: np.ndarray | None = None  # uint8 (H, W)
@@ -167,22 +168,19 @@ def matched(images: Path, labels: Path) -> Matched:
 def _without_endings(photos: dict[str, Path], maps: dict[str, Path]) -> tuple[dict, dict]:
     """Return both without the endings that make most stems equal."""
     best = photos, maps
-    for ending in _common_endings(photos):
-        for other in _common_endings(maps):
-            first, second = _without(photos, ending), _without(maps, other)
-            if len(first.keys() & second.keys()) > len(best[0].keys() & best[1].keys()):
-                best = first, second
+    for ending, other in product(_common_endings(photos), _common_endings(maps)):
+        first = {stem.removesuffix(ending): path for stem, path in photos.items()}
+        second = {stem.removesuffix(other): path for stem, path in maps.items()}
+        if len(first.keys() & second.keys()) > len(best[0].keys() & best[1].keys()):
+            best = first, second
     return best
 
 
 def _common_endings(stems: Iterable[str]) -> list[str]:
     """Return "" and what all stems end with, from each of its separators on."""
     common = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
-    return ["", *(common[place.start() :] for place in re.finditer(r"[-_. ]", common))]
-
-
-def _without(files: dict[str, Path], ending: str) -> dict[str, Path]:
-    return {stem.removesuffix(ending) or stem: path for stem, path in files.items()}
+    starts = [place.start() for place in re.finditer(r"[-_. ]", common)]
+    return ["", *(common[start:] for start in starts if start)]
 
 
 def from_files(
@@ -214,7 +212,10 @@ def inspect_pair(image: Path, label: Path, size: Size | None, decode: Decode) ->
         pair.problems.append(wrong)
     try:
         map_ = open_image(label)
-        pair.target = _decoded(map_, label, decode)
+        if map_.format in LOSSY:
+            text = "a label in JPEG, which changes the values of pixels; expected PNG"
+            raise Wrong(VALUES, f"{label}: {text}")
+        pair.target = decode(map_, label)
     except Wrong as wrong:
         pair.problems.append(wrong)
     if photo and map_ and photo.size != map_.size:
@@ -227,13 +228,6 @@ def inspect_pair(image: Path, label: Path, size: Size | None, decode: Decode) ->
         target = Image.fromarray(pair.target)
         pair.target = np.array(target.resize(size[::-1], Image.Resampling.NEAREST))
     return pair
-
-
-def _decoded(label: Image.Image, path: Path, decode: Decode) -> np.ndarray:
-    if label.format in LOSSY:
-        text = "a label in JPEG, which changes the values of pixels; expected PNG"
-        raise Wrong(VALUES, f"{path}: {text}")
-    return decode(label, path)
 
 
 def _pixels(image: Image.Image) -> str:

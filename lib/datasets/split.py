@@ -37,7 +37,7 @@ def split(
     if any((out / name).exists() for name in SPLITS):
         raise ValueError(f"{out}: holds {', '.join(SPLITS)} already; name another folder by --out")
     if len(shares) != 3 or min(shares) <= 0:
-        raise ValueError(f"shares {list(shares)}: expected three numbers above 0, as in 0.7 0.15 0.15")
+        raise ValueError(f"shares {list(shares)}: expected three numbers above 0")
     pairs, alone = matched(images, labels)
     if alone:
         more = f", and {len(alone) - 1} files more" if len(alone) > 1 else ""
@@ -48,7 +48,7 @@ def split(
         members[group_of[pair[0]]].append(pair)
     if len(members) < len(SPLITS):
         few = f"{len(members)} groups by {way} ({', '.join(members)}); expected three or more"
-        raise ValueError(f"{images}: {few}: name others by --groups, none for every image by itself")
+        raise ValueError(f"{images}: {few}: --groups names others, or none")
     chosen = _assign({group: len(of) for group, of in members.items()}, shares, seed)
     for part, names in chosen.items():
         for name, image, label in (pair for group in names for pair in members[group]):
@@ -92,7 +92,7 @@ def _from_table(path: Path, names: list[str]) -> dict[str, str]:
 
 
 def _assign(sizes: dict[str, int], shares: tuple[float, ...], seed: int) -> dict[str, list[str]]:
-    """Return the groups of every split, none empty: the largest first, each where most is missing."""
+    """Return the groups of every split, none empty: the largest first, where most is missing."""
     total = sum(sizes.values()) / sum(shares)
     missing = {part: share * total for part, share in zip(SPLITS, shares)}
     order = sorted(sizes)

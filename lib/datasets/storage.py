@@ -111,7 +111,7 @@ class Pixels:
             partial.unlink(missing_ok=True)
 
     def _file(self, size: Size) -> Path:
-        """Return the file's place: named by the items, their files, and the code that reads them."""
+        """Return the file's place, which the items, their files and the code that reads name."""
         digest = hashlib.sha256(f"{self.source.items} {fingerprint()}".encode())
         for path in sorted((ROOT / "lib" / "datasets").glob("*.py")):
             digest.update(path.read_bytes())

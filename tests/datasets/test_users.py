@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import write_classes
 from PIL import Image
 
-from lib import ROOT, predict, train
+from lib import ROOT, models, predict, train
 from lib.datasets import split
 from lib.records import Run
 from report import __main__ as report
+from report.evidence.closed_forms import measured_block
 
 README = (ROOT / "README.md").read_text()
 SECTION = README.split("## Your own images\n")[1].split("\n## ")[0]
@@ -121,3 +123,14 @@ def test_binary_masks_without_a_value_name_the_cause_and_the_remedy(tmp_path, ca
     assert remedy in printed.err
     write_classes(tmp_path / "own", [SQUARES[0], SQUARES[1] | {"optional": True}])
     assert run(COMMANDS[1], **places) == 0 and "worth knowing (1)" in capsys.readouterr().out
+
+
+def test_the_network_of_the_readme_is_a_row_of_the_table(monkeypatch):
+    monkeypatch.setattr(models, "EXTRA", dict(models.EXTRA))
+    names = dict(vars(models))
+    exec(re.search(r"```python\n(class .*?)```", README, re.DOTALL)[1], names)
+    row = models.EXTRA["unet-dilated"]
+    monkeypatch.setitem(models.NETWORKS, "unet-dilated", row)
+    network = models.build_model("unet-dilated", num_classes=3, base_channels=4)
+    assert network(torch.rand(1, 3, 32, 48)).shape == (1, 3, 32, 48)
+    assert row.short == "dilated" and measured_block(row.block).reach == 4
