@@ -91,8 +91,8 @@ def network(run: Run) -> Exhibit:
         _document(body, height, _own(run.variant)),
         f"fig-network-{run.variant}",
         f"The {run.title} has {what}, in colour. Numbers are channels: left of the encoder's "
-        "blocks their output, over the skips what crosses, right of the decoder's blocks what crosses + "
-        "what comes up → what the block makes of both.",
+        "blocks their output, over the skips what crosses, right of the decoder's blocks what "
+        "crosses + what comes up → what the block makes of both.",
         f"Diagram of the {run.title}: {len(levels)} levels from {levels[0].encoder} to "
         f"{levels[-1].encoder} channels; {what}.",
     )

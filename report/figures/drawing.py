@@ -1,4 +1,4 @@
-"""A chart of Matplotlib's as the page takes it: SVG, the pictures in it, and the values of its lines."""
+"""A chart of Matplotlib's as the page takes it: SVG, its pictures, and the values of its lines."""
 
 import io
 import re

@@ -131,7 +131,7 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
 
 
 def as_image(svg: str, alt: str) -> str:
-    """Return an SVG as an HTML image, which JupyterLab shows in a notebook that it does not trust."""
+    """Return an SVG as an HTML image, which JupyterLab shows in a notebook it does not trust."""
     data = b64encode(svg.encode()).decode()
     return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
 

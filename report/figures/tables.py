@@ -60,7 +60,7 @@ def of_runs(
 
 loss = partial(
     of_runs, analysis.loss_table, "loss",
-    "Loss after the last epoch, in nats per pixel, means over seeds; the gap is test less training.",
+    "Loss after the last epoch, in nats per pixel, means over seeds; gap: test less training.",
     formats=dict.fromkeys(("Training loss", "Test loss", "Gap"), "{:.3f}"),
 )  # fmt: skip
 scores = partial(
