@@ -213,7 +213,8 @@ def fine_structures(runs: Sequence[Run]) -> Exhibit:
         "fig-fine",
         "mIoU within a pixel of the outlines, and in brackets the share missed of objects under "
         f"{SIZE_NAMES[0].split()[-1]} px: {'; '.join(found)}. Each panel sets one network "
-        f"beside the {TITLES[reference]}. Above: mIoU of the pixels near an outline of the ground truth, by "
+        f"beside the {TITLES[reference]}. Above: mIoU of the pixels near an outline of the ground "
+        "truth, by "
         "the width of the band. Below: share of the connected components of the ground truth that "
         "no predicted pixel of their class touches, by size. Means over seeds, bands from the "
         "lowest to the highest.",

@@ -48,7 +48,8 @@ def objects(runs: Sequence[Run], segments: Sequence[Segment]) -> Exhibit | None:
         "fig-objects",
         f"{ahead} of these {len(segments)} objects have the higher mean IoU with skips. Outlines "
         "over the photograph: the ground truth in white, what the prediction makes of the "
-        "object in its network's colour; without an outline the object is lost. Right: IoU of the object in "
+        "object in its network's colour; without an outline the object is lost. "
+        "Right: IoU of the object in "
         "every run (dots) and means over seeds (bars). Numbers as in the boxes of "
         "@fig-comparison-1.",
         "Close-ups of numbered objects with outlines, and dot charts of their IoU.",
