@@ -54,7 +54,6 @@ def main(out: Path) -> dict:
     from report.evidence import closed_forms as theory
     from report.evidence.claims import STUDY, judge
     from report.figures import by_class, charts, diagrams, style, tables
-    from report.figures import theory as theory_figures
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)
@@ -78,13 +77,12 @@ def main(out: Path) -> dict:
             "loss": drawn(charts.loss(runs).content), "miou": drawn(charts.convergence(runs).content),
             "fine": drawn(charts.fine_structures(runs).content), "test": drawn(charts.test_miou(runs).content),
             "scores": drawn(by_class.scores(runs).content), "own": drawn(charts.training(runs[-1]).content),
-            "costs": drawn(theory_figures.costs(4, 13, (32, 48)).content),
         },
         "drawings": [diagrams.network(run).content for run in runs],
         "summary": theory.summary(4, 13, (32, 48)).to_dict("list"),
         "levels": tables.parts(runs[-1]).content["Part"].tolist(),
         "field": [int(side) for side in field],
-        "paths": [theory.shortest_path(KEY, level) for level in range(5)],
+        "paths": theory.shortest_paths(KEY),
     }  # fmt: skip
 
 

@@ -1,228 +1,306 @@
-"""The four networks side by side: the tables and sentences of the analysis, from records alone."""
+"""The networks side by side: the tables of the analysis and its sentences, from records alone."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.metrics import miou_definitions, nan_mean
+from lib.metrics import epochs_to_reach, final_value, miou_definitions, seconds_to_reach
 from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant, load_runs
-from lib.structure import contour_distance, ratio
-from report.evidence.findings import change, conditions, count_of, pixels, title
-from report.evidence.measures import (
-    BOUNDARY, EPOCHS, GAP, LOSS, MIOU, MISSED, MISSED_OTHERS, SECONDS, TEST_LOSS, Measure,
-)
+from lib.structure import ratio
+from lib.studies.designs import DESIGNS
+from report.evidence import measures as of
+from report.evidence.findings import conditions, count_of, pixels, title
+from report.evidence.measures import Measure
 from report.evidence.readings import NotMeasured
-from report.evidence.statistics import Estimate, compare_counts
+from report.evidence.statistics import Estimate, compare_counts, compare_ratios
 from report.evidence.wording import (
-    capitalised, cell, listed, literal, p_cell, percent, points, seeds_text,
-)
+    Unit, capitalised, cell, change, epochs, in_seconds, listed, literal, p_cell, percent, points,
+    seeds_text, whole_percent,
+)  # fmt: skip
 
-PUBLISHED = "report/published"
-# The same study by others: 13 classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
+PUBLISHED, RECORDS = "report/published", "report/records"
+SHARES = (0.85, 0.9, 0.95)  # of U-Net's final validation mIoU
+# The same assignment by others (IIIT Hyderabad, Computer Vision, Spring 2025, assignment 4): 13
+# classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
 SIBLINGS = pd.DataFrame(
     [("Arpit000007/Semantic-Segmentation-with-U-Net-Variants", 0.8556, 0.7852, 0.8635, 0.8670),
      ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
      ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
      ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
     columns=["Source", "U-Net", "no skips", "residual", "gated"],
-)
+)  # fmt: skip
 
-# CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: test mIoU in per cent.
-CAMVID_OTHERS = pd.DataFrame([("ENet", 51.3), ("SegNet", 55.6), ("ESPNet", 55.6), ("FC-DenseNet103", 66.9)],
-                             columns=["Network", "Test mIoU (%)"])
+# CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: per cent.
+CAMVID_OTHERS = pd.DataFrame(
+    [("ENet", 51.3), ("SegNet", 55.6), ("ESPNet", 55.6), ("FC-DenseNet103", 66.9)],
+    columns=["Network", "Test mIoU (%)"],
+)
 
 
 def load_or_published(out: str | Path) -> tuple[list[Run], str, Path | None]:
-    """The runs under `out` or, where there is none, the published ones; their setting; where to write figures.
+    """Return the runs under `out`, their setting, and the folder of figures.
 
-    Figures of the published runs are not written to `out`: None then.
+    The published runs where there is none; their figures are not written to `out`: None.
     """
     if runs := load_runs(out):
         return runs, setting(runs), Path(out) / "figures"
     if runs := load_runs(PUBLISHED):
-        return runs, f"There are no records under `{out}`: this is the published study. {setting(runs)}", None
-    raise FileNotFoundError(f"{ROOT / out / 'runs'}: no records; run notebooks 1 to 4 with out = {out}, or `make report`")
+        note = f"There are no records under `{out}`: this is the published study."
+        return runs, f"{note} {setting(runs)}", None
+    path = ROOT / out / "runs"
+    raise FileNotFoundError(f"{path}: no records; run notebooks 1 to 4 with out = {out}")
+
+
+def load_parts(out: str | Path) -> dict[str, list[Run]]:
+    """Return the runs of the designs' other parts, by name: other recipes, drives and data.
+
+    They lie beside `out`, in folders that `lib.studies.designs` names; those of the published study
+    are in report/records. A part without runs is left out.
+    """
+    published = Path(out) == Path(PUBLISHED) or not load_runs(out)
+    folder = Path(RECORDS) if published else Path(out).parent
+    names = dict.fromkeys(part.name for design in DESIGNS.values() for part in design.parts)
+    found = {name: load_runs(folder / name) for name in names if name != Path(out).name}
+    return {name: runs for name, runs in found.items() if runs}
+
+
+def name_of(runs: Sequence[Run]) -> str:
+    """Return the name of the data set, as it stands in a table's head."""
+    return literal(title(runs[0].record["dataset"]))
 
 
 def setting(runs: Sequence[Run]) -> str:
-    """Data, size and effort of the comparison in one sentence."""
+    """Return data, size and effort of the comparison in one sentence."""
     first, groups = runs[0], by_variant(runs)
     dataset, config = first.record["dataset"], first.config
-    counts = sorted({len(group) for group in groups.values()})
-    available = dataset.get("available", {})
-    train, test = (count_of(dataset["counts"][part], available.get(part)) for part in ("train", "test"))
-    return (f"{literal(title(dataset))} at {pixels(dataset['size'])}: {train} training and {test} test "
-            f"images; {config['base_channels']} base channels, {config['epochs']} epochs, "
-            f"{seeds_text(counts)} a network, trained on {listed(sorted({run.record['device'] for run in runs}))}.")
+    available, seeds = dataset.get("available", {}), sorted({*map(len, groups.values())})
+    train, test = (
+        count_of(dataset["counts"][part], available.get(part)) for part in ("train", "test")
+    )
+    devices = listed(sorted({run.record["device"] for run in runs}))
+    return (
+        f"{literal(title(dataset))} at {pixels(dataset['size'])}: {train} training and {test} test "
+        f"images; {config['base_channels']} base channels, "
+        f"{config['epochs']} epochs, {seeds_text(seeds)} per network, trained on {devices}."
+    )
 
 
 def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Test mIoU of each network and its difference from U-Net with interval and p."""
+    """Return test mIoU of each network and its difference from U-Net with interval and p."""
     groups, rows = by_variant(runs), []
     for key, group in groups.items():
         scores = np.array([run.miou for run in group])
-        row = {"Network": TITLES[key], "Seeds": len(group), "Test mIoU": percent(scores.mean()),
-               "Standard deviation": points(scores.std(ddof=1)) if len(scores) > 1 else "–"}
+        row = {
+            "Network": TITLES[key],
+            "Seeds": len(group),
+            "Test mIoU": percent(scores.mean()),
+            "Standard deviation": points(scores.std(ddof=1)) if len(scores) > 1 else "–",
+        }
         if key != "unet" and "unet" in groups:
-            estimate, *_ = MIOU.compare(group, groups["unet"])
-            row |= {"Against U-Net": points(estimate.value), "95 % interval": _interval(estimate),
-                    "p": "–" if estimate.one_seed else p_cell(estimate.p)}
+            estimate, *_ = of.MIOU.compare(group, groups["unet"])
+            row["Against U-Net"] = points.signed(estimate.value)
+            row["95 % interval"] = points.range(estimate.low, estimate.high)
+            if estimate.one_seed:
+                row["95 % interval"] += " (images only)"
+            row["p"] = "–" if estimate.one_seed else p_cell(estimate.p)
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 
 
-def _interval(estimate: Estimate) -> str:
-    return points.range(estimate.low, estimate.high) + (" (images only)" if estimate.one_seed else "")
+def means_table(runs: Sequence[Run], measures: dict[str, Measure]) -> pd.DataFrame:
+    """Return means over seeds, a row for each network; a column that nobody has is left out."""
+    rows = []
+    for key, group in by_variant(runs).items():
+        means = {name: mean_of(measure, group) for name, measure in measures.items()}
+        rows.append({"Network": TITLES[key]} | means)
+    return pd.DataFrame(rows).dropna(axis=1, how="all")
 
 
-def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Epochs and seconds until validation mIoU reaches shares of U-Net's final one: means, and changes with intervals."""
-    groups, rows = by_variant(runs), []
-    for key, group in groups.items():
-        row = {"Network": TITLES[key]}
-        for measure in (*EPOCHS, *SECONDS):
-            values = np.array([measure.read(run, groups.get("unet", group)) for run in group])
-            reached = values[~np.isnan(values)]
-            text = measure.level(reached.mean()) if len(reached) else "not reached"
-            if 0 < len(reached) < len(values):
-                text += f" ({len(reached)} of {len(values)} seeds)"
-            elif len(reached) > 1 and key != "unet" and len(groups.get("unet", ())) > 1:
-                with suppress(NotMeasured):  # a U-Net that never got there itself
-                    estimate, *_ = measure.compare(group, groups["unet"])
-                    text += f" ({percent.range(estimate.low, estimate.high)})"
-            row[measure.name.split(" of ")[0].capitalize()] = text
-        rows.append(row)
-    return pd.DataFrame(rows)
+def mean_of(measure: Measure, group: Sequence[Run]) -> float:
+    """Return the mean over seeds; NaN where a run does not hold it."""
+    try:
+        return float(measure.of(group).mean())
+    except NotMeasured:
+        return np.nan
 
 
 def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Training loss after the last epoch, test loss, and the gap between them, means over seeds, nats per pixel."""
-    rows = []
-    for key, group in by_variant(runs).items():
-        row = {"Network": TITLES[key]}
-        for name, measure in (("Training loss", LOSS), ("Test loss", TEST_LOSS), ("Gap", GAP)):
-            row[name] = _mean(measure, group)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _mean(measure: Measure, group: Sequence[Run]) -> float:
-    """The mean over seeds, NaN where a run does not hold it."""
-    try:
-        (contributed,) = measure.contributions([group])
-    except NotMeasured:
-        return np.nan
-    return float(measure.values(contributed).mean())
+    """Return training and test loss after the last epoch and the gap between them, nats per pixel."""
+    measures = {"Training loss": of.LOSS, "Test loss": of.TEST_LOSS, "Gap": of.GAP}
+    return means_table(runs, measures)
 
 
 def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Boundary IoU, components missed altogether, and the mean distance between contours; means over seeds."""
+    """Return boundary scores and shares of things missed entirely, per cent."""
+    measures = (
+        of.BOUNDARY, *of.GEOMETRY, of.MISSED, of.MISSED_ANY, of.MISSED_SIGNS, of.MISSED_POLES,
+    )  # fmt: skip
+    table = means_table(runs, {capitalised(measure.name): measure for measure in measures})
+    scores = table.columns[1:]
+    return table.assign(**{name: table[name].map(percent, na_action="ignore") for name in scores})
+
+
+def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return epochs and seconds until validation mIoU reaches shares of U-Net's final one.
+
+    Means over seeds; with the 95 % interval of the change against U-Net.
+    """
+    groups = by_variant(runs)
+    reference = groups.get("unet") or runs
+    final = np.mean([final_value(run.history, "val_miou") for run in reference])
     rows = []
-    for key, group in by_variant(runs).items():
+    for key, group in groups.items():
         row = {"Network": TITLES[key]}
-        for measure in (BOUNDARY, MISSED, *MISSED_OTHERS):
-            if not np.isnan(score := _mean(measure, group)):
-                row[capitalised(measure.name)] = percent(score)
-        contours = np.stack([run.structure["contours"].sum(0) for run in group])
-        row["Distance between contours (pixels)"] = f"{np.mean(nan_mean(contour_distance(contours))):.1f}"
+        for name, clock, unit in (
+            ("Epochs", epochs_to_reach, epochs), ("Seconds", seconds_to_reach, in_seconds),
+        ):  # fmt: skip
+            for share in SHARES:
+                column = f"{name} to {whole_percent(share)}"
+                own = np.array([clock(run.history, share * final) for run in group])
+                base = np.array([clock(run.history, share * final) for run in reference])
+                row[column] = _reached(own, None if key == "unet" else base, unit)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
+def _reached(own: np.ndarray, base: np.ndarray | None, unit: Unit) -> str:
+    """Return the mean and the interval of the change; NaN is a run that never got there."""
+    reached = own[~np.isnan(own)]
+    if not len(reached):
+        return "not reached"
+    text = unit(reached.mean())
+    if len(reached) < len(own):
+        return f"{text} ({len(reached)} of {len(own)} seeds)"
+    if base is None or np.isnan(base).any() or min(len(own), len(base)) < 2:
+        return text
+    estimate = compare_ratios(own, base)
+    return f"{text} ({percent.range(estimate.low, estimate.high)})"
+
+
 def cost_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Parameters, multiply-adds, seconds and memory of each network, means over seeds."""
+    """Return parameters, multiply-adds, seconds and memory of each network, means over seeds."""
     rows = []
     for key, group in by_variant(runs).items():
         record = group[0].record
-        rows.append({"Network": TITLES[key], "Parameters (millions)": record["parameters"] / 1e6,
-                     "Multiply-adds (billions)": record["multiply_adds"] / 1e9,
-                     "Training (s)": np.mean([run.record["seconds"] for run in group]),
-                     "Peak memory (MiB)": np.mean([run.record["peak_memory_mib"] for run in group])})
+        rows.append({
+            "Network": TITLES[key],
+            "Parameters (millions)": record["parameters"] / 1e6,
+            "Multiply-adds (billions)": record["multiply_adds"] / 1e9,
+            "Training (s)": np.mean([run.record["seconds"] for run in group]),
+            "Peak memory (MiB)": np.mean([run.record["peak_memory_mib"] for run in group]),
+        })
     return pd.DataFrame(rows)
 
 
 def cost_sentence(runs: Sequence[Run]) -> str:
-    """What each network costs against U-Net, by parameters, arithmetic and measured time."""
+    """Return what each network costs against U-Net: parameters, arithmetic and measured time."""
     table = cost_table(runs).set_index("Network")
     reference = table.loc["U-Net"] if "U-Net" in table.index else table.iloc[0]
     parts = []
     for name, row in table.drop(reference.name).iterrows():
-        ratio = row / reference - 1
-        parts.append(f"the {name} has {change(ratio.iloc[0], 'fewer')} parameters, {change(ratio.iloc[1])} arithmetic and took "
-                     f"{change(ratio.iloc[2])} time")
-    return f"Against the {reference.name}, {'; '.join(parts)}." if parts else ""
+        parameters, arithmetic, seconds, _ = row / reference - 1
+        parts.append(
+            f"the {name} has {change(parameters, 'fewer')} parameters, needs {change(arithmetic)} "
+            f"arithmetic and took {change(seconds)} time"
+        )
+    return f"Compared with the {reference.name}, {'; '.join(parts)}." if parts else ""
 
 
 def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
-    """Our first seed under each definition of mIoU that siblings of this study use."""
-    first = {key: group[0] for key, group in by_variant(runs).items()}
-    columns = {SHORT[key]: miou_definitions(run.per_image, batch_size, run.structure.get("index_maps"))
-               for key, run in first.items()}
+    """Return the first seed's score under each definition of mIoU that others use."""
+    columns = {}
+    for key, group in by_variant(runs).items():
+        run = group[0]
+        index_maps = run.structure.get("index_maps")
+        columns[SHORT[key]] = miou_definitions(run.per_image, batch_size, index_maps)
     table = pd.DataFrame(columns).map(percent)
     return table.rename_axis("Definition").reset_index()
 
 
+def frequent_first(run: Run) -> np.ndarray:
+    """Return the indices of the classes from frequent to rare in the training pixels."""
+    return np.argsort(-np.array(run.record["dataset"]["pixels"]["train"]), kind="stable")
+
+
 def class_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Test IoU of every class under every network, means over seeds, classes from frequent to rare."""
-    pixels = np.array(runs[0].record["dataset"]["pixels"]["train"])
-    order = np.argsort(-pixels)
-    table = pd.DataFrame({"Class": [cell(runs[0].classes.names[k]) for k in order],
-                          "Share of training pixels": [percent(x) for x in pixels[order] / pixels.sum()]})
+    """Return test IoU of every class under every network, means over seeds, frequent to rare."""
+    pixels, order = np.array(runs[0].record["dataset"]["pixels"]["train"]), frequent_first(runs[0])
+    table = pd.DataFrame({
+        "Class": [cell(runs[0].classes.names[k]) for k in order],
+        "Share of training pixels": [percent(share) for share in (pixels / pixels.sum())[order]],
+    })
     for key, group in by_variant(runs).items():
-        table[SHORT[key]] = ["–" if np.isnan(x) else percent(x) for x in np.mean([run.iou for run in group], axis=0)[order]]
+        means = np.mean([run.iou for run in group], axis=0)[order]
+        table[SHORT[key]] = ["–" if np.isnan(mean) else percent(mean) for mean in means]
     return table
 
 
 def class_differences(runs: Sequence[Run]) -> pd.DataFrame:
-    """Difference from U-Net in the test IoU of each class with its interval, fractions; classes frequent to rare."""
-    groups, classes, rows = by_variant(runs), runs[0].classes, []
-    for key in [key for key in groups if key != "unet"] if "unet" in groups else []:
-        for k in np.argsort(-np.array(runs[0].record["dataset"]["pixels"]["train"])):
-            counts = [np.stack([_overlap(run.per_image, k) for run in groups[name]]) for name in (key, "unet")]
-            estimate = compare_counts(*counts, ratio, MIOU.frames(runs[0]))
-            rows.append((key, classes.names[k], estimate.value, estimate.low, estimate.high))
+    """Return the difference from U-Net in each class's test IoU with its interval, fractions."""
+    groups, rows = by_variant(runs), []
+    for key, group in groups.items():
+        if key == "unet" or "unet" not in groups:
+            continue
+        for k in frequent_first(runs[0]):
+            estimate = _class_difference(group, groups["unet"], k)
+            name = runs[0].classes.names[k]
+            rows.append((key, name, estimate.value, estimate.low, estimate.high))
     return pd.DataFrame(rows, columns=["variant", "class", "value", "low", "high"])
 
 
+def _class_difference(group: Sequence[Run], reference: Sequence[Run], k: int) -> Estimate:
+    counts = [np.stack([_overlap(run.per_image, k) for run in each]) for each in (group, reference)]
+    return compare_counts(*counts, ratio, of.MIOU.frames(group[0]))
+
+
 def _overlap(confusions: np.ndarray, k: int) -> np.ndarray:
-    """Intersection and union of class k in each image: (N, K, K) -> (N, 2)."""
+    """Return intersection and union of class k in each image: (N, K, K) -> (N, 2)."""
     intersection = confusions[:, k, k]
-    return np.stack([intersection, confusions[:, k].sum(1) + confusions[:, :, k].sum(1) - intersection], -1)
+    union = confusions[:, k].sum(1) + confusions[:, :, k].sum(1) - intersection
+    return np.stack([intersection, union], -1)
 
 
 def class_sentence(runs: Sequence[Run]) -> str:
-    """The classes on which the network without skips stands worst and best against U-Net."""
+    """Return which classes suffer most and least without skips, with their IoU."""
     groups = by_variant(runs)
     if not {"unet", "unet-noskip"} <= groups.keys():
         return ""
-    means = {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")}
     names = [literal(name) for name in runs[0].classes.names]
-    difference = pd.Series(means["unet-noskip"] - means["unet"], index=names).dropna().sort_values()
-    if len(difference) < 3:
+    means = pd.DataFrame(
+        {key: np.mean([run.iou for run in groups[key]], axis=0) for key in ("unet", "unet-noskip")},
+        index=names,
+    ).dropna()
+    means["change"] = means["unet-noskip"] - means["unet"]
+    means = means.sort_values("change")
+    if len(means) < 3:
         return ""
-    worst, second, best = (f"{difference.index[i]} ({points(difference.iloc[i])})" for i in (0, 1, -1))
-    return f"Compared with U-Net, the network without skips stands worst on {worst} and {second}, and best on {best}."
+    worst, second, best = (
+        f"{name} (IoU {percent.number(row['unet'])} to {percent(row['unet-noskip'])})"
+        for name, row in means.iloc[[0, 1, -1]].iterrows()
+    )
+    return f"Without skips, {worst} and {second} suffer most, {best} least."
 
 
 def caveats(runs: Sequence[Run]) -> str:
-    """What this comparison cannot show, as a list, from the runs at hand."""
-    config, seeds = runs[0].config, min(len(group) for group in by_variant(runs).values())
-    items = [f"This is {conditions(runs[0]).split(', seed')[0]}: what holds at this size need not hold at another."]
-    if seeds < 3:
-        items.append(f"With {seeds} seed{'s' * (seeds > 1)} a network, differences between networks cannot be told from "
-                     "differences between initial weights; the intervals speak about the test images alone."
-                     if seeds == 1 else f"With {seeds} seeds the intervals are wide.")
-    control = TITLES["unet-noskip-wide"] if "unet-noskip-wide" in by_variant(runs) else ""
-    items.append("The networks differ in parameters and arithmetic as well as in kind. " + (
-        f"Only the {control} is given more channels for those that it lacks, as far as whole channels allow, to match the "
-        "parameters of the U-Net and not its arithmetic." if control else "No network here is widened to make up for what it lacks."))
-    items.append(f"One recipe serves all ({config['epochs']} epochs, learning rate {config['learning_rate']:g}); it was "
-                 "not tuned for any one of them, and a network may be better under a recipe of its own.")
+    """Return what this comparison cannot show, as a list, from the runs."""
+    groups, config = by_variant(runs), runs[0].config
+    seeds = min(len(group) for group in groups.values())
+    setting = conditions(runs[0]).split(", seed")[0]
+    items = [f"One setting: {setting}. Other sizes may give other results."]
+    if seeds == 1:
+        items.append("One seed per network cannot separate architectures from initial weights; "
+                     "intervals cover the test images alone.")  # fmt: skip
+    wide = "unet-noskip-wide"
+    control = f"; only the {TITLES[wide]} is matched to the U-Net's parameters" if wide in groups else ""
+    items.append(f"The networks differ in parameters and arithmetic as well as in kind{control}.")
+    items.append(
+        f"One recipe serves all ({config['epochs']} epochs, learning rate "
+        f"{config['learning_rate']:g}); none was tuned for a particular network."
+    )
     if any(run.record["device"].startswith("CPU") for run in runs):
-        items.append("Seconds were measured on a CPU that also had other work to do: epochs are the clock to compare by.")
+        items.append("Seconds were measured on a shared CPU: compare epochs rather than seconds.")
     return "\n".join(f"- {item}" for item in items)

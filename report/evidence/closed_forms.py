@@ -1,145 +1,183 @@
-"""Closed forms of the networks.
+"""What the networks cost and see: counted in the built models, and in closed form.
 
-Shapes, parameters, multiply-adds, kept activations and receptive fields follow from (block, skip, base_channels,
-in_channels, num_classes, depth) and the image size alone; no model is built for them. A block or skip class enters
-through its row in `BLOCKS` or `SKIPS`, so that a new one needs one formula and nothing else; a block without a row is
-measured instead (`measured_block`). Counted are multiplications with weights, as torch's own counter does: not biases,
-normalisation, activations or interpolation.
+Models are built on torch's meta device, where tensors have shapes and no numbers. Counted are
+multiplications with weights, as torch's own counter does: not biases, normalisation, activations or
+interpolation. The closed forms are those of the theory chapter, for images whose sides are
+multiples of 2**depth.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import pandas as pd
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.models import (
-    DEPTH, NETWORKS, VARIANTS, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock, build_model, multiply_adds,
-)
+from lib.models import DEPTH, NETWORKS, VARIANTS, AttentionSkip, UNet, build_model
 
-FLOAT, INDEX = 4, 8  # bytes of a float32 activation and of an index that max-pooling keeps
+SIZE = (256, 256)  # of the original study's images
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one part of a network costs on one image."""
+    """What a network, or a part of it, costs on one image."""
 
     parameters: int = 0
     multiply_adds: int = 0
-    kept: int = 0  # bytes of the maps that training keeps from the forward for the backward pass
-
-
-def double_conv(a: int, b: int, n: int) -> Cost:
-    """a to b channels on n pixels; kept are the input and the output of both normalisations."""
-    weights = 9 * a * b + 9 * b * b
-    return Cost(weights + 4 * b, weights * n, 4 * b * n * FLOAT)
-
-
-def residual_block(a: int, b: int, n: int) -> Cost:
-    """A 1x1 shortcut more, where the channels differ; it reads what the first convolution keeps anyway."""
-    plain, shortcut = double_conv(a, b, n), a * b * (a != b)
-    return Cost(plain.parameters + shortcut, plain.multiply_adds + shortcut * n, plain.kept)
-
-
-def free_skip(c: int, n: int) -> Cost:
-    """Handing over a tensor, or none of it, computes nothing."""
-    return Cost()
-
-
-def attention_skip(c: int, n: int) -> Cost:
-    """W_x, W_g and psi work on n / 4 pixels; kept are the rectified sum and alpha, before and after upsampling."""
-    return Cost(6 * c * c + 2 * c + 1, (6 * c * c + c) * n // 4, (c + 5) * n // 4 * FLOAT)
+    kept: int = 0  # bytes of the maps that the forward pass stores for the backward pass
 
 
 @dataclass(frozen=True)
-class BlockForm:
-    """Closed form of a block: cost (in, out, pixels), fewest convolutions between its ends, reach."""
+class Part:
+    """One part of a network in the order of computation, with the shape of its output."""
 
-    cost: Callable[[int, int, int], Cost]
-    shortest: int
-    shortest_same: int  # where as many channels come out as go in
-    reach: int = 2  # pixels beyond its own that an output looks at, to every side
-
-
-@dataclass(frozen=True)
-class SkipForm:
-    """Closed form of a skip: cost (channels, pixels), does anything cross, pixels beyond its own that it looks at."""
-
-    cost: Callable[[int, int], Cost]
-    crosses: bool
-    reach: int
+    name: str
+    shape: tuple[int, int, int]  # channels, height, width
+    parameters: int
+    multiply_adds: int
 
 
-BLOCKS = {DoubleConv: BlockForm(double_conv, 2, 2), ResidualBlock: BlockForm(residual_block, 1, 0)}
-SKIPS = {
-    ConcatSkip: SkipForm(free_skip, True, 0),
-    NoSkip: SkipForm(free_skip, False, 0),
-    AttentionSkip: SkipForm(attention_skip, True, 1),  # one pixel more: alpha is interpolated
-}
+def _build(variant: str, base_channels: int, num_classes: int, in_channels: int, depth: int) -> UNet:
+    with torch.device("meta"):
+        return build_model(variant, in_channels, num_classes, base_channels, depth)
 
 
 @lru_cache
-def measured_block(block: type) -> BlockForm:
-    """Return the form of a block that has no formula, measured on the block itself.
+def parts(
+    variant: str, base_channels: int = 64, num_classes: int = 13,
+    image_size: tuple[int, int] = SIZE, in_channels: int = 3, depth: int = DEPTH,
+) -> list[Part]:  # fmt: skip
+    """Return every part of the network on one image (H, W), in the order of computation."""
+    model = _build(variant, base_channels, num_classes, in_channels, depth).eval()
+    found = []
 
-    Its cost has to be proportional to the number of pixels, as that of convolutions is.
-    """
-    return BlockForm(
-        cost=lambda a, b, n: _measured_cost(block, a, b, n),
-        shortest=_fewest_convolutions(block, 2, 3),
-        shortest_same=_fewest_convolutions(block, 2, 2),
-        reach=_measured_reach(block),
+    def add(name: str, path: str, module: nn.Module) -> None:
+        def note(_: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+            parameters = sum(parameter.numel() for parameter in module.parameters())
+            found.append((name, path, tuple(output.shape[1:]), parameters))
+
+        module.register_forward_hook(note)
+
+    for level in range(depth):
+        add(f"encoder {level}", f"encoder.{level}", model.encoder[level])
+        add(f"skip {level}", f"skips.{level}", model.skips[level])
+        add(f"up {level}", f"ups.{level}", model.ups[level])
+        add(f"decoder {level}", f"decoder.{level}", model.decoder[level])
+    add("bottleneck", f"encoder.{depth}", model.encoder[depth])
+    add("head", "head", model.head)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.empty(1, in_channels, *image_size, device="meta"))
+    counts = counter.get_flop_counts()
+    return [
+        Part(name, shape, parameters, sum(counts.get(f"UNet.{path}", {}).values()) // 2)
+        for name, path, shape, parameters in found
+    ]
+
+
+@lru_cache
+def total(
+    variant: str, base_channels: int = 64, num_classes: int = 13,
+    image_size: tuple[int, int] = SIZE, in_channels: int = 3, depth: int = DEPTH,
+) -> Cost:  # fmt: skip
+    """Return what the whole network costs on one image (H, W)."""
+    rows = parts(variant, base_channels, num_classes, image_size, in_channels, depth)
+    model = _build(variant, base_channels, num_classes, in_channels, depth)
+    return Cost(
+        sum(part.parameters for part in rows),
+        sum(part.multiply_adds for part in rows),
+        _kept(model, torch.empty(1, in_channels, *image_size, device="meta")),
     )
 
 
-@lru_cache
-def _measured_cost(block: type, a: int, b: int, n: int) -> Cost:
-    """Return what a block of a to b channels costs on n pixels, counted on 32 x 32 of them."""
-    pixels = 32 * 32
-    saved = {}  # by the address of the memory, since layers share it
+def _kept(model: UNet, image: torch.Tensor) -> int:
+    """Return the bytes of the maps that autograd saves, each counted once."""
+    saved = {}  # by memory, since layers share it
 
     def save(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.ndim == 4 and not isinstance(tensor, nn.Parameter):
             saved[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.device("meta"):  # without storage: counted, never computed
-        module, image = block(a, b), torch.empty(1, a, 32, 32)
     with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
-        module(image)
-    saved.pop(image.untyped_storage()._cdata, None)  # which `parts` counts
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        module.eval()(image)
-    return Cost(
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        multiply_adds=counter.get_total_flops() // 2 * n // pixels,
-        kept=sum(tensor.untyped_storage().nbytes() for tensor in saved.values()) * n // pixels,
+        model(image)
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def parameters(variant: str, base_channels: int = 64, num_classes: int = 13) -> int:
+    """Return the number of trainable parameters."""
+    return sum(part.parameters for part in parts(variant, base_channels, num_classes, (16, 16)))
+
+
+def cost(
+    variant: str, base_channels: int = 64, num_classes: int = 13,
+    image_size: tuple[int, int] = SIZE,
+) -> int:  # fmt: skip
+    """Return the multiply-adds of one forward pass on one image (H, W)."""
+    rows = parts(variant, base_channels, num_classes, image_size)
+    return sum(part.multiply_adds for part in rows)
+
+
+def level_table(
+    variant: str, base_channels: int, num_classes: int, image_size: tuple[int, int]
+) -> pd.DataFrame:
+    """Return the network part by part, with a last row of totals."""
+    rows = parts(variant, base_channels, num_classes, image_size)
+    whole = total(variant, base_channels, num_classes, image_size)
+    last = Part("total", rows[-1].shape, whole.parameters, whole.multiply_adds)
+    return pd.DataFrame(
+        {
+            "Part": part.name,
+            "Output (C × H × W)": " × ".join(map(str, part.shape)),
+            "Parameters": part.parameters,
+            "Multiply-adds (millions)": part.multiply_adds / 1e6,
+        }
+        for part in [*rows, last]
     )
 
 
-def _fewest_convolutions(block: type, a: int, b: int) -> int:
-    """Return the fewest convolutions on a path through the graph of a block of a to b channels."""
-    with torch.device("meta"):
-        start = torch.empty(1, a, 32, 32, requires_grad=True).clone()
-        end = block(a, b)(start)
-    distance, queue = {end.grad_fn: 0}, [end.grad_fn]
-    for node in queue:  # breadth first, revisiting what turns out to be nearer
-        length = distance[node] + (node.name() == "ConvolutionBackward0")
-        for following, _ in node.next_functions:
-            if following is not None and length < distance.get(following, length + 1):
-                distance[following] = length
-                queue.append(following)
-    return distance[start.grad_fn]
+def formulas(variant: str, c: int, classes: int, pixels: int, depth: int = DEPTH) -> Cost | None:
+    """Return the cost by the chapter's equations; None for a network that they do not cover.
+
+    c base channels, three input channels, an image of that many pixels.
+    """
+    squares, halves = 4**depth - 1, 1 - 2.0**-depth
+    weights = (9 + 89 * squares / 3) * c**2 + (13 * 2**depth + 18 + classes) * c + classes
+    work = (9 + 42.5 * depth) * c**2 + (27 + classes) * c
+    maps = 3 + c * (4 + 17.5 * halves)
+    if variant == "unet-noskip":
+        weights -= 3 * squares * c**2
+        work -= 9 * depth * c**2
+        maps -= 2 * c * halves
+    elif variant == "unet-residual":
+        weights += 4 * squares * c**2 / 3 + 3 * c
+        work += 2.5 * depth * c**2 + 3 * c
+    elif variant == "unet-gated-attention":
+        weights += 2 * squares * c**2 + 2 * (2**depth - 1) * c + depth
+        work += 1.5 * depth * c**2 + c * halves / 2
+        maps += c * halves / 2 + 5 * (1 - 4.0**-depth) / 3
+    elif variant != "unet":
+        return None
+    return Cost(round(weights), round(work * pixels), round(4 * maps * pixels))
 
 
-def _measured_reach(block: type, side: int = 129) -> int:
+def summary(base_channels: int, num_classes: int, image_size: tuple[int, int]) -> pd.DataFrame:
+    """Return closed form beside count, a row for each variant."""
+    rows = []
+    for key, variant in VARIANTS.items():
+        counted = total(key, base_channels, num_classes, image_size)
+        form = formulas(key, base_channels, num_classes, image_size[0] * image_size[1]) or counted
+        row = {"variant": key, "Network": variant.title, **vars(form)}
+        row |= {f"counted_{name}": value for name, value in vars(counted).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@lru_cache
+def reach(block: type, side: int = 65) -> int:
     """Return how far from one pixel of the input a block's output depends on it.
 
-    That pixel is not a number, and nothing that depends on it is one either. In float64, where a
+    That pixel is not a number, and neither is anything that depends on it. In float64, where a
     convolution mixes no pixels beyond those of its kernel.
     """
     centre, image = side // 2, torch.zeros(1, 2, side, side, dtype=torch.float64)
@@ -149,131 +187,57 @@ def _measured_reach(block: type, side: int = 129) -> int:
     return int((reached - centre).abs().max())
 
 
-def _forms(variant: str, depth: int) -> tuple[BlockForm, list[SkipForm]]:
-    """The form of the blocks, and that of the skip of every level."""
-    entry = NETWORKS[variant]
-    block = BLOCKS.get(entry.block) or measured_block(entry.block)
-    return block, [SKIPS[skip] for skip in entry.skips(depth)]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a network in the order of computation, with the shape of its output."""
-
-    name: str
-    level: int
-    shape: tuple[int, int, int]  # channels, height, width
-    cost: Cost
-
-
-def parts(variant: str, base_channels: int = 64, num_classes: int = 13, image_size: tuple[int, int] = (256, 256),
-          in_channels: int = 3, depth: int = DEPTH) -> list[Part]:
-    """Every part of the network on one image (H, W), which is padded to multiples of 2**depth."""
-    block, skips = _forms(variant, depth)
-    widths = NETWORKS[variant].widths(base_channels, depth)
-    sides = [[-(-side // 2**depth) * 2 ** (depth - level) for side in image_size] for level in range(depth + 1)]
-    found = []
-
-    def add(name: str, level: int, channels: int, cost: Cost, kept: int = 0) -> None:
-        cost = Cost(cost.parameters, cost.multiply_adds, cost.kept + kept)
-        found.append(Part(name, level, (channels, *sides[level]), cost))
-
-    for level, (a, b) in enumerate(pairwise([in_channels, *widths])):
-        n = sides[level][0] * sides[level][1]
-        # The first convolution keeps its input, and max-pooling the position of every maximum.
-        kept = a * n * (FLOAT + INDEX * (level > 0))
-        add(f"encoder {level}" if level < depth else "bottleneck", level, b, block.cost(a, b, n), kept)
-    for level in reversed(range(depth)):
-        c, n = widths[level], sides[level][0] * sides[level][1]
-        crossing = c * skips[level].crosses
-        add(f"skip {level}", level, crossing, skips[level].cost(c, n))
-        add(f"up {level}", level, c, Cost(8 * c * c + c, 2 * c * c * n))
-        add(f"decoder {level}", level, c, block.cost(crossing + c, c, n), (crossing + c) * n * FLOAT)
-    c, n = widths[0], sides[0][0] * sides[0][1]
-    add("head", 0, num_classes, Cost(c * num_classes + num_classes, c * num_classes * n))
-    return found
-
-
-def total(variant: str, *args, **kwargs) -> Cost:
-    """The sum over `parts`, which takes the same arguments."""
-    costs = [part.cost for part in parts(variant, *args, **kwargs)]
-    return Cost(*(sum(getattr(cost, field) for cost in costs) for field in Cost.__dataclass_fields__))
-
-
-def parameters(variant: str, base_channels: int = 64, num_classes: int = 13, in_channels: int = 3,
-               depth: int = DEPTH) -> int:
-    """Trainable numbers of the network."""
-    return total(variant, base_channels, num_classes, (1, 1), in_channels, depth).parameters
-
-
-def cost(variant: str, base_channels: int = 64, num_classes: int = 13, image_size: tuple[int, int] = (256, 256),
-         in_channels: int = 3, depth: int = DEPTH) -> int:
-    """Multiply-adds of one forward pass on one image (H, W)."""
-    return total(variant, base_channels, num_classes, image_size, in_channels, depth).multiply_adds
-
-
-def level_table(variant: str, base_channels: int, num_classes: int, image_size: tuple[int, int]) -> pd.DataFrame:
-    """The network part by part, with a last row of totals."""
-    rows = parts(variant, base_channels, num_classes, image_size)
-    whole = Part("total", 0, rows[-1].shape, total(variant, base_channels, num_classes, image_size))
-    return pd.DataFrame({
-        "Part": part.name, "Output (C × H × W)": " × ".join(map(str, part.shape)),
-        "Parameters": part.cost.parameters, "Multiply-adds (millions)": part.cost.multiply_adds / 1e6,
-    } for part in [*rows, whole])
-
-
-def level_costs(variant: str, base_channels: int, num_classes: int, image_size: tuple[int, int]) -> pd.DataFrame:
-    """Parameters, multiply-adds and kept bytes of each level, one row a level, finest first."""
-    rows = [{"level": part.level, **vars(part.cost)}
-            for part in parts(variant, base_channels, num_classes, image_size)]
-    return pd.DataFrame(rows).groupby("level", as_index=False).sum()
-
-
-def summary(base_channels: int, num_classes: int, image_size: tuple[int, int]) -> pd.DataFrame:
-    """Closed form beside count, one row a variant: parameters of the built model, torch's counter of arithmetic."""
-    rows = []
-    for key, variant in VARIANTS.items():
-        with torch.device("meta"):  # a model without storage: counted, never computed
-            model = build_model(key, num_classes=num_classes, base_channels=base_channels).eval()
-        form = total(key, base_channels, num_classes, image_size)
-        rows.append({"variant": key, "Network": variant.title, **vars(form),
-                     "counted_parameters": sum(p.numel() for p in model.parameters()),
-                     "counted_multiply_adds": multiply_adds(model, image_size)})
-    return pd.DataFrame(rows)
-
-
 def receptive_field(variant: str, depth: int = DEPTH) -> pd.DataFrame:
-    """Side in pixels of the square of the image that one output of each part depends on, far from the border.
+    """Return the side of the square of the image that each part's outputs depend on, pixels.
 
-    In the decoder it depends on where the output lies within its 2**depth cell: `smallest` and `largest` side.
+    Far from the border. In the decoder it depends on where the output lies within its 2**depth
+    cell: `smallest` and `largest` side.
     """
-    block, skips = _forms(variant, depth)
-    reach = [skip.reach for skip in skips]
+    entry = NETWORKS[variant]
+    beyond = reach(entry.block)
+    gates = [skip is AttentionSkip for skip in entry.skips(depth)]  # α is interpolated: a pixel more
 
-    def side(level: int, position: int, down: bool) -> int:
+    def side(level: int, position: int, through_bottleneck: bool) -> int:
         low = high = position
-        for above in range(level, depth if down else level):  # from a decoder level to the bottleneck
-            beyond = block.reach + reach[above]
-            low, high = (low - beyond) // 2, (high + beyond) // 2
-        for remaining in reversed(range((depth if down else level) + 1)):  # and from there up to the image
-            low, high = low - block.reach, high + block.reach
+        last = depth if through_bottleneck else level
+        for above in range(level, last):  # down from the decoder's level
+            low = (low - beyond - gates[above]) // 2
+            high = (high + beyond + gates[above]) // 2
+        for remaining in reversed(range(last + 1)):  # and up to the image
+            low, high = low - beyond, high + beyond
             if remaining:
                 low, high = 2 * low, 2 * high + 1
         return high - low + 1
 
     rows = [(f"encoder {level}", [side(level, 0, False)]) for level in range(depth)]
     rows.append(("bottleneck", [side(depth, 0, False)]))
-    rows += [(f"decoder {level}", [side(level, position, True) for position in range(2 ** (depth - level))])
-             for level in reversed(range(depth))]
-    return pd.DataFrame([(name, min(sides), max(sides)) for name, sides in rows],
-                        columns=["part", "smallest", "largest"])
+    for level in reversed(range(depth)):
+        sides = [side(level, position, True) for position in range(2 ** (depth - level))]
+        rows.append((f"decoder {level}", sides))
+    table = [(name, min(sides), max(sides)) for name, sides in rows]
+    return pd.DataFrame(table, columns=["part", "smallest", "largest"])
 
 
-def shortest_path(variant: str, level: int, depth: int = DEPTH) -> int:
-    """The fewest convolutions between the logits and the output of that encoder level."""
-    block, skips = _forms(variant, depth)
-    decoder = [block.shortest if skip.crosses else block.shortest_same for skip in skips]
-    if level == depth:  # the head, then down the decoder and its transposed convolutions
-        return 1 + sum(decoder) + depth
-    below = shortest_path(variant, level + 1, depth) + block.shortest
-    return min(below, 1 + sum(decoder[: level + 1]) + level) if skips[level].crosses else below
+@lru_cache
+def shortest_paths(variant: str, depth: int = DEPTH) -> list[int]:
+    """Return the fewest convolutions between each encoder level's output and the logits.
+
+    Read from the graph that autograd records; the last entry is the bottleneck's.
+    """
+    model, ends = _build(variant, 2, 2, 3, depth), []
+    for block in model.encoder:
+        block.register_forward_hook(lambda module, inputs, output: ends.append(output.grad_fn))
+    logits = model(torch.empty(2, 3, 2 ** (depth + 1), 2 ** (depth + 1), device="meta"))
+    distance, queue = {logits.grad_fn: 0}, [logits.grad_fn]
+    for node in queue:  # breadth first, revisiting what turns out to be nearer
+        length = distance[node] + (node.name() == "ConvolutionBackward0")
+        for following, _ in node.next_functions:
+            if following is not None and length < distance.get(following, length + 1):
+                distance[following] = length
+                queue.append(following)
+    return [distance[end] for end in ends]
+
+
+def bits_lost(base_channels: int, depth: int = DEPTH) -> float:
+    """Return the bits per pixel of the image that max-pooling discards: which of four was largest."""
+    return base_channels * (1 - 2.0**-depth)

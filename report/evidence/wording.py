@@ -1,4 +1,4 @@
-"""How numbers become words: units, differences, intervals, p-values, lists, and names that are shown as they are."""
+"""How numbers become words: units, differences, intervals, p-values, lists, and names of the user's."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,16 @@ class Unit:
     digits: int = 1
 
     def number(self, x: float) -> str:
-        """Return the number alone."""
-        return f"{round(self.scale * x, self.digits) + 0.0:,.{self.digits}f}".replace("-", "−")
+        """Return the number without its unit."""
+        rounded = round(self.scale * x, self.digits) + 0.0  # no -0.0
+        return f"{rounded:,.{self.digits}f}".replace("-", "−")
 
     def __call__(self, x: float) -> str:
         return f"{self.number(x)}\N{NO-BREAK SPACE}{self.name}" if self.name else self.number(x)
+
+    def signed(self, x: float) -> str:
+        """Return a difference with its sign: "+1.3 points"."""
+        return self(x) if x < 0 or self.reads_zero(x) else f"+{self(x)}"
 
     def reads_zero(self, x: float) -> bool:
         """Return whether the number is 0 as it is written."""
@@ -36,52 +41,57 @@ class Unit:
 
 
 points, percent, whole_percent = Unit("points", 100), Unit("%", 100), Unit("%", 100, 0)
-nats, epochs, seconds, in_pixels = Unit("nats per pixel", digits=3), Unit("epochs"), Unit("s"), Unit("px")
+nats, epochs = Unit("nats per pixel", digits=3), Unit("epochs")
+in_seconds, in_pixels = Unit("s"), Unit("px")
 plain, precise = Unit("", digits=2), Unit("", digits=3)
 
 
 def versus(value: float, other: str, unit: Unit = points) -> str:
     """Return "1.3 points higher than U-Net", by the sign of the difference as it is written."""
     if unit.reads_zero(value):
-        return f"no different, to {unit(10 ** -unit.digits / unit.scale)}, from {other}"
+        return f"equal to {other} within {unit(10 ** -unit.digits / unit.scale)}"
     return f"{unit(abs(value))} {'higher' if value > 0 else 'lower'} than {other}"
+
+
+def change(fraction: float, less: str = "less") -> str:
+    """Return "10.1 % less"."""
+    return f"{percent(abs(fraction))} {'more' if fraction >= 0 else less}"
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
     """Return "8 seeds", "2 and 8 seeds" or, of more than two numbers, "2 to 8 seeds"."""
     numbers = list(dict.fromkeys(seeds))
     if len(numbers) > 2:
-        numbers = [min(numbers), max(numbers)]
-        return f"{numbers[0]} to {numbers[1]} seeds"
+        return f"{min(numbers)} to {max(numbers)} seeds"
     return f"{listed([str(number) for number in numbers])} seed{'' if numbers == [1] else 's'}"
 
 
+def size_text(estimate: Estimate) -> str:
+    """Return "3 seeds, 233 images"."""
+    seeds = seeds_text(estimate.seeds)
+    return f"{seeds}, {estimate.images} images" if estimate.images else seeds
+
+
 def interval_text(estimate: Estimate, unit: Unit = points) -> str:
-    """Return "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"."""
-    size = seeds_text(estimate.seeds)
-    if estimate.images:
-        size += f", {estimate.images} images"
+    """Return "95 % interval −6.9 to −3.4 points; 3 seeds, 233 images"."""
+    size = size_text(estimate)
     if np.isnan(estimate.low):
-        return f"no interval, {size}"
-    over = " over the images alone" if estimate.one_seed else ""
-    return f"{whole_percent(LEVEL)} interval{over} {unit.range(estimate.low, estimate.high)}, {size}"
-
-
-def p_text(p: float) -> str:
-    """Return "p < 0.001" or "p = 0.012"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+        return f"no interval; {size}"
+    over = " over images alone" if estimate.one_seed else ""
+    between = unit.range(estimate.low, estimate.high)
+    return f"{whole_percent(LEVEL)} interval{over} {between}; {size}"
 
 
 def p_cell(p: float) -> str:
-    """Return the same without the letter, for a column that is named p; a dash without a test."""
+    """Return p for a column of that name: "< 0.001" or "0.012", a dash without a test."""
     if np.isnan(p):
         return "–"
-    return p_text(p).removeprefix("p ").removeprefix("= ")
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def capitalised(text: str) -> str:
-    """Return the text with a capital first letter and everything else as it is."""
-    return text[:1].upper() + text[1:]
+    """Return the text with a capital first letter, "mIoU" and everything else as it is."""
+    return text if text.startswith("mIoU") else text[:1].upper() + text[1:]
 
 
 def literal(name: str) -> str:
@@ -90,7 +100,7 @@ def literal(name: str) -> str:
 
 
 def cell(name: str) -> str:
-    """Return the same for a table, whose text is Markdown where it holds maths, a citation or a reference."""
+    """Return a name for a table, whose text is Markdown only where it holds maths or a reference."""
     return literal(name) if re.search(r"[$@]", name) else name
 
 

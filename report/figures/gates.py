@@ -8,10 +8,11 @@ from lib.models import DEPTH
 from lib.records import Run
 from lib.structure import ratio
 from lib.studies.gates import DISTANCE_NAMES
+from report.evidence.analysis import frequent_first
 from report.evidence.readings import condition, studied
 from report.figures.pictures import draw
 from report.figures.show import Exhibit
-from report.figures.studies import GATED, LEVELS, WITH_SKIPS, Groups, extent, of_networks
+from report.figures.studies import GATED, LEVELS, Groups, extent, of_networks
 from report.figures.style import FAINT, LOOKS, PAGE, plain
 
 
@@ -19,7 +20,8 @@ from report.figures.style import FAINT, LOOKS, PAGE, plain
 def coefficients(groups: Groups) -> Exhibit:
     """α by class, by distance to an outline, and on wrong and right pixels, one line a level."""
     runs = groups[GATED]
-    order, names = _by_frequency(runs[0])
+    order = frequent_first(runs[0])
+    names = [plain(runs[0].classes.names[k]) for k in order]
     figure, panels = plt.subplots(1, 3, figsize=(PAGE, 3.0), width_ratios=(2.2, 1.3, 0.6),
                                   sharey=True)  # fmt: skip
     _means(panels[0], _coefficients(runs, "classes")[..., order], names, "o")
@@ -31,18 +33,11 @@ def coefficients(groups: Groups) -> Exhibit:
     return Exhibit(
         figure,
         "fig-study-coefficients",
-        "Mean of the coefficients α at each level: by class, from frequent to rare; by distance to "
-        "the nearest outline of the labels; on pixels that the network labels wrong and right. "
-        f"{extent(groups)}",
+        "Mean gate coefficient α at each level: by class, from frequent to rare; by distance to "
+        f"the nearest outline; on pixels labelled wrong and right. {extent(groups)}",
         "Three charts of mean attention coefficients by class, by distance to an outline, and by "
         "correctness.",
     )
-
-
-def _by_frequency(run: Run) -> tuple[np.ndarray, list[str]]:
-    """Indices and names of the classes, from frequent to rare in the training pixels."""
-    order = np.argsort(-np.array(run.record["dataset"]["pixels"]["train"]), kind="stable")
-    return order, [plain(run.classes.names[k]) for k in order]
 
 
 def _coefficients(runs: list[Run], groups: str) -> np.ndarray:
@@ -59,10 +54,12 @@ def _means(axes: Axes, means: np.ndarray, labels: list[str], style: str) -> None
     axes.grid(axis="y")
 
 
-@of_networks(*WITH_SKIPS)
+@of_networks("unet", "unet-residual", GATED)
 def energy(groups: Groups) -> Exhibit:
     """Gradient energy across the skips on each class, relative to its share of the pixels."""
-    order, names = _by_frequency(next(iter(groups.values()))[0])
+    first = next(iter(groups.values()))[0]
+    order = frequent_first(first)
+    names = [plain(first.classes.names[k]) for k in order]
     figure, axes = plt.subplots(figsize=(PAGE, 2.5))
     for offset, (key, group) in zip(np.linspace(-0.2, 0.2, len(groups)), groups.items()):
         look, values = LOOKS[key], _density(group)[:, order]
@@ -78,9 +75,9 @@ def energy(groups: Groups) -> Exhibit:
     return Exhibit(
         figure,
         "fig-study-energy",
-        "Where the gradient comes from that returns to the encoder across the skips: energy that "
-        "falls on the pixels of each class, relative to the class's area (1: as much as its area), "
-        f"geometric means over levels. Classes from frequent to rare. {extent(groups)}",
+        "Gradient energy that returns to the encoder across the skips on each class's pixels, "
+        "relative to the class's area (1: proportional), geometric means over levels. Classes from "
+        f"frequent to rare. {extent(groups)}",
         "Line chart of gradient energy relative to area by class.",
     )
 
@@ -113,6 +110,6 @@ def over_image(run: Run) -> Exhibit:
         figure,
         "fig-attention",
         "Attention coefficients α of the four gates over one test image, from the finest skip "
-        "(level 0) to the coarsest (level 3): yellow passes, blue is held back.",
+        "(level 0) to the coarsest (level 3): yellow passes, blue is suppressed.",
         "A test image and four maps of attention coefficients.",
     )

@@ -162,13 +162,13 @@ def theory_levels(base_channels: int) -> Exhibit:
         "Receptive field (pixels)": closed_forms.receptive_field("unet").largest[: len(levels)],
     }
     for key in VARIANTS:
-        paths = [closed_forms.shortest_path(key, level) for level in levels]
+        paths = [closed_forms.shortest_paths(key)[level] for level in levels]
         columns[f"Path: {LOOKS[key].short}"] = paths
     return Exhibit(
         pd.DataFrame(columns),
         "tbl-theory-levels",
         "The encoder by level: how many numbers it keeps, the side of the square of the image that "
-        f"one of them depends on (@sec-theory-fields), both at {base_channels} base channels, and "
+        f"one of them depends on, both at {base_channels} base channels, and "
         "the fewest convolutions between its output and the logits (@sec-theory-skips).",
         formats={"Numbers / pixel of the image": "{:g}"},
     )

@@ -8,7 +8,7 @@ import pytest
 from lib.metrics import mean_iou
 from lib.models import VARIANTS
 from report.evidence.design import (
-    BLOCK_BY_SKIP, BLOCK_EFFECT, CELLS, FACTORIAL, SKIP_BY_SKIP, effects_table, finer_against_coarser, missing_cells,
+    BLOCK_BY_SKIP, BLOCK_EFFECT, CELLS, FACTORIAL, FINER_BY_COARSER, SKIP_BY_SKIP, effects_table, missing_cells,
     skip_effect, skip_interaction,
 )
 from report.evidence.measures import MIOU
@@ -16,6 +16,7 @@ from report.evidence.wording import points
 from report.figures import charts as analysis_figures
 
 IMAGES = 25
+STEPS = [*BLOCK_BY_SKIP[:3], *SKIP_BY_SKIP[:4]]  # main effects: of one step; interactions: of two
 # Percent of the pixels right: residual blocks add 4, 2 and 5 under no, concatenated and gated skips.
 RIGHT = {
     "unet-noskip": 60, "unet": 70, "unet-gated-attention": 71,
@@ -51,7 +52,7 @@ def test_the_six_cells():
 def test_weights_add_up_to_zero_and_the_interactions_balance():
     for effect in (*BLOCK_BY_SKIP, *SKIP_BY_SKIP):
         assert sum(effect.weights.values()) == pytest.approx(0)
-        assert sum(weight for weight in effect.weights.values() if weight > 0) in (1, 2)  # of one step, of two
+        assert sum(weight for weight in effect.weights.values() if weight > 0) == pytest.approx(1 if effect in STEPS else 2)  # of one step, of two
     assert BLOCK_BY_SKIP[3].weights == {"unet-noskip": 1, "unet-residual-noskip": -1, "unet": -1, "unet-residual": 1}
     assert set(BLOCK_EFFECT.weights) == set(CELLS.values()) and set(skip_effect(0).weights) == set(FACTORIAL.values())
 
@@ -79,18 +80,18 @@ def test_effects_of_the_skips_are_exact():
 
     assert [value(skip_effect(level)) for level in range(4)] == pytest.approx(gain + [0.02, 0, 0.02, 0])
     assert value(skip_interaction(0, 2)) == pytest.approx(0.04) and value(skip_interaction(0, 1)) == pytest.approx(0)
-    effect = finer_against_coarser((0, 1), (2, 3))
+    effect = FINER_BY_COARSER
     assert value(effect) == pytest.approx((0.03 + 0.02) / 2 - (0.07 + 0.08) / 2) and "unet" not in effect.weights
 
 
 def test_the_table_agrees_with_the_numbers():
     runs = study(*RIGHT)
     table = effects_table(runs)
-    assert list(table["On test mIoU"]) == [points(value) for value in values(BLOCK_BY_SKIP, runs)]
-    assert table.Effect[0] == "residual − plain blocks" and (table.p == "< 0.001").all() and "Verdict" not in table
-    assert table.Effect[3] == "residual − plain blocks × concatenated − no skips"
+    assert list(table["On test mIoU"]) == [points.signed(value) for value in values(BLOCK_BY_SKIP, runs)]
+    assert table.Effect[0] == "residual blocks − plain blocks" and (table.p == "< 0.001").all() and "Verdict" not in table
+    assert table.Effect[3] == "gain from residual blocks with concatenated skips − without skips"
     assert list(effects_table(study(*FACTORIAL.values(), seeds=2), SKIP_BY_SKIP).Effect[[0, 4]]) == [
-        "skip at level 0", "skip at level 0 × skip at level 1"]
+        "skip at level 0 − none", "gain from level 0 with level 1 − without it"]
 
 
 def test_no_effect_reads_as_none(monkeypatch):

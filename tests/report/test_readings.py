@@ -7,18 +7,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lib.files import ClassTable, write_arrays
+from lib.files import ClassTable
 from lib.metrics import mean_iou
 from lib.models import TITLES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.probes import parts
 from report.evidence import measures, readings, scores
-from report.evidence.claims import (
-    CLAIMS, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, THEORY, judge,
-)
-from report.evidence.design import FACTORIAL
+from report.evidence.claims import CLAIMS, THEORY, judge
+from report.evidence.comparison import NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED
+from report.evidence.design import FACTORIAL, SKIP_EFFECTS, estimates
 from report.evidence.readings import NotMeasured
-from report.figures import gates as gate_figures, gradients, studies, theory_results as results
+from report.figures import gates as gate_figures, gradients, studies, theory
 
 IMAGES, PIXELS = 12, 1000
 NETWORKS = ("unet", "unet-noskip", "unet-residual", "unet-gated-attention")
@@ -51,7 +50,7 @@ def fake_run(variant: str, seed: int, lost: float = 0.1, noise: float = 0.05, al
     norms["gradient"][:, [0, 4]] = faded * np.exp(rng.normal(0, 0.02))
     edges = np.full((IMAGES, 2, 2), 0) + [int(1000 * outlines), 1000]
     return SimpleNamespace(
-        folder=folder or Path(f"{variant}/{seed}"), variant=variant, title=TITLES[variant], seed=seed,
+        doses={}, folder=folder or Path(f"{variant}/{seed}"), variant=variant, title=TITLES[variant], seed=seed,
         record={"dataset": {"name": "camvid", "pixels": {"train": [1000, 5]}}, "seconds": 100.0},
         image_names=IMAGE_NAMES, frames=[("drive", i) for i in range(IMAGES)], image_losses=None,
         per_image=confusions(0.6, rng), gradients=norms,
@@ -114,10 +113,9 @@ def on_scenes(tmp_path: Path, slope: float, **differences: dict) -> list[SimpleN
         for seed in range(3):
             run = fake_run(variant, seed, folder=tmp_path / variant / str(seed), **differences.get(variant[5:] or variant, {}))
             run.record["dataset"]["name"] = "scenes"
-            run.folder.mkdir(parents=True, exist_ok=True)
             rng = np.random.default_rng(seed)
             doses = np.array([confusions(0.6 - loss * dose, rng) for dose in (0, 0.5, 1)])
-            write_arrays(run.folder / "doses.npz", **{f"{kind}_confusions": doses for kind in ("clutter", "noise")})
+            run.doses = {f"{kind}_confusions": doses for kind in ("clutter", "noise")}
             found.append(run)
     return found
 
@@ -156,7 +154,7 @@ def test_one_seed_decides_nothing_and_what_is_not_measured_is_said(tmp_path):
                          "R1": "no study of landscape.eigenvalues"}.items():
         assert f"not measured ({missing} for seed 0 of" in said[key]
     for run in (scenes := on_scenes(tmp_path, 0.1)):
-        (run.folder / "doses.npz").unlink()
+        run.doses = {}
         del run.studies["matched.counts"]
     said = {v.claim.id: v.primary[0].text for v in judged(scenes)}
     assert "no doses of clutter for seed 0" in said["A1"] and "no study of matched.counts" in said["A2"]
@@ -172,9 +170,11 @@ def test_a_change_within_a_network_and_between_two():
     estimate, one, other = measures.CUT[0].compare(gated, unet)
     assert other == pytest.approx(values[0].mean()) and estimate.value == pytest.approx(one - other) and estimate.seeds == (2, 2)
     text = next(f.text for v in judged(study) for f in v.secondary if "noise" in f.comparison.measure.name)
-    assert "change of mIoU under noise of 2 standard deviations on the skips −" in text and "points, " in text
+    assert text.startswith("Change of mIoU under noise of 2 standard deviations on the skips, Gated Attention U-Net disturbed") is False
+    assert text.startswith("Change of mIoU under noise of 2 standard deviations on the skips, Gated") and " against −" in text
     text = next(f.text for v in judged(study) for f in v.primary if f.comparison.measure is measures.ALPHA_OUTLINES)
-    assert "Gated Attention U-Net: mean α near outlines less that far from them 0.40 against 0.00, 0.40 higher than with" in text
+    assert text.startswith("Mean α near outlines less far from them, Gated Attention U-Net as trained against α permuted: "
+                           "0.40 against 0.00, difference +0.40")
 
 
 def test_studies_of_different_images_are_not_compared():
@@ -189,8 +189,8 @@ def test_readings_by_hand():
              "update": np.array([[2.0, 9, 4]] * 3), "blocks": np.array(["encoder 0", "encoder 4", "decoder 0"])}
     run = SimpleNamespace(gradients=norms)
     assert readings.fading(norms) == pytest.approx([0.5, 2, np.nan], nan_ok=True)  # a step without a gradient has no say
-    assert readings.gradient_at(run, (), "encoder 4") == 18 and readings.gradient_at(run, (), "encoder 0") == 20 / 3
-    assert readings.update_ratio(run, ()) == 0.5
+    assert readings.gradient_at(run, "encoder 4") == 18 and readings.gradient_at(run, "encoder 0") == 20 / 3
+    assert readings.update_ratio(run) == 0.5
     components = np.zeros((5, 4))
     components[:, 2], components[:2, 3], components[3:, 3] = 10, 2, 4
     assert scores.size_preference(components) == pytest.approx(0.2 - 0.4)
@@ -200,12 +200,13 @@ def test_readings_by_hand():
     counts[0, :, 3] = [49, 48, 47]
     assert np.isnan(scores.precision_at_recall(counts))  # no threshold finds half of them
     line = np.array([confusions(iou, np.random.default_rng(0))[0] for iou in (0.6, 0.5, 0.4)])
-    assert scores.slope(line, mean_iou) == pytest.approx(mean_iou(line[2]) - mean_iou(line[0]), abs=1e-9)
+    assert scores.slope(line) == pytest.approx(mean_iou(line[2]) - mean_iou(line[0]), abs=1e-9)
     near = np.full((4, 6, 2), 10.0)
     near[..., 0] = [9, 9, 9, 5, 5, 1]
     assert scores.near_less_far(near) == pytest.approx(0.8)
-    hessian = SimpleNamespace(studies={"landscape.eigenvalues": np.array([[[-1.0, 4.0]], [[0.5, 4.0]]])})
-    assert [readings.non_convexity(hessian, (), kind) for kind in (0, 1)] == [0.25, 0]
+    for smallest, expected in ((-1.0, 0.25), (0.5, 0)):
+        hessian = SimpleNamespace(studies={"landscape.eigenvalues": np.array([[[smallest, 4.0]]])})
+        assert readings.non_convexity(hessian) == expected
     sums = np.array([[[2.0, 10], [16, 20], [0, 0]]])  # α 0.2 on a third, 0.8 on two thirds, an absent class
     assert scores.spread(sums) == pytest.approx(np.sqrt(1 / 3 * 2 / 3) * 0.6)
     assert scores.explained(np.array([3.0, 4.0])) == pytest.approx(0.25)
@@ -217,20 +218,12 @@ def test_readings_by_hand():
         readings.condition(SimpleNamespace(studies={"conditions.names": np.array(["intact"])}, title="U-Net"), "alpha one")
 
 
-STUDIES = (studies.lesions, studies.information, gradients.over_training, gradients.in_deeper_networks,
+STUDIES = (studies.skips, studies.information, gradients.over_training, gradients.in_deeper_networks,
            studies.disturbances, gate_figures.coefficients, gate_figures.energy, studies.slices)
 
 
-@pytest.fixture
-def shown(monkeypatch) -> list:
-    """What a notebook would display."""
-    found = []
-    monkeypatch.setattr(results.figures, "say", lambda text: found.append(("say", text)))
-    return found
-
-
-def test_figures_and_sentences(shown):
-    study = runs(2)
+def with_everything(study: list) -> list:
+    """The runs with all studies that figures show."""
     for run in study:
         for name in ("shuffle", "zero"):
             for level in range(4):
@@ -244,25 +237,56 @@ def test_figures_and_sentences(shown):
             for kind in ("batch normalisation", "no normalisation"):
                 run.studies |= {f"depth.{depth}, {kind}: {n}": np.ones((3, 2 * depth + 1)) for n in ("gradient", "weight")}
         run.gradients |= {"update": run.gradients["gradient"] / 100, "steps": np.arange(3)}
+    return study
+
+
+def test_figures_and_sentences(monkeypatch):
+    study = with_everything(runs(2))
     drawn = {figure(study).label: figure(study).caption for figure in STUDIES}
     assert list(drawn) == [f"fig-study-{name}" for name in (
-        "lesions", "information", "training", "depths", "disturbances", "coefficients", "energy", "slices")]
+        "skips", "information", "training", "depths", "disturbances", "coefficients", "energy", "slices")]
     assert all("2 seeds per network" in caption for caption in drawn.values())
     without_images = [label for label, caption in drawn.items() if "2 seeds per network, 12 test images." not in caption]
     assert without_images == ["fig-study-training", "fig-study-depths", "fig-study-slices"]
     plt.close("all")
-    results.say_effort(study)
-    results.say_reading(study)
-    results.say_verdicts(judged(study), "T1", "A3b")
-    texts = [text for _, text in shown]
-    assert "36 of the report's 36 runs and on 12 test images" in texts[0] and "7.0\N{NO-BREAK SPACE}% of what training took" in texts[0]
-    assert "Traffic sign" in texts[0] and "At the bottleneck a linear map explains" in texts[1]
-    assert texts[2].startswith("**T1. Skip connections carry") and texts[3].startswith("**A3b. Gates filter")
-    missing = studies.lesions([fake_run("unet-noskip", 0)])
-    assert missing == "*Not measured: no run of U-Net, Residual U-Net and Gated Attention U-Net.*"
-    for run in study:
-        run.gradients = {}
-    assert gradients.over_training(study).startswith("*Not measured: no run with norms of gradients of U-Net,")
+    text = theory.effort(study)
+    assert "36 of the 36 runs and on 12 test images" in text and "(Traffic sign)" in text
+    assert "In the U-Net a linear probe explains" in theory.probe_sentence(study)
+    shown = []
+    monkeypatch.setattr(theory, "say", shown.append)
+    verdicts = judged(study)
+    theory.answer(verdicts, "T1", "A3b", "A1")  # A1 has no scenes
+    assert len(shown) == 2 and shown[0].startswith("**T1. Skip connections carry") and "Boundary IoU, U-Net without" in shown[0]
+    assert theory.open_questions(verdicts) == "For want of trainings or studies on record, A1 and A2 are left out."
+    assert theory.open_questions([v for v in verdicts if v.claim.id == "T1"]) == ""
+
+
+def test_what_is_not_measured_is_left_out():
+    assert all(figure([]) is None for figure in STUDIES)
+    bare = runs(1)
+    for run in bare:
+        run.studies, run.gradients = {}, {}
+    assert all(figure(bare) is None for figure in STUDIES)
+    assert theory.effort(bare) == theory.probe_sentence(bare) == ""
+    plt.close("all")
+
+
+def test_lesions_stand_beside_what_retraining_loses():
+    """Squares: the loss of boundary IoU where a network is trained without that skip, from the factorial's effects."""
+    study = with_everything(runs(2))
+    figure = studies.skips(study).content
+    first, second, _ = figure.axes
+    effects = estimates(study, SKIP_EFFECTS, measures.BOUNDARY)
+    squares = [line.get_ydata()[0] for line in second.lines if line.get_marker() == "s"]
+    assert squares == pytest.approx([-100 * effect.value for effect in effects])
+    filled = next(line for line in first.lines if line.get_label() == "another image").get_ydata()
+    unet = [run for run in study if run.variant == "unet"]
+    by_hand = [np.mean([mean_iou(readings.condition(run, f"shuffle {level}").sum(0))
+                        - mean_iou(readings.condition(run, "intact").sum(0)) for run in unet]) for level in range(4)]
+    assert filled == pytest.approx(100 * np.array(by_hand))
+    alone = studies.skips(unet)
+    assert "trained without" not in alone.caption and not [line for line in alone.content.axes[0].lines if line.get_marker() == "s"]
+    plt.close("all")
 
 
 def _add_condition(run: SimpleNamespace, name: str) -> None:

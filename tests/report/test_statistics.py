@@ -12,7 +12,7 @@ from report.evidence.statistics import (
     decides_difference, decides_equivalence, holm, probability_higher, seeds_needed,
 )
 from report.evidence.wording import (
-    Unit, interval_text, nats, p_cell, p_text, percent, points, seeds_text, versus,
+    Unit, interval_text, nats, p_cell, percent, points, seeds_text, versus,
 )
 
 IMAGES, EFFECT = 60, 0.03
@@ -281,14 +281,14 @@ def test_numbers_in_words():
     assert points.number(-0.0001) == "0.0" and plain(nats(0.1234)) == "0.123 nats per pixel"
     assert plain(versus(0.013, "U-Net")) == "1.3 points higher than U-Net"
     assert plain(versus(-0.2, "U-Net", percent)) == "20.0 % lower than U-Net"
-    assert plain(versus(-0.0004, "U-Net")) == "no different, to 0.1 points, from U-Net"
+    assert plain(versus(-0.0004, "U-Net")) == "equal to U-Net within 0.1 points"
     assert plain(Unit("epochs", digits=0)(12.4)) == "12 epochs"
     assert p_cell(0.0004) == "< 0.001" and p_cell(0.0123) == "0.012" and p_cell(np.nan) == "–"
     assert seeds_text([8, 8]) == "8 seeds" and seeds_text([1]) == "1 seed" and seeds_text([3, 2, 8]) == "2 to 8 seeds"
-    assert p_text(0.0004) == "p < 0.001" and p_text(0.0123) == "p = 0.012"
+    assert plain(points.signed(0.013)) == "+1.3 points" and points.signed(-0.0001).startswith("0.0")
     estimate = Estimate(-0.052, -0.069, -0.034, 0.01, (3, 3), 233)
-    assert plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points, 3 seeds, 233 images"
-    assert plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3)))) == "no interval, 1 and 3 seeds"
+    assert plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points; 3 seeds, 233 images"
+    assert plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3)))) == "no interval; 1 and 3 seeds"
     assert plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (3, 2, 3, 3), 9))).endswith("3 and 2 seeds, 9 images")
     alone = plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (1, 1), 9)))
-    assert alone == "95 % interval over the images alone 0.0 to 20.0 points, 1 seed, 9 images"
+    assert alone == "95 % interval over images alone 0.0 to 20.0 points; 1 seed, 9 images"

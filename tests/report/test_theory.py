@@ -1,7 +1,5 @@
 """The closed forms against the built models, torch's counters and autograd."""
 
-from dataclasses import astuple
-
 import pandas as pd
 import pytest
 import torch
@@ -10,6 +8,7 @@ from torch import nn
 
 from lib import models
 from lib.models import NETWORKS, VARIANTS, build_model
+from lib.studies.depth import KEEPING
 from report.evidence import closed_forms as theory
 from report.evidence.closed_forms import Cost
 
@@ -22,23 +21,9 @@ def depth(request) -> int:
     return request.param
 
 
-@EVERY
-@pytest.mark.parametrize("base, classes, channels", [(3, 2, 3), (4, 13, 1), (10, 11, 4)])
-def test_parameters_are_those_of_the_built_model(variant, base, classes, channels, depth):
-    model = build_model(variant, channels, classes, base, depth)
-    assert theory.parameters(variant, base, classes, channels, depth) == sum(p.numel() for p in model.parameters())
-
-
-@EVERY
-@pytest.mark.parametrize("size", [(32, 32), (45, 80), (97, 33)])
-def test_multiply_adds_are_those_of_torchs_counter(variant, size, depth):
-    model = build_model(variant, num_classes=5, base_channels=10, depth=depth).eval()
-    assert theory.cost(variant, 10, 5, size, depth=depth) == theory.multiply_adds(model, size)
-
-
-@EVERY
-@pytest.mark.parametrize("size", [(32, 64), (48, 33)])
-def test_kept_bytes_are_those_of_autograd(variant, size, depth):
+@pytest.mark.parametrize("variant", [*VARIANTS, "unet-residual-noskip", "unet-noskip-wide", "unet-skips-0110"])
+@pytest.mark.parametrize("size", [(32, 64), (45, 80)])
+def test_counts_are_those_of_the_built_model(variant, size, depth):
     model, kept = build_model(variant, num_classes=5, base_channels=10, depth=depth), {}
 
     def keep(tensor):
@@ -48,7 +33,8 @@ def test_kept_bytes_are_those_of_autograd(variant, size, depth):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = model(torch.zeros(1, 3, *size))
-    assert theory.total(variant, 10, 5, size, depth=depth).kept == sum(kept.values())
+    assert theory.total(variant, 10, 5, size, depth=depth) == Cost(
+        sum(p.numel() for p in model.parameters()), models.multiply_adds(model.eval(), size), sum(kept.values()))
     assert logits.shape == (1, 5, *size)
 
 
@@ -65,21 +51,25 @@ def test_shapes_are_those_of_the_built_model(variant):
     assert {part.name: part.shape for part in theory.parts(variant, 10, 5, (40, 64))} == shapes
 
 
-@pytest.mark.parametrize("c, k, depth", [(64, 13, 4), (5, 3, 2), (16, 11, 6)])
-def test_the_polynomials_of_the_chapter(c, k, depth):
-    pixels, deep, wide, fine = 128 * 64, 4**depth - 1, 2**depth - 1, 1 - 2**-depth
-    expected = {
-        "unet": (9 * c**2 + 89 * deep * c**2 // 3 + (31 + 13 * wide + k) * c + k, 9 + 42.5 * depth, 17.5),
-        "unet-noskip": (9 * c**2 + 80 * deep * c**2 // 3 + (31 + 13 * wide + k) * c + k, 9 + 33.5 * depth, 15.5),
-    }
-    for variant, (parameters, arithmetic, maps) in expected.items():
-        found = theory.total(variant, c, k, (128, 64), depth=depth)
-        assert found == Cost(parameters, (arithmetic * c**2 + (27 + k) * c) * pixels,
-                             4 * pixels * (3 + c * (4 + maps * fine)))
-    plain = theory.parameters("unet", c, k, depth=depth)
-    assert theory.parameters("unet-residual", c, k, depth=depth) - plain == 4 * deep * c**2 // 3 + 3 * c
-    assert theory.parameters("unet-gated-attention", c, k, depth=depth) - plain == (
-        2 * deep * c**2 + 2 * wide * c + depth)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("c, k, depth", [(64, 13, 4), (5, 3, 2), (16, 11, 5)])
+def test_the_formulas_of_the_chapter(variant, c, k, depth):
+    assert theory.formulas(variant, c, k, 128 * 64, depth) == theory.total(variant, c, k, (128, 64), depth=depth)
+
+
+def test_the_formulas_cover_the_four_networks():
+    assert theory.formulas("unet-noskip-wide", 8, 13, 64) is None
+
+
+@pytest.mark.parametrize("c, depth", [(64, 4), (16, 4), (3, 2)])
+def test_bits_lost_by_pooling(c, depth, monkeypatch):
+    """Each maximum that a built network takes was one of four: two bits."""
+    pooled, pool = [], F.max_pool2d
+    monkeypatch.setattr(F, "max_pool2d", lambda x, size: pooled.append(pool(x, size)) or pooled[-1])
+    with torch.device("meta"):
+        model, images = build_model("unet", base_channels=c, depth=depth), torch.empty(2, 3, 64, 32)
+    model(images)
+    assert theory.bits_lost(c, depth) == sum(2 * maps.numel() for maps in pooled) / (2 * 64 * 32)
 
 
 def test_tables_add_up():
@@ -88,16 +78,17 @@ def test_tables_add_up():
     assert total == sum(parts) == 31_038_413
     assert table["Output (C × H × W)"].iloc[[0, 4, -1]].tolist() == [
         "64 × 256 × 256", "1024 × 16 × 16", "13 × 256 × 256"]
-    levels = theory.level_costs("unet", 64, 13, (256, 256))
-    assert levels.level.tolist() == [0, 1, 2, 3, 4]
-    assert tuple(levels.drop(columns="level").sum()) == astuple(theory.total("unet"))
+    assert theory.total("unet").parameters == total and theory.parameters("unet") == total
+    assert theory.cost("unet") == theory.total("unet").multiply_adds
 
 
 def test_summary_counts_what_it_derives():
     table = theory.summary(8, 11, (60, 80))
     assert table.variant.tolist() == list(VARIANTS)
-    pd.testing.assert_series_equal(table.parameters, table.counted_parameters, check_names=False)
-    pd.testing.assert_series_equal(table.multiply_adds, table.counted_multiply_adds, check_names=False)
+    counted = theory.summary(8, 11, (64, 80))
+    for name in ("parameters", "multiply_adds", "kept"):
+        pd.testing.assert_series_equal(counted[name], counted[f"counted_{name}"], check_names=False)
+    assert (table.counted_multiply_adds == [theory.cost(key, 8, 11, (60, 80)) for key in VARIANTS]).all()
 
 
 @pytest.fixture
@@ -141,33 +132,65 @@ def test_receptive_field_is_the_support_of_the_gradient(variant, transparent):
         assert (min(sides), max(sides)) == tuple(field.loc[f"decoder {level}"])
 
 
-@EVERY
-def test_shortest_path_is_that_of_the_autograd_graph(variant):
-    model, features = build_model(variant, num_classes=2, base_channels=2), []
-    for block in model.encoder:
-        block.register_forward_hook(lambda module, inputs, output: features.append(output.grad_fn))
-    logits = model(torch.zeros(2, 3, 32, 32))
-    distance, queue = {logits.grad_fn: 0}, [logits.grad_fn]
-    for node in queue:  # breadth first, revisiting what turns out to be nearer
-        length = distance[node] + (node.name() == "ConvolutionBackward0")
-        for following, _ in node.next_functions:
-            nothing = node.name().startswith("Cat") and following.name().startswith("Slice")  # NoSkip's no channels
-            if following is not None and not nothing and length < distance.get(following, 10**9):
-                distance[following] = length
-                queue.append(following)
-    assert [theory.shortest_path(variant, level) for level in range(5)] == [distance[node] for node in features]
+@pytest.mark.parametrize("depth", [2, 4, 6])
+def test_shortest_paths_are_those_of_the_chapter(depth):
+    levels = range(depth)
+    assert theory.shortest_paths("unet", depth)[:-1] == [3 * level + 3 for level in levels]
+    assert theory.shortest_paths("unet-gated-attention", depth) == theory.shortest_paths("unet", depth)
+    assert theory.shortest_paths("unet-noskip", depth)[:-1] == [5 * depth + 1 - 2 * level for level in levels]
+    assert theory.shortest_paths("unet-residual", depth)[:-1] == [2 * level + 2 for level in levels]
+    assert theory.shortest_paths("unet", depth)[-1] == theory.shortest_paths("unet-noskip", depth)[-1] == 3 * depth + 1
+
+
+def gate_and_gradients(seed: int) -> tuple:
+    """A gate of three channels on 8 x 8 pixels, its input, the error at its output, and autograd's gradient."""
+    generator = torch.Generator().manual_seed(seed)
+    skip = models.AttentionSkip(3).double()
+    for weight in skip.parameters():
+        torch.nn.init.normal_(weight, std=0.7, generator=generator)
+    x = torch.randn(1, 3, 8, 8, generator=generator, dtype=torch.double).requires_grad_()
+    g = torch.randn(1, 6, 4, 4, generator=generator, dtype=torch.double)
+    delta = torch.randn(1, 3, 8, 8, generator=generator, dtype=torch.double)
+    skip(x, g).backward(delta)
+    return skip.coefficients, x.detach(), g, delta, x.grad
 
 
 def test_the_gates_gradient_of_the_chapter():
-    generator = torch.Generator().manual_seed(0)
-    (w_x, w_g), bias, psi = torch.randn(2, 6, 6, generator=generator), *torch.randn(2, 6, generator=generator)
-    x, g, delta = torch.randn(3, 6, generator=generator)
-    x, g = x.requires_grad_(), g.requires_grad_()
-    hidden = w_x @ x + w_g @ g + bias
-    alpha = torch.sigmoid(psi @ hidden.relu())
-    (alpha * x).backward(delta)
-    back = alpha * (1 - alpha) * (delta @ x) * ((hidden > 0) * psi)
-    torch.testing.assert_close(x.grad, alpha * delta + w_x.T @ back)
-    torch.testing.assert_close(g.grad, w_g.T @ back)
-    bound = alpha * delta.norm() * (1 + (1 - alpha) * x.norm() * torch.linalg.matrix_norm(w_x, 2) * psi.norm())
-    assert x.grad.norm() <= bound
+    """The equation term by term, with the interpolation as a matrix, against the built gate's autograd."""
+    gate, x, g, delta, gradient = gate_and_gradients(0)
+    hidden = gate.w_x(x) + gate.w_g(g)
+    cells = torch.sigmoid(gate.psi(hidden.relu()))  # a_j
+    unit = torch.eye(16, dtype=torch.double).view(16, 1, 4, 4)
+    matrix = F.interpolate(unit, scale_factor=2, mode="bilinear", align_corners=False).view(16, 64).T  # I_ij
+    alpha = (matrix @ cells.flatten()).view(8, 8)
+    error = (matrix.T @ (delta * x).sum(1).flatten()).view(4, 4)  # the sum over the pixels that read the cell
+    back = (cells * (1 - cells))[0, 0] * error * (hidden[0] > 0) * gate.psi.weight[0]  # (3, 4, 4)
+    expected = alpha * delta[0]
+    for row in range(8):
+        for column in range(8):
+            weights = gate.w_x.weight[:, :, row % 2, column % 2]  # W_i
+            expected[:, row, column] += weights.T @ back[:, row // 2, column // 2]
+    torch.testing.assert_close(gradient[0], expected)
+    assert ((matrix > 0).sum(0).view(4, 4)[1:3, 1:3] == 16).all()  # 4 x 4 pixels read an inner cell
+
+
+def test_a_neighbour_s_error_reaches_a_pixel_whose_own_is_zero():
+    gate, x, g, delta, _ = gate_and_gradients(0)
+    x, delta = x.requires_grad_(), torch.zeros_like(delta)
+    delta[..., 2, 2] = 1.0  # reads the cells of rows and columns 0 to 3
+    (x * gate(x, g)).backward(delta)
+    assert x.grad[0, :, 0, 0].abs().max() > 0  # of another cell
+    assert x.grad[0, :, 7, 7].abs().max() == 0  # too far away
+
+
+def test_a_residual_sum_doubles_the_variance():
+    """Of branch and shortcut with He's initial weights and no normalisation; the factor 1 / sqrt 2 undoes it."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 32, 16, 16)
+    branch, shortcut = torch.nn.Conv2d(32, 64, 3, padding=1, bias=False), torch.nn.Conv2d(32, 64, 1, bias=False)
+    for layer in (branch, shortcut):
+        torch.nn.init.normal_(layer.weight, std=(layer.weight[0].numel()) ** -0.5)
+    with torch.inference_mode():
+        total = (branch(x) + shortcut(x))[..., 1:-1, 1:-1]
+    assert float(total.var()) == pytest.approx(2 * float(x.var()), rel=0.05)
+    assert float((KEEPING * total).var()) == pytest.approx(float(x.var()), rel=0.05)

@@ -1,0 +1,152 @@
+"""One measurement that bears on a statement: which networks are compared, and what is expected.
+
+How a verdict follows from it is said in `report.evidence.claims`, of whose rules `Comparison.judge`
+is the first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.files import family
+from lib.models import TITLES
+from lib.records import Run
+from report.evidence.measures import Change, Measure
+from report.evidence.readings import NotMeasured
+from report.evidence.statistics import (
+    Estimate, decides_difference, decides_equivalence, probability_higher,
+)  # fmt: skip
+from report.evidence.wording import capitalised, interval_text, listed
+
+SUPPORTED, RULED_OUT, UNDECIDED = "supported", "ruled out", "undecided"
+ONE_SEED, NOT_MEASURED = "undecided (one seed)", "not measured"
+ALPHA = 0.05  # level of significance
+SAME, HIGHER, LOWER = "same", "higher", "lower"
+SCENES = "scenes"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A weighted sum of networks by one measure, and what a statement expects of it."""
+
+    measure: Measure
+    weights: dict[str, float]
+    expect: str = ""  # nothing of a secondary measurement
+    margin: float = np.nan
+    subject: str = ""
+    against: str = ""
+    data: str = ""  # the data set that alone decides; any otherwise
+
+    @property
+    def criterion(self) -> str:
+        """Return "lower by ≥ 1.0 points" or "within ±5.0 %"."""
+        margin = self.measure.unit(self.margin)
+        return f"within ±{margin}" if self.expect == SAME else f"{self.expect} by ≥ {margin}"
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether one network is compared with another."""
+        return [*self.weights.values()] == [1, -1]
+
+    def power(self, level: float) -> Callable:
+        """Return the chance of a decision by effect, standard error and degrees of freedom."""
+        if self.expect == SAME:
+            return decides_equivalence(self.margin)
+        sign = 1 if self.expect == HIGHER else -1
+        chance = decides_difference(self.margin, level)
+        return lambda effect, error, freedom: chance(sign * effect, error, freedom)
+
+    def judge(self, estimate: Estimate, adjusted: float) -> str:
+        """Return the verdict on what is expected, p being `adjusted`."""
+        if estimate.one_seed:
+            return ONE_SEED
+        significant = adjusted < ALPHA
+        if self.expect == SAME:
+            within = -self.margin <= estimate.inner[0] and estimate.inner[1] <= self.margin
+            outside = estimate.low > self.margin or estimate.high < -self.margin
+            if within:
+                return SUPPORTED
+            return RULED_OUT if significant and outside else UNDECIDED
+        if self.expect == HIGHER:
+            effect, largest = estimate.value, estimate.high
+        else:
+            effect, largest = -estimate.value, -estimate.low
+        if significant and effect >= self.margin:
+            return SUPPORTED
+        return RULED_OUT if largest < self.margin else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the runs say about one comparison; without an estimate, what is missing."""
+
+    comparison: Comparison
+    estimate: Estimate | None = None
+    values: tuple[np.ndarray, ...] = ()  # of each network, by run
+    sides: tuple[float, ...] = ()  # both levels of a pair or of a change
+    missing: str = ""
+
+    @property
+    def higher(self) -> tuple[float, float, float] | None:
+        """Return P(A > B) with its interval, of two networks."""
+        if self.estimate is None or not self.comparison.is_pair:
+            return None
+        return probability_higher(*self.values)
+
+    @property
+    def levels(self) -> str:
+        """Return "44.7 against 51.4 %", or nothing where there are more than two levels."""
+        measure = self.comparison.measure
+        if not self.sides:
+            return ""
+        is_change = isinstance(measure, Change) and len(self.values) == 2
+        unit = measure.unit if is_change else measure.level
+        return f"{unit.number(self.sides[0])} against {unit(self.sides[1])}"
+
+    @property
+    def effect(self) -> str:
+        """Return "−6.8 points (95 % interval −8.8 to −4.8 points; 3 seeds, 233 images)"."""
+        unit = self.comparison.measure.unit
+        return f"{unit.signed(self.estimate.value)} ({interval_text(self.estimate, unit)})"
+
+    @property
+    def text(self) -> str:
+        """Return what was compared, both levels and the difference, or what is missing, in words."""
+        comparison = self.comparison
+        measure = comparison.measure
+        compared = f"{comparison.subject} against {comparison.against}"
+        if self.estimate is None:
+            return f"{capitalised(measure.name)}, {compared}: {NOT_MEASURED} ({self.missing})"
+        levels = f"{self.levels}, " if self.levels else ""
+        return f"{capitalised(measure.name)}, {compared}: {levels}difference {self.effect}"
+
+
+def find(comparison: Comparison, runs: Sequence[Run]) -> Finding:
+    """Return what the runs say; those of another data set than the comparison's are not read."""
+    data = comparison.data or (data_of(runs[0]) if runs else "")
+    groups = [
+        [run for run in runs if run.variant == key and data_of(run) == data]
+        for key in comparison.weights
+    ]
+    lacking = [TITLES[key] for key, group in zip(comparison.weights, groups) if not group]
+    if lacking:
+        on = f" on {comparison.data}" if comparison.data else ""
+        what = listed(lacking) if len(lacking) < 4 else f"{len(lacking)} networks of the design"
+        return Finding(comparison, missing=f"no run of {what}{on}")
+    measure = comparison.measure
+    try:
+        estimate, values = measure.contrast(groups, [*comparison.weights.values()])
+        sides = tuple(float(np.mean(sample)) for sample in values)
+        if len(groups) == 1:
+            (counts,) = measure.contributions(groups)
+            sides = tuple(measure.sides(counts.sum(1)).mean(1).tolist())
+    except NotMeasured as missing:
+        return Finding(comparison, missing=str(missing))
+    return Finding(comparison, estimate, tuple(values), sides if len(sides) == 2 else ())
+
+
+def data_of(run: Run) -> str:
+    """Return the data set of a run; scenes are one whatever their doses."""
+    name = run.record["dataset"]["name"]
+    return SCENES if family(name) == SCENES else name

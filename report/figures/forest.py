@@ -1,0 +1,245 @@
+"""The verdicts in one plot: a row for each statement, with its effect, interval and verdict.
+
+Effects have different units, so each is divided by its margin; the effect itself, with its unit, is
+printed below the row. Rows stand in two columns, which the page sets below each other on a phone.
+"""
+
+import math
+from collections.abc import Sequence
+from textwrap import wrap
+
+import numpy as np
+
+from report.evidence import ledger
+from report.evidence.claims import STUDY, THEORY, Verdict
+from report.evidence.comparison import (
+    HIGHER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED, Finding,
+)  # fmt: skip
+from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL, MOST_SEEDS
+from report.evidence.wording import capitalised, seeds_text, whole_percent
+from report.figures.show import Exhibit
+from report.templates import ENVIRONMENT
+
+WIDTH, GAP = 340, 32  # pixels: of a column, and between the two
+LINE, STRIP, SPACE, AXIS = 15, 58, 12, 36  # pixels: heights
+NAMES = {STUDY: "ledger", THEORY: "theory-ledger"}  # in the labels of figures and tables
+LETTERS = 46  # that a line holds beside the statement's name
+MOST = 12  # margins that the axis shows to either side
+TICKS = (1, 5, 10)
+GLYPHS = {SUPPORTED: "M0 0l3 4l6 -8", RULED_OUT: "M1 -4l7 8m0 -8l-7 8"}
+CIRCLE = "M4.5 -4a4 4 0 1 0 .01 0z"
+
+
+def forest(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
+    """Return the plot of the statements of that source that were measured; None without any."""
+    shown = [
+        verdict
+        for verdict in verdicts
+        if verdict.claim.source == source and verdict.verdict != NOT_MEASURED
+    ]
+    if not shown:
+        return None
+    name = NAMES[source]
+    return Exhibit(drawing(shown), f"fig-{name}", _caption(shown, source), _in_words(shown))
+
+
+def numbers(verdicts: Sequence[Verdict], source: str) -> Exhibit:
+    """Return the primary measurements of the statements of that source in numbers."""
+    return Exhibit(
+        ledger.ledger(verdicts, source),
+        f"tbl-{NAMES[source]}",
+        f"The primary measurements of @fig-{NAMES[source]}. Difference: first network or condition "
+        f"less the second, in the measure's unit, with its {whole_percent(LEVEL)} interval; P(A > "
+        "B): the chance that the first has the higher number in one run of each, with its "
+        "interval; p raw and after Holm's adjustment over all statements.",
+    )
+
+
+def secondary(verdicts: Sequence[Verdict], source: str) -> Exhibit:
+    """Return the secondary measurements of the statements of that source."""
+    return Exhibit(
+        ledger.secondary(verdicts, source),
+        f"tbl-{NAMES[source]}-secondary",
+        f"Secondary measurements of the statements of @fig-{NAMES[source]}, as in "
+        f"@tbl-{NAMES[source]}; reported, not decisive.",
+    )
+
+
+def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
+    """Return the statements under other recipes, on other drives and on other data, as tables.
+
+    Of verdicts by the name of the part (`lib.studies.designs`); a part without runs is left out.
+    """
+    own = {here: judged[here]}
+    drives = {
+        name.removeprefix("without-"): judged[name] for name in judged if name.startswith("without")
+    }
+    tables = [
+        _across("recipe", {"with Dice": judged[here]} | _renamed(judged, "cross-entropy"),
+                "with soft Dice in the loss, and with cross-entropy alone"),
+        _across("drives", own | drives,
+                "on CamVid's own test split, and on each drive when it is left out of the training"),
+        _across("scenes", own | _renamed(judged, "scenes"),
+                "on CamVid and on drawn scenes, whose many independent test images allow equivalence"),
+    ]  # fmt: skip
+    return [table for table in tables if table]
+
+
+def _renamed(judged: dict[str, Sequence[Verdict]], name: str) -> dict[str, Sequence[Verdict]]:
+    return {capitalised(name): judged[name]} if name in judged else {}
+
+
+def _across(name: str, parts: dict[str, Sequence[Verdict]], where: str) -> Exhibit | None:
+    """Return effects and verdicts side by side; None for fewer than two sets of runs."""
+    table = ledger.across(parts)
+    if len(table.columns) < 4:
+        return None
+    caption = f"Effects with {whole_percent(LEVEL)} intervals, and verdicts, {where}."
+    return Exhibit(table, f"tbl-{name}", caption)
+
+
+def editions(verdicts: Sequence[Verdict]) -> Exhibit:
+    """Return the verdict on each statement in both editions."""
+    return Exhibit(
+        ledger.editions(verdicts),
+        "tbl-editions",
+        "The verdict on each statement by the first edition's records and by these, both by the "
+        "rules of @sec-rules.",
+    )
+
+
+def drawing(verdicts: Sequence[Verdict]) -> str:
+    """Return the plot as SVG, two drawings side by side."""
+    reach = _reach(verdicts)
+    rows = [_row(verdict, reach) for verdict in verdicts]
+    half = _first_half(rows)
+    cards = [_card(part) for part in (rows[:half], rows[half:]) if part]
+    for number, card in enumerate(cards):
+        card["x"] = number * (WIDTH + GAP)
+    ticks = [0, *(sign * tick for tick in TICKS if tick < reach for sign in (-1, 1))]
+    return ENVIRONMENT.get_template("forest.svg").render(
+        cards=cards,
+        width=len(cards) * (WIDTH + GAP) - GAP,
+        height=max(card["height"] for card in cards),
+        card_width=WIDTH,
+        zero=_place(0, reach),
+        ticks=[{"x": _place(tick, reach), "name": f"{tick}".replace("-", "−")} for tick in ticks],
+    )
+
+
+def _reach(verdicts: Sequence[Verdict]) -> int:
+    """Return how many margins the axis shows to either side: all intervals, or `MOST`."""
+    ends = [abs(end) for verdict in verdicts for each in verdict.primary for end in _ends(each)]
+    return min(MOST, max(3, math.ceil(max(ends))))
+
+
+def _ends(finding: Finding) -> tuple[float, float, float]:
+    """Return low, effect and high in margins; without an interval the effect three times."""
+    estimate, margin = finding.estimate, finding.comparison.margin
+    low, high = estimate.low, estimate.high
+    if np.isnan(low):
+        low = high = estimate.value
+    return low / margin, estimate.value / margin, high / margin
+
+
+def _place(margins: float, reach: int) -> float:
+    """Return where that many margins are, in pixels from the left."""
+    share = (np.clip(margins, -reach, reach) + reach) / (2 * reach)
+    return round(float(share) * WIDTH, 1)
+
+
+def _row(verdict: Verdict, reach: int) -> dict:
+    """Return one statement: its lines, and a strip for each primary measurement."""
+    lines = wrap(verdict.claim.statement, LETTERS)
+    strips = []
+    for finding, part in zip(verdict.primary, verdict.parts):
+        strip = _strip(finding, part, reach)
+        strip["y"] = LINE * len(lines) + 6 + STRIP * len(strips)
+        strips.append(strip)
+    if len(strips) == 1 and verdict.verdict == UNDECIDED:
+        strips[0]["verdict"] = f"undecided ({verdict.seeds_needed or f'> {MOST_SEEDS}'} seeds)"
+    return {
+        "id": verdict.claim.id,
+        "lines": lines,
+        "strips": strips,
+        "height": LINE * len(lines) + 6 + STRIP * len(strips) + SPACE,
+        "details": _details(verdict),
+    }
+
+
+def _strip(finding: Finding, part: str, reach: int) -> dict:
+    """Return what is drawn of one measurement, in pixels."""
+    low, effect, high = _ends(finding)
+    unit, estimate = finding.comparison.measure.unit, finding.estimate
+    text = unit.signed(estimate.value)
+    if low < high:
+        text += f" ({unit.number(estimate.low)} to {unit.number(estimate.high)})"
+    return {
+        "measure": capitalised(finding.comparison.measure.name),
+        "zones": _zones(finding.comparison.expect, reach),
+        "interval": (_place(low, reach), _place(high, reach)) if low < high else None,
+        "beyond_left": low < -reach,
+        "beyond_right": high > reach,
+        "dot": _place(effect, reach),
+        "effect": text,
+        "verdict": part,
+        "glyph": GLYPHS.get(part, CIRCLE),
+        "kind": part.replace(" ", "-") if part in GLYPHS else "undecided",
+    }
+
+
+def _zones(expect: str, reach: int) -> list[dict]:
+    """Return where the statement would hold."""
+    if expect == SAME:
+        start, end = -1, 1
+    elif expect == HIGHER:
+        start, end = 1, reach
+    else:
+        start, end = -reach, -1
+    x = _place(start, reach)
+    return [{"x": x, "width": round(_place(end, reach) - x, 1)}]
+
+
+def _details(verdict: Verdict) -> str:
+    """Return what shows while the pointer rests on a row: all its numbers."""
+    secondary = [f"Secondary: {each.text}" for each in verdict.secondary if each.estimate]
+    return "\n".join([*(each.text for each in verdict.primary), *secondary])
+
+
+def _first_half(rows: Sequence[dict]) -> int:
+    """Return how many rows the first column takes so that both are about as high."""
+    heights = np.cumsum([row["height"] for row in rows])
+    return int(np.argmin(np.abs(heights - heights[-1] / 2))) + 1
+
+
+def _card(rows: Sequence[dict]) -> dict:
+    """Return a column: its rows below each other, above an axis."""
+    y = 0
+    for row in rows:
+        row["y"] = y
+        y += row["height"]
+    words = "; ".join(f"{row['id']}: {row['strips'][0]['verdict']}" for row in rows)
+    return {"rows": rows, "axis": y, "height": y + AXIS, "words": words}
+
+
+def _caption(verdicts: Sequence[Verdict], source: str) -> str:
+    estimates = [finding.estimate for verdict in verdicts for finding in verdict.primary]
+    seeds = seeds_text(sorted({number for each in estimates for number in each.seeds}))
+    note = ""
+    if any(verdict.verdict == ONE_SEED for verdict in verdicts):
+        note = " With one seed an interval covers the images alone, and nothing is decided."
+    if any(verdict.verdict == UNDECIDED for verdict in verdicts):
+        note = " In brackets: the seeds per network that would decide the statement."
+    return (
+        f"{ledger.tally(verdicts, source)} Dots: effects in units of their margin; lines: "
+        f"{whole_percent(LEVEL)} intervals; shaded: where the statement would hold. “No "
+        f"difference” is judged by the {whole_percent(EQUIVALENCE_LEVEL)} interval. {seeds} per "
+        f"network.{note} The rules are in @sec-rules, the numbers in @tbl-{NAMES[source]}."
+    )
+
+
+def _in_words(verdicts: Sequence[Verdict]) -> str:
+    return " ".join(
+        f"{verdict.claim.id}. {verdict.claim.statement} {capitalised(verdict.verdict)}."
+        for verdict in verdicts
+    )
