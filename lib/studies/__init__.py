@@ -1,26 +1,33 @@
 """The theory chapter's measurements on one trained network, from its checkpoint into its record.
 
-    edition                                      of this file's measurements: a study of an older one is made anew
-    names                                        of the N test images, evenly spaced over the test set
-    conditions.names, conditions.confusions      `lib.studies.interventions`: int32 (C, N, K, K), the first is the intact network
-    structure.boundary, structure.components     of the intact network and the lesions: int32 (L, N, K, 2), (L, N, 5, 4)
-    probes.confusions, probes.edges              `lib.studies.probes`
-    probes.untrained_confusions, .untrained_edges      the same of the network as its training began
-    gates.classes, gates.distances, gates.correct      `lib.studies.gates`: sums of α and numbers of pixels
-    gates.permuted_classes, gates.permuted_distances   the sums with α permuted over the pixels of each image
-    gates.energy, gates.energy_arriving          energy of the gradient at the skips' start (..., K, 2) and end
-    gates.energy_detached, gates.energy_constant       gates.energy with α detached, and with its mean over the image
-    landscape.slice                              `lib.studies.landscape`: nats
-    landscape.eigenvalues, landscape.residuals   (raw, filter-normalised) x steps x (smallest, largest), and of the last
-    landscape.curvature                          of those, that of the larger magnitude: kinds x steps
-    matched.classes, .thresholds, .groups, .counts     `lib.studies.matched`, of all test images: int32 (groups, classes, T, 7)
-    depth.*                                      `lib.studies.depth`
-    images, steps, seconds                       how large a study, and what it took
+    edition                          of this file's measurements: an older study is made anew
+    names                            of the N test images, evenly spaced over the test set
+    conditions.names, .confusions    `lib.studies.interventions`: int32 (C, N, K, K), the first is
+                                     the intact network
+    structure.boundary, .components  of the intact network and the lesions: int32 (L, N, K, 2) and
+                                     (L, N, 5, 4)
+    probes.confusions, .edges        `lib.studies.probes`
+    probes.untrained_confusions, .untrained_edges    of the network as its training began
+    gates.classes, .distances, .correct              `lib.studies.gates`: sums of α, and pixels
+    gates.permuted_classes, .permuted_distances      sums with α permuted over each image's pixels
+    gates.energy, .energy_arriving   energy of the gradient at the skips' start (..., K, 2) and end
+    gates.energy_detached, .energy_constant          gates.energy with α detached, and with its
+                                     mean over the image
+    landscape.slice                  `lib.studies.landscape`: nats
+    landscape.eigenvalues, .residuals                (raw, filter-normalised) x steps x (smallest,
+                                     largest), and of the last
+    landscape.curvature              of those, that of the larger magnitude: kinds x steps
+    matched.classes, .thresholds, .groups, .counts   `lib.studies.matched`, of all test images:
+                                     int32 (groups, classes, T, 7)
+    depth.*                          `lib.studies.depth`
+    images, steps, seconds           how large a study, and what it took
 
-Counts on each image where images vary, so that the chapter's intervals can resample them.
+Counts are of each image where images vary, so that the chapter's intervals can resample them.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.config import TrainConfig
-from lib.data import Dataset, as_image, load_split
+from lib.data import Dataset, as_image
 from lib.evaluation import WEIGHTS, load_model
 from lib.files import write_arrays
 from lib.machine import Machine, in_processes
@@ -38,82 +44,117 @@ from lib.models import UNet
 from lib.records import Run
 from lib.structure import structure_counts
 from lib.studies import gates, interventions, landscape, matched, probes
+from lib.studies.command import split_of
 from lib.studies.depth import depth_study
 
-EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, matched recall
+EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, recall
 BATCH = 8
 SLICE_IMAGES = 8  # of the training split, without augmentation: the one batch of the loss slices
 CURVATURE_IMAGES = 16  # of the training split, evenly spaced and so over all of its drives
 CURVATURE_BATCH = 4
+Arrays = dict[str, np.ndarray]
 Batches = list[tuple[Tensor, Tensor]]
 
 
 def study(run: Run, images: int, steps: int, data_root: str | Path | None = None) -> None:
-    """Make every study on that many test images, the deeper networks trained for that many steps; 0 images: none.
+    """Study the network on that many test images, and deeper ones trained for that many steps.
 
-    What is on record already, at that size and of this edition, is left as it is; without the checkpoint nothing is
-    measured. Raises ValueError for a single image, since lesions exchange features between images.
+    With 0 images nothing is done. What is on record already, at that size and of this edition, is
+    left as it is; without the checkpoint nothing is measured. Raises ValueError for a single image,
+    since lesions exchange features between images.
     """
-    same_size = [run.studies.get("images"), run.studies.get("steps")] == [images, steps]
-    if images == 0 or (same_size and run.studies.get("edition", 1) >= EDITION):
+    recorded = run.studies
+    same_size = [recorded.get("images"), recorded.get("steps")] == [images, steps]
+    if images == 0 or (same_size and recorded.get("edition", 1) >= EDITION):
         return
     if not (run.folder / WEIGHTS).exists():
         if not same_size:
-            print(f"{run.folder}: no checkpoint, so the studies of the theory chapter stay as they are")
+            print(f"{run.folder}: no checkpoint, so the theory chapter's studies stay as they are")
         return
-    config, start = TrainConfig(**run.config), time.perf_counter()
-    train, test = load_split(config, "train", data_root), load_split(config, "test", data_root)
+    start = time.perf_counter()
+    train, test = (split_of(run, split, data_root) for split in ("train", "test"))
     if min(images, len(test)) < 2:
-        raise ValueError(f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
+        raise ValueError(
+            f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
+    names = np.array([test.items[index] for index in spread(len(test), images)])
+    with _any_shape():
+        arrays = {"names": names, **_all_studies(run, train, test, images, steps)}
+    arrays |= {"images": np.array(images), "steps": np.array(steps), "edition": np.array(EDITION)}
+    seconds = np.array(time.perf_counter() - start)
+    write_arrays(run.folder / "studies.npz", **arrays, seconds=seconds)
+    vars(run).pop("studies", None)  # read anew
+
+
+@contextmanager
+def _any_shape() -> Iterator[None]:
+    """Let a GPU not time kernels for every shape: hundreds occur, and few of them twice."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: int) -> Arrays:
+    """Return the arrays of every study, by their names in the record."""
     machine, number = Machine.detect(), len(test.classes)
-    model = machine.place(load_model(run.folder, run.variant, config.base_channels, number))
+    width = run.config["base_channels"]
+    model = machine.place(load_model(run.folder, run.variant, width, number))
     model.requires_grad_(True)
-    weights = class_weights(train.pixels_per_class(), config.class_balance).to(machine.device)
+    weights = class_weights(train.pixels_per_class(), run.config["class_balance"])
+    weights = weights.to(machine.device)
     shown, seen = chosen(test, images), chosen(train, 2 * images)
-    start_of_training = probes.untrained(run.variant, config.base_channels, number, run.seed, seen, machine)
-    found = {
-        "names": np.array([test.items[index] for index in spread(len(test), images)]),
-        **_conditions(model, shown, machine, number),
-        **_prefixed("probes.", probes.probe(model, seen, shown, weights, machine)),
-        **_prefixed("probes.untrained_", probes.probe(start_of_training, seen, shown, weights, machine)),
-        **_prefixed("gates.", _gates(model, shown, weights, machine)),
-        **_prefixed("landscape.", _landscape(model, train, weights, machine, run.seed)),
-        **_prefixed("matched.", _matched(model, train, test, machine)),
-        **_prefixed("depth.", depth_study(run.variant, steps, run.seed)),
+    beginning = probes.untrained(run.variant, width, number, run.seed, seen, machine)
+    studies = {
+        "": _conditions(model, shown, machine, number),
+        "probes.": probes.probe(model, seen, shown, weights, machine),
+        "probes.untrained_": probes.probe(beginning, seen, shown, weights, machine),
+        "gates.": _gates(model, shown, weights, machine),
+        "landscape.": _landscape(model, train, weights, machine, run.seed),
+        "matched.": _matched(model, train, test, machine),
+        "depth.": depth_study(run.variant, steps, run.seed),
     }
-    extent = {"images": images, "steps": steps, "edition": EDITION, "seconds": time.perf_counter() - start}
-    write_arrays(run.folder / "studies.npz", **found, **{name: np.array(value) for name, value in extent.items()})
-    run.__dict__.pop("studies", None)  # read anew
-
-
-def _prefixed(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {prefix + name: array for name, array in arrays.items()}
+    named = {}
+    for prefix, arrays in studies.items():
+        named |= {prefix + name: array for name, array in arrays.items()}
+    return named
 
 
 def spread(length: int, number: int) -> np.ndarray:
-    """That many indices, or all, evenly spaced from the first to the last."""
+    """Return that many indices, or all, evenly spaced from the first to the last."""
     return np.unique(np.linspace(0, length - 1, min(number, length)).round().astype(int))
 
 
 def chosen(data: Dataset, number: int, size: int = BATCH) -> Batches:
-    """Return that many images, evenly spaced, in batches of nearly equal size, none of one image if it can be helped."""
+    """Return that many images, evenly spaced, in batches of nearly equal size.
+
+    No batch has one image if it can be helped.
+    """
     index = torch.from_numpy(spread(len(data), number))
     parts = index.chunk(-(-len(index) // size))
     return [(data.images[part], data.targets[part]) for part in parts]
 
 
-def _conditions(model: UNet, batches: Batches, machine: Machine, number: int) -> dict[str, np.ndarray]:
-    """Return the confusion matrices of every condition, and outlines and components of the lesions."""
+def _conditions(model: UNet, batches: Batches, machine: Machine, number: int) -> Arrays:
+    """Return confusions under every condition, and outlines and components under the lesions."""
     lesions = {"intact": interventions.intact, **interventions.lesions(model)}
     conditions = lesions | interventions.disturbances(model)
-    parts = [_labels(model, conditions, as_image(image.to(machine.device)), machine) for image, _ in batches]
+    parts = []
+    for image, _ in batches:
+        parts.append(_labels(model, conditions, as_image(image.to(machine.device)), machine))
     labels = {name: torch.cat([part[name] for part in parts]) for name in conditions}
     targets = torch.cat([target for _, target in batches])
-    confusions = [[confusion_matrix(p, t, number).numpy() for p, t in zip(labels[name], targets)] for name in conditions]
+    confusions = []
+    for name in conditions:
+        pairs = zip(labels[name], targets)
+        confusions.append([confusion_matrix(p, t, number).numpy() for p, t in pairs])
     count = partial(structure_counts, num_classes=number, names=("boundary", "components"))
-    counts = [list(in_processes(count, labels[name].numpy(), targets.numpy())) for name in lesions]
-    boundary = [[image["boundary"] for image in lesion] for lesion in counts]
-    components = [[image["components"].sum(0) for image in lesion] for lesion in counts]
+    boundary, components = [], []
+    for name in lesions:
+        counts = list(in_processes(count, labels[name].numpy(), targets.numpy()))
+        boundary.append([image["boundary"] for image in counts])
+        components.append([image["components"].sum(0) for image in counts])
     return {
         "conditions.names": np.array([*conditions]),
         "conditions.confusions": np.array(confusions, np.int32),
@@ -123,70 +164,81 @@ def _conditions(model: UNet, batches: Batches, machine: Machine, number: int) ->
 
 
 @torch.inference_mode()
-def _labels(model: UNet, conditions: dict[str, interventions.Condition], image: Tensor,
-            machine: Machine) -> dict[str, Tensor]:
+def _labels(
+    model: UNet, conditions: dict[str, interventions.Condition], image: Tensor, machine: Machine
+) -> dict[str, Tensor]:
     """Return what the network labels a batch (B, 3, H, W) under each condition, uint8 (B, H, W)."""
     labels = {}
     with interventions.reading_features(model) as features:
         machine.logits(model, image)
     for name, condition in conditions.items():
+        encoder = interventions.saved_features(model, features)
         if interventions.changes_the_image(name):
             encoder = interventions.intact(model)
-        else:
-            encoder = interventions.saved_features(model, features)
         with encoder, condition(model):
             labels[name] = machine.logits(model, image).argmax(1).byte().cpu()
     return labels
 
 
-def _gates(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> dict[str, np.ndarray]:
-    """Return the arrays of `lib.studies.gates`; {} for a network without skips, and only energies for one without gates."""
-    sums = [gates.coefficient_sums(model, *batch, machine, seed) for seed, batch in enumerate(batches)]
-    found = {name: np.concatenate([part[name] for part in sums]) for name in sums[0]}
-    gated = bool(found)
-    for name in ("classes", "permuted_classes") if gated else ():
-        found[name] = found[name][:, :, : len(weights)]
+def _gates(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> Arrays:
+    """Return the arrays of `lib.studies.gates`.
+
+    {} for a network without skips, and energies alone for one without gates.
+    """
+    sums = [
+        gates.coefficient_sums(model, *batch, machine, seed) for seed, batch in enumerate(batches)]
+    arrays = {name: np.concatenate([part[name] for part in sums]) for name in sums[0]}
+    gated = bool(arrays)
+    if gated:
+        for name in ("classes", "permuted_classes"):
+            arrays[name] = arrays[name][:, :, : len(weights)]
     if interventions.has_skips(model):
-        energy = _energy(model, batches, weights, machine)
-        found |= {"energy": energy[..., :2], "energy_arriving": energy[..., 2]}
+        energy = _energies(model, batches, weights, machine)
+        arrays |= {"energy": energy[..., :2], "energy_arriving": energy[..., 2]}
     if gated:
         with gates.detached(model):
-            found["energy_detached"] = _energy(model, batches, weights, machine)[..., :2]
+            arrays["energy_detached"] = _energies(model, batches, weights, machine)[..., :2]
         with gates.constant(model):
-            found["energy_constant"] = _energy(model, batches, weights, machine)[..., :2]
-    return found
+            arrays["energy_constant"] = _energies(model, batches, weights, machine)[..., :2]
+    return arrays
 
 
-def _energy(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> np.ndarray:
-    return np.concatenate([gates.gradient_energy(model, *batch, weights, machine) for batch in batches])
+def _energies(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> np.ndarray:
+    energies = [gates.gradient_energy(model, *batch, weights, machine) for batch in batches]
+    return np.concatenate(energies)
 
 
-def _landscape(model: UNet, train: Dataset, weights: Tensor, machine: Machine, seed: int) -> dict[str, np.ndarray]:
-    """Return the slice of the loss, and both ends of the spectrum of its Hessian in both coordinates."""
+def _landscape(
+    model: UNet, train: Dataset, weights: Tensor, machine: Machine, seed: int
+) -> Arrays:
+    """Return the slice of the loss, and both ends of its Hessian's spectrum in both coordinates."""
     batches = chosen(train, CURVATURE_IMAGES, CURVATURE_BATCH)
-    raw, normalised = (landscape.curvature(model, batches, weights, machine, seed, kind) for kind in (False, True))
-    eigenvalues = np.stack([raw["values"], normalised["values"]])  # (kinds, steps, 2)
+    spectra = landscape.curvature(model, batches, weights, machine, seed)
+    eigenvalues = np.stack([spectrum["values"] for spectrum in spectra])  # (kinds, steps, 2)
     smallest, largest = np.moveaxis(eigenvalues, -1, 0)
+    images, targets = chosen(train, SLICE_IMAGES)[0]
     return {
-        "slice": landscape.loss_slice(model, *chosen(train, SLICE_IMAGES)[0], weights, machine, seed),
+        "slice": landscape.loss_slice(model, images, targets, weights, machine, seed),
         "eigenvalues": eigenvalues,
-        "residuals": np.stack([raw["residuals"], normalised["residuals"]]),
+        "residuals": np.stack([spectrum["residuals"] for spectrum in spectra]),
         "curvature": np.where(largest > -smallest, largest, smallest),
     }
 
 
 @torch.inference_mode()
-def _matched(model: UNet, train: Dataset, test: Dataset, machine: Machine) -> dict[str, np.ndarray]:
-    """Return the counts of `lib.studies.matched` on every test image, summed over groups of images."""
+def _matched(model: UNet, train: Dataset, test: Dataset, machine: Machine) -> Arrays:
+    """Return the counts of `lib.studies.matched` on all test images, summed over groups of them."""
     classes = matched.small_classes(train.pixels_per_class())
-    index, counts = torch.from_numpy(classes), []
+    index, counts = torch.from_numpy(classes).to(machine.device), []
     for start in range(0, len(test), BATCH):
         batch = slice(start, start + BATCH)
-        probabilities = machine.logits(model, as_image(test.images[batch].to(machine.device))).softmax(1)
-        passed = matched.steps_passed(probabilities[:, index].cpu().numpy())
-        counts += [matched.matched_counts(p, t, classes) for p, t in zip(passed, test.targets[batch].numpy())]
+        logits = machine.logits(model, as_image(test.images[batch].to(machine.device)))
+        passed = matched.steps_passed(logits.softmax(1)[:, index].cpu().numpy())
+        for reached, target in zip(passed, test.targets[batch].numpy()):
+            counts.append(matched.matched_counts(reached, target, classes))
     drives = ["" if test.independent else drive for drive, _ in test.frames]
     groups = matched.grouped(drives)
     summed = np.zeros((groups[-1] + 1, *counts[0].shape), np.int32)
     np.add.at(summed, groups, np.array(counts))
-    return {"classes": classes, "thresholds": matched.THRESHOLDS, "groups": groups, "counts": summed}
+    return {
+        "classes": classes, "thresholds": matched.THRESHOLDS, "groups": groups, "counts": summed}

@@ -1,4 +1,4 @@
-"""What the commands that measure recorded runs have in common: which runs, which data, what failed."""
+"""What the commands that measure recorded runs share: which runs, which data, what failed."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ def parser(program: str, text: str) -> argparse.ArgumentParser:
     """Return the options that these commands have in common; `text` is the module's docstring."""
     options = argparse.ArgumentParser(f"python -m {program}", description=text.splitlines()[0])
     options.add_argument(
-        "out", type=Path, nargs="+", metavar="OUT", help="a run's folder, or one with runs below it")
+        "out", type=Path, nargs="+", metavar="OUT", help="a run's folder, or one above runs")
     options.add_argument(
         "--seeds", type=int, nargs="+", metavar="SEED", help="these alone (default: all)")
     options.add_argument("--data-root", metavar="DIR", help="the folder that holds the data set")
@@ -23,7 +23,7 @@ def parser(program: str, text: str) -> argparse.ArgumentParser:
 
 
 def run_folders(folders: Sequence[Path], seeds: Sequence[int] | None) -> list[Path]:
-    """Return the folders of the finished runs in and below these, with one of the seeds if given."""
+    """Return the folders of finished runs in and below these, with one of the seeds if given."""
     records = [path for folder in folders for path in sorted(folder.resolve().rglob(RECORD))]
     names = None if seeds is None else {f"seed-{seed}" for seed in seeds}
     found = [path.parent for path in records if names is None or path.parent.name in names]

@@ -9,9 +9,9 @@
     loops        seconds of whole epochs in this project's loop, in the textbook's, and in that one
                  with networks of other libraries
 
-Seconds are lists with one number a repeat. What is compared takes turns within every repeat, so that
-whatever else the machine does meets all of it. How long a step takes depends on sizes and not on
-what the images show: pixels and labels are noise, and no data set is needed.
+Seconds are lists with one number a repeat. What is compared takes turns within every repeat, so
+that whatever else the machine does meets all of it. How long a step takes depends on sizes and not
+on what the images show: pixels and labels are noise, and no data set is needed.
 """
 
 import argparse
@@ -46,10 +46,10 @@ from lib.train import Trainer
 COST = Path("cost") / "cost.json"  # in the folder of the records
 PARTS = ("limit", "bandwidth", "networks", "loops")
 MATRIX = {"cuda": 8192, "cpu": 1024}  # side of the matrices whose product sets the limit
-COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes of the tensor that is copied: far more than caches hold
+COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes that are copied: more than caches hold
 STEPS = {"cuda": 16, "cpu": 2}  # batches of an epoch that is timed as a whole
 EPOCHS = 10**5  # more than are ever timed
-OPTIMISER = 28  # bytes per parameter: AdamW reads weight, gradient and two moments, and writes three
+OPTIMISER = 28  # bytes per parameter: AdamW reads four numbers and writes three
 WHOLE = (360, 480)  # pixels of an image where a profile leaves the files' own size
 OWN, BARE = "this project's loop", "bare steps"
 Call = Callable[[], object]
@@ -68,6 +68,7 @@ class Settings:
 
     @property
     def classes(self) -> int:
+        """Return the number of classes."""
         return len(getattr(MODULES[family(self.dataset)], "CLASSES", SCENES))
 
     def model(self, variant: str) -> UNet:
@@ -201,8 +202,9 @@ class Measurement:
     def networks(self) -> list[dict]:
         """Time a training step of each network, in the form in which this machine trains."""
         s = self.settings
-        steps = {
-            variant: bare_step(s.trainer(variant, self.machine, s.batch_size)) for variant in VARIANTS}
+        steps = {}
+        for variant in VARIANTS:
+            steps[variant] = bare_step(s.trainer(variant, self.machine, s.batch_size))
         taken = side_by_side(steps, self.machine, s)
         return [self._sizes(variant) | {"seconds": taken[variant]} for variant in VARIANTS]
 
@@ -246,9 +248,9 @@ class Measurement:
 
 
 def measure(settings: Settings, out: str | Path) -> dict:
-    """Return the record under `out`, after measuring what it lacks; each part is written at once.
+    """Return the record under `out`, after measuring what it lacks, part by part.
 
-    Raises ValueError where it was made with other settings, or is to be completed on another device.
+    Raises ValueError where it was made with other settings, or was begun on another device.
     """
     path = ROOT / out / COST
     record = json.loads(path.read_text()) if path.exists() else {}
@@ -257,7 +259,7 @@ def measure(settings: Settings, out: str | Path) -> dict:
     if any(recorded.get(name) != value for name, value in wanted.items()):
         raise ValueError(
             f"{path}: holds measurements with other settings ({recorded}); choose another `out`, or "
-            "delete that file to measure anew")
+            "delete it to measure anew")
     if "networks" in record and "bandwidth" not in record:
         return record  # of the first edition, which measured no bandwidth
     missing = [part for part in PARTS if part not in record]
@@ -267,7 +269,7 @@ def measure(settings: Settings, out: str | Path) -> dict:
     device = record.setdefault("device", machine.name)
     if device != machine.name:
         raise ValueError(
-            f"{path}: begun on {device}, and this is {machine.name}; go on there, or delete that file")
+            f"{path}: begun on {device}, and this is {machine.name}; go on there, or delete it")
     measurement = Measurement(settings, machine)
     for part in missing:
         record |= {
@@ -280,7 +282,8 @@ def measure(settings: Settings, out: str | Path) -> dict:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what a profile's networks cost and return the exit status."""
-    parser = argparse.ArgumentParser("python -m lib.studies.cost", description=__doc__.splitlines()[0])
+    text = __doc__.splitlines()[0]
+    parser = argparse.ArgumentParser("python -m lib.studies.cost", description=text)
     parser.add_argument("--profile", required=True, metavar="NAME", help="notebooks/profiles")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records are")
     options = parser.parse_args(arguments)

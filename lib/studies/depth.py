@@ -1,26 +1,31 @@
-"""Where vanishing gradients could be seen: the same network deeper, with and without batch normalisation.
+"""Where vanishing gradients could be seen: the same network deeper, with and without normalisation.
 
-For each depth a small network is trained for a few steps on drawn scenes while `lib.evaluation` watches. Without
-normalisation it gets biases and the initial weights of He et al. (2015), which keep the signal's scale through
-rectified layers: PyTorch's default would shrink it at every layer and prove nothing but that.
+For each depth a small network is trained for a few steps on drawn scenes while
+`lib.evaluation.GradientLog` watches. Without normalisation it gets biases and the initial weights
+of He et al. (2015), which keep the signal's scale through rectified layers: PyTorch's default would
+shrink it at every layer and prove nothing but that.
 
-He's variance counts every weight of a filter. Padding with zeros would take 7 of 9 away where a deep network's maps are
-but 1 x 2 cells, and with them nineteen twentieths of what a block of two convolutions passes on, though not of what a
-1 x 1 shortcut does: there, too, the border is repeated.
+He's variance counts every weight of a filter. Padding with zeros would take 7 of 9 away where a
+deep network's maps are but 1 x 2 cells, and with them nineteen twentieths of what a block of two
+convolutions passes on, though not of what a 1 x 1 shortcut does: without normalisation the border
+is repeated instead.
 
-A residual sum adds the variances of its two terms, so that without normalisation the signal of a residual network would
-grow by 2 in every block, and the network would start from a loss several times that of the others. Both terms are
-therefore multiplied by 1/sqrt(2), which keeps the variance. Fixup (Zhang, Dauphin and Ma 2019) and SkipInit (De and
-Smith 2020) start the branch at zero instead. That would serve to train hundreds of blocks; in a study of gradients it
-would make the branch's own gradient zero at the first step by construction.
+A residual sum adds the variances of its two terms, so that without normalisation the signal of a
+residual network would grow by 2 in every block, and the network would start from a loss several
+times that of the others. Both terms are therefore multiplied by 1/sqrt(2), which keeps the
+variance. Fixup (Zhang, Dauphin and Ma 2019) and SkipInit (De and Smith 2020) start the branch at
+zero instead. That would serve to train hundreds of blocks; in a study of gradients it would make
+the branch's own gradient zero at the first step by construction.
 """
+
+from functools import cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib.data import as_image, load_dataset
+from lib.data import Dataset, as_image, load_dataset
 from lib.evaluation import GradientLog
 from lib.models import ResidualBlock, build_model
 from lib.scenes import CLASSES as SCENES
@@ -32,7 +37,7 @@ SIZE, CHANNELS, BATCH, RATE = (64, 128), 4, 8, 3e-3
 
 
 def without_normalisation(model: nn.Module) -> nn.Module:
-    """Return the network with a bias for every batch normalisation, He's initial weights and scaled residual sums."""
+    """Return the network with biases for normalisations, He's weights and scaled residual sums."""
     for module in list(model.modules()):
         if isinstance(module, ResidualBlock):
             module.residual.append(Scale(KEEPING))
@@ -44,13 +49,13 @@ def without_normalisation(model: nn.Module) -> nn.Module:
             elif isinstance(child, nn.Conv2d):
                 nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
                 child.padding_mode = "replicate"
-            elif isinstance(child, nn.ConvTranspose2d):  # no two kernel positions overlap, no rectification follows
+            elif isinstance(child, nn.ConvTranspose2d):  # positions do not overlap, no ReLU follows
                 nn.init.normal_(child.weight, std=child.in_channels**-0.5)
     return model
 
 
 class Scale(nn.Module):
-    """Multiplies by a fixed number: (B, C, H, W) -> (B, C, H, W)."""
+    """Multiply by a fixed number: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, factor: float):
         super().__init__()
@@ -61,7 +66,7 @@ class Scale(nn.Module):
 
 
 class Bias(nn.Module):
-    """Adds a number to each channel: (B, C, H, W) -> (B, C, H, W)."""
+    """Add a number to each channel: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -71,24 +76,39 @@ class Bias(nn.Module):
         return x + self.bias
 
 
+@cache
+def _scenes() -> Dataset:
+    return load_dataset("scenes", split="train", image_size=SIZE, limit=4 * BATCH)
+
+
 def depth_study(variant: str, steps: int, seed: int) -> dict[str, np.ndarray]:
-    """For each depth and kind: loss (steps,), and the arrays of `GradientLog`; keys "4, batch normalisation: loss"."""
-    data = load_dataset("scenes", split="train", image_size=SIZE, limit=4 * BATCH)
-    found = {}
+    """Return loss (steps,) and the arrays of `GradientLog` for each depth and kind.
+
+    Keys are such as "4, batch normalisation: loss".
+    """
+    arrays = {}
     for depth in DEPTHS:
         for normalised, name in NORMALISED.items():
             torch.manual_seed(seed)
-            model = build_model(variant, num_classes=len(SCENES), base_channels=CHANNELS, depth=depth)
-            model = model if normalised else without_normalisation(model)
-            optimiser, log, losses = torch.optim.AdamW(model.parameters(), RATE), GradientLog(model, steps), []
-            for step in range(steps):
-                chosen = torch.arange(step * BATCH, (step + 1) * BATCH) % len(data)
-                loss = F.cross_entropy(model(as_image(data.images[chosen])), data.targets[chosen].long())
-                optimiser.zero_grad()
-                loss.backward()
-                with log.step(step):
-                    optimiser.step()
-                losses.append(loss.item())
-            arrays = {"loss": np.array(losses, np.float32)} | log.arrays()
-            found |= {f"{depth}, {name}: {key}": array for key, array in arrays.items()}
-    return found
+            model = build_model(
+                variant, num_classes=len(SCENES), base_channels=CHANNELS, depth=depth)
+            if not normalised:
+                model = without_normalisation(model)
+            for key, array in _trained(model, steps).items():
+                arrays[f"{depth}, {name}: {key}"] = array
+    return arrays
+
+
+def _trained(model: nn.Module, steps: int) -> dict[str, np.ndarray]:
+    """Train for that many steps and return the losses and the norms of the gradients."""
+    data, losses = _scenes(), []
+    optimiser, log = torch.optim.AdamW(model.parameters(), RATE), GradientLog(model, steps)
+    for step in range(steps):
+        batch = torch.arange(step * BATCH, (step + 1) * BATCH) % len(data)
+        loss = F.cross_entropy(model(as_image(data.images[batch])), data.targets[batch].long())
+        optimiser.zero_grad()
+        loss.backward()
+        with log.step(step):
+            optimiser.step()
+        losses.append(loss.item())
+    return {"loss": np.array(losses, np.float32)} | log.arrays()

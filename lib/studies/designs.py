@@ -3,8 +3,8 @@
 A design is every variant in every part with every seed, seed by seed: all cells of one seed before
 the next, so that a design that stops early is balanced. Records go to
 OUT/<part>/runs/<variant>/seed-<k>/; a training that two designs share is made once. The name of any
-profile is a design, too: its networks and its seeds, in the part profile-<name>. `lib.studies.queue`
-makes the trainings.
+profile is a design, too: its networks and its seeds, in the part profile-<name>.
+`lib.studies.queue` makes the trainings.
 """
 
 import shutil
@@ -94,14 +94,14 @@ class Training:
         return (self.folder(out) / RECORD).exists()
 
     def precision(self, out: Path) -> str | None:
-        """Return the precision of this part's recorded trainings with this seed; None without one."""
+        """Return the precision of this part's recorded trainings with this seed, or None."""
         for path in (out / self.part.name / "runs").glob(f"*/seed-{self.seed}/{RECORD}"):
             return Run.read(path.parent).record["precision"]
         return None
 
 
 def design(name: str) -> Design:
-    """Return the design of that name, or that of the profile; raise UsageError where there is neither."""
+    """Return the design or profile of that name; raise UsageError where there is neither."""
     if name in DESIGNS:
         return DESIGNS[name]
     part = Part(f"profile-{name}", name)

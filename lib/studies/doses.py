@@ -2,13 +2,14 @@
 
     python -m lib.studies.doses build/designs/scenes
 
-measures every run below the folder that has its weights, once, and writes doses.npz beside its record:
+measures every run below the folder that has its weights, once, and writes doses.npz beside its
+record:
 
-    trained              int64 (2,): the doses of clutter and of noise that the network was trained with
-    clutter, noise       int64 (D,): the doses at which it was tested
+    trained              int64 (2,): the doses of clutter and of noise of the training
+    clutter, noise       int64 (D,): the doses of the tests
     clutter_confusions   int32 (D, G, K, K): by dose of clutter, with the noise of the training
     noise_confusions     int32 (D, G, K, K): by dose of noise, with the clutter of the training
-    group                how many consecutive test scenes the confusion matrices of a group are summed over
+    group                how many consecutive test scenes a confusion matrix is summed over
 
 A confusion matrix has a row for each target and a column for each prediction. Scenes do not depend
 on each other, and every dose shows the same streets in the same order: groups can be resampled
@@ -97,8 +98,9 @@ def _same_network(run: Run, groups: np.ndarray) -> None:
     found = groups.sum(0, dtype=np.int64)
     moved = np.abs(found - run.confusion).sum() / 2
     if moved > ROUNDED * run.confusion.sum():
-        raise ValueError(f"{run.folder / WEIGHTS}: {moved:.0f} pixels are labelled otherwise than on "
-                         "record; expected the same weights and the same test scenes")
+        raise ValueError(
+            f"{run.folder / WEIGHTS}: {moved:.0f} pixels are labelled otherwise than on record; "
+            "expected the same weights and the same test scenes")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,19 +1,20 @@
 """What the gates of a trained network let through, forward and backward, pixel by pixel.
 
-The coefficients are summed by class, by distance to the nearest outline of the labels, and by whether the pixel is
-labelled right; by class and by distance also after the coefficients of each image were permuted over its pixels, which
-keeps how they are distributed and takes away where they are.
+The coefficients are summed by class, by distance to the nearest outline of the labels, and by
+whether the pixel is labelled right; by class and by distance also after the coefficients of each
+image were permuted over its pixels, which keeps how they are distributed and takes away where.
 
-The energy of the gradient (its square, summed over channels) is taken at the encoder's features, once for what comes
-back across the skip of that level and once for all that comes back, and at the skip's end, which is what arrives there
-from the decoder; a cell that covers several classes shares its energy out by area. It is defined for every network,
-gated or not. A gate acts on the gradient twice: it multiplies it by α, and it adds what flows through α itself. With α
-detached only the first is left; with α replaced by its mean over the image neither is, but the loss is another one,
-since the forward pass changes too. What arrives at the gate and what leaves it belong to one and the same loss.
+The energy of the gradient (its square, summed over channels) is taken at the encoder's features,
+once for what comes back across the skip of that level and once for all that comes back, and at the
+skip's end, which is what arrives there from the decoder; a cell that covers several classes shares
+its energy out by area. It is defined for every network, gated or not. A gate acts on the gradient
+twice: it multiplies it by α, and it adds what flows through α itself. With α detached only the
+first is left; with α replaced by its mean over the image neither is, but the loss is another one,
+since the forward pass changes too. What arrives at the gate and what leaves it belong to one loss.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import numpy as np
@@ -29,24 +30,30 @@ from lib.models import UNet, attention_maps, pad_to_multiple
 from lib.structure import outline
 from lib.studies import interventions
 
-DISTANCES = (1, 2, 4, 8, 16)  # px from the nearest outline: a pixel belongs to the first bin whose bound exceeds it
+DISTANCES = (1, 2, 4, 8, 16)  # px from the nearest outline: bounds above which the next bin begins
 PERMUTATIONS = 4  # of every map of coefficients
 ENERGIES = ("across the skip", "altogether", "arriving from the decoder")
-DISTANCE_NAMES = ("on an outline", "1 px", "2 to 3 px", "4 to 7 px", "8 to 15 px", "16 px and more")
+DISTANCE_NAMES = (
+    "on an outline", "1 px", "2 to 3 px", "4 to 7 px", "8 to 15 px", "16 px and more")
+Sums = dict[str, np.ndarray]
 
 
 @torch.inference_mode()
-def coefficient_sums(model: UNet, images: Tensor, targets: Tensor, machine: Machine, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return sums of α over groups of pixels and the pixels' numbers; {} for a network without gates.
+def coefficient_sums(
+    model: UNet, images: Tensor, targets: Tensor, machine: Machine, seed: int = 0
+) -> Sums:
+    """Return sums of α over groups of pixels and the pixels' numbers; {} without gates.
 
-    images uint8 (B, 3, H, W), targets uint8 (B, H, W). Groups are the 256 label values (`classes`; the caller cuts),
-    the bins of `DISTANCES`, and wrong and right (`correct`). Void pixels are left out of the last two.
+    images uint8 (B, 3, H, W), targets uint8 (B, H, W). Groups are the 256 label values (`classes`;
+    the caller cuts), the bins of `DISTANCES`, and wrong and right (`correct`). Void pixels are left
+    out of the last two.
 
-    classes, distances, correct            float64 (B, levels, groups, 2)  sum of α, number of pixels
-    permuted_classes, permuted_distances   float32 (B, levels, groups, `PERMUTATIONS`)  sums of α, each after another
-                                           random permutation of the level's cells; the numbers of pixels are the same
+    classes, distances, correct           float64 (B, levels, groups, 2): sum of α, number of pixels
+    permuted_classes, permuted_distances  float32 (B, levels, groups, `PERMUTATIONS`): sums of α
+                                          after random permutations of the level's cells
     """
     image = as_image(images.to(machine.device))
+    image = image.contiguous(memory_format=machine.memory_format)
     maps = attention_maps(model, image)
     if not maps:
         return {}
@@ -60,19 +67,20 @@ def coefficient_sums(model: UNet, images: Tensor, targets: Tensor, machine: Mach
     padded, window = pad_to_multiple(image, 2**model.depth)
 
     def at_pixels(change: interventions.Change) -> list[np.ndarray]:
-        """Every pixel has the coefficient of its cell: one map (B, H, W) a level."""
+        """Return one map (B, H, W) a level, where every pixel has the coefficient of its cell."""
         cells = [change(alpha.float()) for alpha in maps]
-        return [F.interpolate(alpha, padded.shape[-2:])[window][:, 0].cpu().numpy() for alpha in cells]
+        return [F.interpolate(a, padded.shape[-2:])[window][:, 0].cpu().numpy() for a in cells]
 
-    found = {name: _sums(at_pixels(torch.clone), truth, *group, name == "classes") for name, group in groups.items()}
-    for name in ("classes", "distances"):
-        found[f"permuted_{name}"] = []
+    own = at_pixels(torch.clone)
+    sums = {name: _sums(own, truth, *group, name == "classes") for name, group in groups.items()}
+    permuted = {"classes": [], "distances": []}
     for number in range(PERMUTATIONS):
         alphas = at_pixels(partial(interventions.permuted, seed=seed + number))
-        for name in ("classes", "distances"):
-            sums = _sums(alphas, truth, *groups[name], name == "classes")
-            found[f"permuted_{name}"].append(sums[..., 0].astype(np.float32))
-    return {name: np.stack(sums, -1) if isinstance(sums, list) else sums for name, sums in found.items()}
+        for name, found in permuted.items():
+            found.append(_sums(alphas, truth, *groups[name], name == "classes")[..., 0])
+    for name, found in permuted.items():
+        sums[f"permuted_{name}"] = np.stack(found, -1).astype(np.float32)
+    return sums
 
 
 def _distance_bins(target: np.ndarray) -> np.ndarray:
@@ -82,27 +90,32 @@ def _distance_bins(target: np.ndarray) -> np.ndarray:
     return np.digitize(ndimage.distance_transform_edt(~edges), DISTANCES).astype(np.uint8)
 
 
-def _sums(alphas: list[np.ndarray], truth: np.ndarray, labels: np.ndarray, number: int, void: bool) -> np.ndarray:
+def _sums(
+    alphas: list[np.ndarray], truth: np.ndarray, labels: np.ndarray, number: int, void: bool
+) -> np.ndarray:
     """Return sums of α and numbers of pixels of every group, float64 (B, levels, groups, 2).
 
-    alphas holds one map (B, H, W) a level, labels uint8 (B, H, W) the group of each pixel; `void` tells whether pixels
-    without a label in truth count.
+    alphas holds one map (B, H, W) a level, labels uint8 (B, H, W) the group of each pixel; `void`
+    tells whether pixels without a label in truth count.
     """
-    found = np.zeros((len(truth), len(alphas), number, 2))
+    sums = np.zeros((len(truth), len(alphas), number, 2))
     for image, target in enumerate(truth):
         where = (target != IGNORE) | void
         group = labels[image][where]
         for level, alpha in enumerate(alphas):
-            found[image, level, :, 0] = np.bincount(group, alpha[image][where], number)
-            found[image, level, :, 1] = np.bincount(group, minlength=number)
-    return found
+            sums[image, level, :, 0] = np.bincount(group, alpha[image][where], number)
+            sums[image, level, :, 1] = np.bincount(group, minlength=number)
+    return sums
 
 
-def gradient_energy(model: UNet, images: Tensor, targets: Tensor, weights: Tensor, machine: Machine) -> np.ndarray:
-    """Return the energy of each image's loss gradient by class, float64 (B, levels, K, 3), the last axis as `ENERGIES`.
+def gradient_energy(
+    model: UNet, images: Tensor, targets: Tensor, weights: Tensor, machine: Machine
+) -> np.ndarray:
+    """Return the energy of each image's loss gradient by class, float64 (B, levels, K, 3).
 
-    images uint8 (B, 3, H, W), targets uint8 (B, H, W), weights float32 (K,) of the loss. In float32. Made within
-    `detached` or `constant` it is that of the network with such gates.
+    images uint8 (B, 3, H, W), targets uint8 (B, H, W), weights float32 (K,) of the loss; the last
+    axis is `ENERGIES`. In float32. Made within `detached` or `constant` it is that of the network
+    with such gates.
     """
     across, altogether, arriving = {}, {}, {}
 
@@ -121,31 +134,48 @@ def gradient_energy(model: UNet, images: Tensor, targets: Tensor, weights: Tenso
             return arriving[level]
         return hook
 
-    handles = [skip.register_forward_pre_hook(at_the_start(level)) for level, skip in enumerate(model.skips)]
-    handles += [skip.register_forward_hook(at_the_end(level)) for level, skip in enumerate(model.skips)]
+    handles = []
+    for level, skip in enumerate(model.skips):
+        handles.append(skip.register_forward_pre_hook(at_the_start(level)))
+        handles.append(skip.register_forward_hook(at_the_end(level)))
     target = targets.to(machine.device).long()
-    with torch.enable_grad():
-        logits = model(as_image(images.to(machine.device)).contiguous(memory_format=machine.memory_format))
-        losses = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum((1, 2))
+    image = as_image(images.to(machine.device))
+    image = image.contiguous(memory_format=machine.memory_format).requires_grad_()
+    with torch.enable_grad(), _weights_without_gradient(model):
+        losses = F.cross_entropy(
+            model(image), target, weights, ignore_index=IGNORE, reduction="none").sum((1, 2))
         losses = losses / (target != IGNORE).sum((1, 2)).clamp(min=1)
         losses.sum().backward()
     for handle in handles:
         handle.remove()
-    model.zero_grad(set_to_none=True)
-    cells = F.one_hot(torch.where(target == IGNORE, len(weights), target), len(weights) + 1)[..., :-1]  # void: nowhere
+    known = torch.where(target == IGNORE, len(weights), target)
+    cells = F.one_hot(known, len(weights) + 1)[..., :-1]  # void: nowhere
     cells, _ = pad_to_multiple(cells.permute(0, 3, 1, 2).float(), 2**model.depth)
-    found = np.zeros((len(target), model.depth, len(weights), len(ENERGIES)))
+    energies = np.zeros((len(target), model.depth, len(weights), len(ENERGIES)))
     for level in range(model.depth):
         for column, features in enumerate((across, altogether, arriving)):
-            found[:, level, :, column] = _energy(features[level], cells, level)
-    return found
+            energies[:, level, :, column] = _energy(features[level], cells, level)
+    return energies
+
+
+@contextmanager
+def _weights_without_gradient(model: UNet) -> Iterator[None]:
+    """Let only features have gradients: those of the weights would cost a third of the pass."""
+    needed = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in needed:
+            parameter.requires_grad_(True)
 
 
 def _energy(features: Tensor, cells: Tensor, level: int) -> np.ndarray:
-    """Return the level's energy by class: features with gradient (B, C, h, w), classes (B, K, H, W) -> (B, K)."""
+    """Return the level's energy by class: features (B, C, h, w), classes (B, K, H, W) -> (B, K)."""
     gradient = torch.zeros_like(features) if features.grad is None else features.grad
     shares = F.avg_pool2d(cells, 2**level)
-    return torch.einsum("bhw,bkhw->bk", gradient.square().sum(1), shares).double().cpu().numpy()
+    energy = torch.einsum("bhw,bkhw->bk", gradient.square().sum(1), shares)
+    return energy.double().cpu().numpy()
 
 
 def detached(model: UNet) -> AbstractContextManager:
@@ -154,5 +184,5 @@ def detached(model: UNet) -> AbstractContextManager:
 
 
 def constant(model: UNet) -> AbstractContextManager:
-    """Replace the coefficients of every gate by their mean over the image, through which no gradient flows."""
+    """Replace each gate's coefficients by their mean over the image, without a gradient."""
     return interventions.gating(model, lambda alpha: interventions.image_mean(alpha).detach())

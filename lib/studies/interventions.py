@@ -1,19 +1,21 @@
-"""What a trained network does when one part of its forward pass is changed: lesions, other gates, noise.
+"""What a trained network does when a part of its forward pass is changed: lesions, gates, noise.
 
-A condition is a context manager that puts hooks on a network and takes them off again; the network itself stays as it
-is. *Zeroing* a skip removes its features but also shifts what the decoder's normalisation is used to; *shuffling* hands
-over those of another image, so that every statistic is kept and only the relation to this image is lost. Both are made
-where the skip ends, after the gate. Noise and clutter are added where it begins, so that a gate meets them too.
+A condition is a context manager that puts hooks on a network and takes them off again; the network
+itself stays as it is. *Zeroing* a skip removes its features but also shifts what the decoder's
+normalisation is used to; *shuffling* hands over those of another image, so that every statistic is
+kept and only the relation to this image is lost. Both are made where the skip ends, after the gate.
+Noise and clutter are added where it begins, so that a gate meets them too.
 
 Another image means the next one of the same batch; a batch has at least two images.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lib.models import AttentionCoefficients, NoSkip, UNet
 
@@ -26,80 +28,95 @@ Condition = Callable[[UNet], AbstractContextManager]
 
 
 def other(x: Tensor) -> Tensor:
-    """What belongs to the next image of the batch."""
+    """Return what belongs to the next image of the batch."""
     if len(x) < 2:
         raise ValueError("a batch of one image holds no other image: take at least two")
     return x.roll(1, 0)
 
 
 def mean(x: Tensor) -> Tensor:
-    """The mean over the batch, everywhere."""
+    """Return the mean over the batch, everywhere."""
     return x.mean().expand_as(x)
 
 
 def image_mean(x: Tensor) -> Tensor:
-    """Return the mean over each image's channels and pixels, everywhere in that image: (B, C, H, W) -> (B, C, H, W)."""
+    """Return the mean over each image's channels and pixels, everywhere in it, (B, C, H, W)."""
     return x.mean((1, 2, 3), keepdim=True).expand_as(x)
 
 
 def permuted(x: Tensor, seed: int = 0) -> Tensor:
-    """Return x with the pixels of each image in random order, one order for all channels of an image.
+    """Return x with each image's pixels in random order, one for all its channels, (B, C, H, W).
 
-    (B, C, H, W) -> (B, C, H, W). Every image has an order of its own; equal seeds and shapes give equal orders.
+    Every image has an order of its own; equal seeds and shapes give equal orders.
     """
-    order = _orders(len(x), x[0, 0].numel(), seed).to(x.device)  # (B, H W)
+    order = _orders(len(x), x[0, 0].numel(), seed, x.device)  # (B, H W)
     return x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).view(x.shape)
 
 
-@lru_cache(maxsize=8)  # the levels of a network, several times over
-def _orders(images: int, pixels: int, seed: int) -> Tensor:
+@lru_cache(maxsize=16)  # the levels of a network in two sizes of batches
+def _orders(images: int, pixels: int, seed: int, device: torch.device) -> Tensor:
     generator = torch.Generator().manual_seed(seed + pixels)
-    return torch.rand(images, pixels, generator=generator).argsort(1)
+    return torch.rand(images, pixels, generator=generator).argsort(1).to(device)
 
 
-@lru_cache(maxsize=8)
-def _gaussian(shape: torch.Size) -> Tensor:
+@lru_cache(maxsize=16)
+def _gaussian(shape: torch.Size, device: torch.device) -> Tensor:
     generator = torch.Generator().manual_seed(shape[1:].numel())
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator).to(device)
 
 
 def noise(x: Tensor, strength: float, scale: float | None = None) -> Tensor:
-    """Gaussian noise, the same at every call: `strength` times `scale`, or times each channel's deviation (B, C, 1, 1)."""
-    drawn = _gaussian(x.shape).to(x)
-    return x + strength * drawn * (x.std((2, 3), keepdim=True) if scale is None else scale)
+    """Add Gaussian noise, the same at every call, to (B, C, H, W).
+
+    Its standard deviation is `strength` times `scale`, or times each channel's own (B, C, 1, 1).
+    """
+    if scale is None:
+        scale = x.std((2, 3), keepdim=True)
+    return x + strength * _gaussian(x.shape, x.device).to(x.dtype) * scale
 
 
 def clutter(x: Tensor, share: float) -> Tensor:
+    """Mix in that share of the next image's features."""
     return (1 - share) * x + share * other(x)
 
 
 @contextmanager
 def leaving(model: UNet, levels: tuple[int, ...], change: Change) -> Iterator[None]:
-    """Changes what the skips of these levels hand to the decoder."""
-    with _hooks(model.skips[level].register_forward_hook(lambda skip, inputs, output: change(output))
-                for level in levels):
+    """Change what the skips of these levels hand to the decoder."""
+    def hook(skip, inputs, output):
+        return change(output)
+
+    with _hooks(model.skips[level].register_forward_hook(hook) for level in levels):
         yield
 
 
 @contextmanager
 def entering(model: UNet, change: Change) -> Iterator[None]:
-    """Changes the encoder's features where the skips take them; the gating signal and the way down stay."""
-    with _hooks(skip.register_forward_pre_hook(lambda skip, inputs: (change(inputs[0]), *inputs[1:]))
-                for skip in model.skips):
+    """Change the encoder's features where the skips take them, not the gating signal."""
+    def hook(skip, inputs):
+        return change(inputs[0]), *inputs[1:]
+
+    with _hooks(skip.register_forward_pre_hook(hook) for skip in model.skips):
         yield
 
 
 @contextmanager
 def gating(model: UNet, change: Change) -> Iterator[None]:
-    """Changes the coefficients of every gate, (B, 1, H, W)."""
-    gates = [module for module in model.skips.modules() if isinstance(module, AttentionCoefficients)]
-    with _hooks(gate.register_forward_hook(lambda gate, inputs, alpha: change(alpha)) for gate in gates):
+    """Change the coefficients of every gate, (B, 1, H, W)."""
+    def hook(gate, inputs, alpha):
+        return change(alpha)
+
+    with _hooks(gate.register_forward_hook(hook) for gate in _gates_of(model)):
         yield
+
+
+def _gates_of(model: UNet) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, AttentionCoefficients)]
 
 
 @contextmanager
 def seeing(model: UNet, change: Change) -> Iterator[None]:
-    """Changes the image."""
+    """Change the image."""
     with _hooks([model.register_forward_pre_hook(lambda model, inputs: (change(inputs[0]),))]):
         yield
 
@@ -119,8 +136,8 @@ class _Saved(nn.Module):
 def saved_features(model: UNet, features: Sequence[Tensor]) -> Iterator[None]:
     """Make the encoder return these features, finest first, instead of computing them.
 
-    What happens after the encoder can then be changed again and again at half the cost. The features have to be those
-    of the images that the network is called with.
+    What happens after the encoder can then be changed again and again at half the cost. The
+    features have to be those of the images that the network is called with.
     """
     encoder = model.encoder
     model.encoder = nn.ModuleList(_Saved(level) for level in features)
@@ -134,23 +151,26 @@ def saved_features(model: UNet, features: Sequence[Tensor]) -> Iterator[None]:
 def reading_features(model: UNet) -> Iterator[list[Tensor]]:
     """Collect the features of every level of the encoder during one forward pass, finest first."""
     features: list[Tensor] = []
-    with _hooks(block.register_forward_hook(lambda block, inputs, output: features.append(output))
-                for block in model.encoder):
+    def hook(block, inputs, output):
+        features.append(output)
+
+    with _hooks(block.register_forward_hook(hook) for block in model.encoder):
         yield features
 
 
 def changes_the_image(name: str) -> bool:
-    """Tell whether the condition of this name changes the image and with it the features of the encoder."""
+    """Return whether the condition of this name changes the image."""
     return name.startswith("input noise")
 
 
 @contextmanager
 def intact(model: UNet) -> Iterator[None]:
+    """Change nothing."""
     yield
 
 
 @contextmanager
-def _hooks(handles: Iterator) -> Iterator[None]:
+def _hooks(handles: Iterable[RemovableHandle]) -> Iterator[None]:
     with ExitStack() as stack:
         for handle in handles:
             stack.callback(handle.remove)
@@ -158,23 +178,37 @@ def _hooks(handles: Iterator) -> Iterator[None]:
 
 
 def has_skips(model: UNet) -> bool:
+    """Return whether anything crosses from the encoder to the decoder."""
     return not all(isinstance(skip, NoSkip) for skip in model.skips)
 
 
 def lesions(model: UNet) -> dict[str, Condition]:
-    """Each skip, and all of them, zeroed and shuffled; {} for a network without skips."""
-    levels = {str(level): (level,) for level in range(model.depth)} | {"all": tuple(range(model.depth))}
-    return {f"{name} {where}": partial(leaving, levels=chosen, change=change) for name, change in
-            (("zero", torch.zeros_like), ("shuffle", other)) for where, chosen in levels.items()} if has_skips(model) else {}
+    """Return each skip, and all of them, zeroed and shuffled; {} for a network without skips."""
+    if not has_skips(model):
+        return {}
+    levels = {str(level): (level,) for level in range(model.depth)}
+    levels["all"] = tuple(range(model.depth))
+    conditions = {}
+    for name, change in (("zero", torch.zeros_like), ("shuffle", other)):
+        for where, chosen in levels.items():
+            conditions[f"{name} {where}"] = partial(leaving, levels=chosen, change=change)
+    return conditions
 
 
 def disturbances(model: UNet) -> dict[str, Condition]:
-    """Other coefficients in the gates; noise on the image; noise and clutter on the skips."""
-    found = {f"input noise {s}": partial(seeing, change=partial(noise, strength=s, scale=1.0)) for s in INPUT_NOISE}
+    """Return other coefficients in the gates, noise on the image, noise and clutter on skips."""
+    conditions = {}
+    for strength in INPUT_NOISE:
+        change = partial(noise, strength=strength, scale=1.0)
+        conditions[f"input noise {strength}"] = partial(seeing, change=change)
     if has_skips(model):
-        found |= {f"skip noise {s}": partial(entering, change=partial(noise, strength=s)) for s in SKIP_NOISE}
-        found |= {f"clutter {s}": partial(entering, change=partial(clutter, share=s)) for s in CLUTTER}
-    if any(isinstance(module, AttentionCoefficients) for module in model.modules()):
+        for strength in SKIP_NOISE:
+            change = partial(noise, strength=strength)
+            conditions[f"skip noise {strength}"] = partial(entering, change=change)
+        for share in CLUTTER:
+            conditions[f"clutter {share}"] = partial(entering, change=partial(clutter, share=share))
+    if _gates_of(model):
         changes = {"one": torch.ones_like, "mean": mean, "other": other, "permuted": permuted}
-        found |= {f"alpha {name}": partial(gating, change=change) for name, change in changes.items()}
-    return found
+        for name, change in changes.items():
+            conditions[f"alpha {name}"] = partial(gating, change=change)
+    return conditions

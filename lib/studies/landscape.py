@@ -1,17 +1,19 @@
-"""The loss around a trained network: filter-normalised slices (Li et al. 2018) and both ends of the spectrum.
+"""The loss around a trained network: filter-normalised slices (Li et al. 2018), and its spectrum.
 
-A slice plots the loss on a fixed batch over two random directions. Each filter of a direction is scaled to the norm of
-the network's own filter; biases and normalisations stay. Such a picture shows two directions of millions, so the
-smallest and the largest eigenvalue of the Hessian stand beside it, found by the method of Lanczos on Hessian-vector
-products (Pearlmutter 1994): in the network's own coordinates, which rescaled filters would change without changing the
-network, and in filter-normalised ones, in which a step of 1 along a filter's direction is as long as the filter (the
-slice's own). |smallest / largest| is Li et al.'s measure of how far from convex a loss is.
+A slice plots the loss on a fixed batch over two random directions. Each filter of a direction is
+scaled to the norm of the network's own filter; biases and normalisations stay. Such a picture shows
+two directions of millions, so the smallest and the largest eigenvalue of the Hessian stand beside
+it, by the method of Lanczos on Hessian-vector products (Pearlmutter 1994): in the network's own
+coordinates, which rescaled filters would change without changing the network, and in
+filter-normalised ones, in which a step of 1 along a filter's direction is as long as the filter
+(the slice's own). |smallest / largest| is Li et al.'s measure of how far from convex a loss is.
 
-The loss is the weighted cross-entropy, whatever else a training adds to it, and the network is evaluated as at test
-time, with the running statistics of its normalisations.
+The loss is the weighted cross-entropy, whatever else a training adds to it, and the network is
+evaluated as at test time, with the running statistics of its normalisations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -27,13 +29,23 @@ from lib.models import UNet
 
 GRID = np.linspace(-1, 1, 9)  # of both directions; 0 is the network itself
 STEPS = 40  # of Lanczos at most
-TOLERANCE = 0.05  # of an eigenvalue: the residual at which it counts as found
+TOLERANCE = 0.05  # of an eigenvalue: the residual from which on it is precise enough
+Batches = list[tuple[Tensor, Tensor]]
+Spectrum = dict[str, np.ndarray]
 
 
 def filters(model: nn.Module) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
-    """Every convolution weight, with the dimensions over which one filter (of one output channel) extends."""
-    return [(layer.weight, (0, 2, 3) if isinstance(layer, nn.ConvTranspose2d) else (1, 2, 3))
-            for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]
+    """Return every convolution weight, with the dimensions over which one filter extends.
+
+    A filter is what makes one output channel.
+    """
+    weights = []
+    for layer in model.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            weights.append((layer.weight, (0, 2, 3)))
+        elif isinstance(layer, nn.Conv2d):
+            weights.append((layer.weight, (1, 2, 3)))
+    return weights
 
 
 def _norms(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -41,14 +53,24 @@ def _norms(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 def _direction(model: nn.Module, generator: torch.Generator) -> list[Tensor]:
-    """A random direction with filters as long as the network's own."""
-    drawn = [torch.randn(weight.shape, generator=generator).to(weight.device) for weight, _ in filters(model)]
-    return [d * _norms(weight, dims) / _norms(d, dims) for d, (weight, dims) in zip(drawn, filters(model))]
+    """Return a random direction with filters as long as the network's own."""
+    direction = []
+    for weight, _ in filters(model):
+        direction.append(torch.randn(weight.shape, generator=generator).to(weight.device))
+    return [
+        d * _norms(weight, dims) / _norms(d, dims)
+        for d, (weight, dims) in zip(direction, filters(model))
+    ]
 
 
 @torch.no_grad()
-def loss_slice(model: UNet, images: Tensor, targets: Tensor, weights: Tensor, machine: Machine, seed: int) -> np.ndarray:
-    """Loss in nats per pixel over `GRID` x `GRID`, float32; images uint8 (B, 3, H, W), targets uint8 (B, H, W)."""
+def loss_slice(
+    model: UNet, images: Tensor, targets: Tensor, weights: Tensor, machine: Machine, seed: int
+) -> np.ndarray:
+    """Return the loss in nats per pixel over `GRID` x `GRID`, float32.
+
+    images uint8 (B, 3, H, W), targets uint8 (B, H, W), weights (K,).
+    """
     image, target = as_image(images.to(machine.device)), targets.to(machine.device).long()
     generator = torch.Generator().manual_seed(seed)
     first, second = _direction(model, generator), _direction(model, generator)
@@ -64,58 +86,82 @@ def loss_slice(model: UNet, images: Tensor, targets: Tensor, weights: Tensor, ma
     return torch.stack(losses).view(len(GRID), len(GRID)).cpu().numpy()
 
 
-def curvature(model: UNet, batches: list[tuple[Tensor, Tensor]], weights: Tensor, machine: Machine, seed: int,
-              normalised: bool) -> dict[str, np.ndarray]:
-    """Return the smallest and the largest eigenvalue of the Hessian of the mean loss over all batches, by `lanczos`.
+def curvature(
+    model: UNet, batches: Batches, weights: Tensor, machine: Machine, seed: int
+) -> tuple[Spectrum, Spectrum]:
+    """Return both ends of the Hessian's spectrum, in raw and in normalised coordinates.
 
-    batches holds images uint8 (B, 3, H, W) and targets uint8 (B, H, W), weights (K,) those of the loss. The Hessian is
-    that over all convolution weights, in nats per pixel by squared weight, or, `normalised`, by squared multiple of each
-    filter's own norm. In float32. Each batch keeps the graph of its gradient, as many times the memory of a training
-    step as there are batches.
+    batches holds images uint8 (B, 3, H, W) and targets uint8 (B, H, W), weights (K,) are those of
+    the loss. The Hessian is that of the mean loss over all batches and all convolution weights, in
+    nats per pixel by squared weight, and by squared multiple of each filter's own norm. In float32.
+    Each batch keeps the graph of its gradient, as many times the memory of a training step as there
+    are batches.
     """
     parameters = [weight for weight, _ in filters(model)]
-    scale = [torch.ones_like(weight) for weight in parameters]
-    if normalised:
-        scale = [_norms(weight, dims).expand_as(weight) for weight, dims in filters(model)]
-    scale = torch.cat([part.flatten() for part in scale])
-    gradients = _gradients(model, parameters, batches, weights, machine)
+    with _only_filters(model):
+        gradients = _gradients(model, parameters, batches, weights, machine)
+        sizes = [weight.numel() for weight in parameters]
 
-    def product(vector: Tensor) -> Tensor:
-        parts = (scale * vector).split([p.numel() for p in parameters])
-        direction = [part.view(p.shape) for part, p in zip(parts, parameters)]
-        total = torch.zeros_like(vector)
-        for gradient in gradients:
-            found = torch.autograd.grad(gradient, parameters, direction, retain_graph=True)
-            total += torch.cat([part.flatten() for part in found])
-        return scale * total
+        def product(vector: Tensor) -> Tensor:
+            parts = vector.split(sizes)
+            direction = [part.view(p.shape) for part, p in zip(parts, parameters)]
+            total = torch.zeros_like(vector)
+            for gradient in gradients:
+                second = torch.autograd.grad(gradient, parameters, direction, retain_graph=True)
+                total += torch.cat([part.flatten() for part in second])
+            return total
 
-    start = torch.randn(len(scale), generator=torch.Generator().manual_seed(seed)).to(scale)
-    return lanczos(product, start)
+        norms = [_norms(weight, dims).expand_as(weight) for weight, dims in filters(model)]
+        norms = torch.cat([part.flatten() for part in norms])
+        generator = torch.Generator().manual_seed(seed)
+        start = torch.randn(len(norms), generator=generator).to(norms)
+        raw = lanczos(product, start)
+        return raw, lanczos(lambda vector: norms * product(norms * vector), start)
 
 
-def _gradients(model: UNet, parameters: list[nn.Parameter], batches: list[tuple[Tensor, Tensor]], weights: Tensor,
-               machine: Machine) -> list[tuple[Tensor, ...]]:
-    """Return every batch's share of the gradient of the mean loss over all of them, each with its graph."""
-    known = [F.pad(weights, (0, IGNORE + 1 - len(weights))).cpu()[target.long()].sum().item() for _, target in batches]
+@contextmanager
+def _only_filters(model: UNet) -> Iterator[None]:
+    """Let biases and normalisations need no gradient, which costs a part of every product."""
+    weights = {weight for weight, _ in filters(model)}
+    others = [p for p in model.parameters() if p.requires_grad and p not in weights]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+
+def _gradients(
+    model: UNet, parameters: list[nn.Parameter], batches: Batches, weights: Tensor, machine: Machine
+) -> list[tuple[Tensor, ...]]:
+    """Return every batch's share of the gradient of the mean loss, each with its graph."""
+    by_label = F.pad(weights, (0, IGNORE + 1 - len(weights))).cpu()
+    known = [by_label[target.long()].sum().item() for _, target in batches]
     gradients = []
     for (images, targets), weight in zip(batches, known):
-        image = as_image(images.to(machine.device)).contiguous(memory_format=machine.memory_format)
-        loss = cross_entropy(model(image), targets.to(machine.device).long(), weights) * (weight / sum(known))
-        gradients.append(torch.autograd.grad(loss, parameters, create_graph=True))
+        image = as_image(images.to(machine.device))
+        image = image.contiguous(memory_format=machine.memory_format)
+        loss = cross_entropy(model(image), targets.to(machine.device).long(), weights)
+        share = loss * (weight / sum(known))
+        gradients.append(torch.autograd.grad(share, parameters, create_graph=True))
     return gradients
 
 
-def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> dict[str, np.ndarray]:
-    """Return both ends of the spectrum of a symmetric matrix that is known by its products with vectors (n,).
+def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Spectrum:
+    """Return both ends of the spectrum of a symmetric matrix, known by its products with (n,).
 
-    values     float64 (STEPS, 2)  the smallest and the largest Ritz value after each step, those of the last step also
-                                   for the steps that were not needed
-    residuals  float64 (2,)        the norm of A y - theta y for the final two: an eigenvalue lies no farther away
+    values     float64 (STEPS, 2)  the smallest and the largest Ritz value after each step, those of
+                                   the last step also for the steps that were not needed
+    residuals  float64 (2,)        the norm of A y - theta y for the final two: an eigenvalue is as
+                                   near at least
 
-    The method of Lanczos (1950), every new vector orthogonalised twice against all before it. Without that, rounding
-    brings converged vectors back as copies (Paige 1972). It ends when both residuals are below `TOLERANCE` of their
-    values, or after `STEPS`. The error of a Ritz value is of the order of its residual's square (Parlett 1998, chapter
-    11), so that a residual of 5 % leaves two to three digits.
+    The method of Lanczos (1950), every new vector orthogonalised twice against all before it.
+    Without that, rounding brings converged vectors back as copies (Paige 1972). It ends when both
+    residuals are below `TOLERANCE` of their values, or after `STEPS`. The error of a Ritz value is
+    of the order of its residual's square (Parlett 1998, chapter 11), so that a residual of 5 %
+    leaves two to three digits.
     """
     basis = [start / start.norm()]
     diagonal, beside = [], []

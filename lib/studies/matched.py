@@ -1,13 +1,15 @@
-"""Precision at matched recall: how often the things that a network reports are real, at equal shares of things found.
+"""Precision at matched recall: how often reported things are real, at equal shares detected.
 
-Networks that differ in how readily they report a rare class differ in precision and in recall, and one of the two alone
-says little. A threshold on the class's probability therefore stands for the largest probability, and is swept: precision
-is then read where two networks have the same recall, from a curve of precision over recall. Components are those of 8
-neighbours. A component is right where it touches the class in the target at all, and a component of the target is found
-where the mask touches it: loose rules, which suit things of a few pixels.
+Networks that differ in how readily they report a rare class differ in precision and in recall, and
+one of the two alone says little. A threshold on the class's probability therefore stands for the
+largest probability, and is swept: precision is then read where two networks have the same recall,
+from a curve of precision over recall. Components are those of 8 neighbours. A component is right
+where it touches the class in the target at all, and a component of the target is detected where the
+mask touches it: loose rules, which suit things of a few pixels.
 
-Void never counts: pixels of void are no pixels, and a predicted component that lies on void alone is none. A component
-that also covers labelled pixels is one component, whatever void it crosses, as in `lib.structure`.
+Void never counts: pixels of void are no pixels, and a predicted component that lies on void alone
+is none. A component that also covers labelled pixels is one component, whatever void it crosses, as
+in `lib.structure`.
 """
 
 import numpy as np
@@ -18,16 +20,19 @@ from lib.structure import EIGHT
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)  # of a class's probability
 SMALL_SHARE = 0.015  # of the labelled training pixels: classes with less are counted
-COUNTS = ("predicted components", "those that touch the class", "target components", "those that are touched",
-          "true positive pixels", "false positive pixels", "false negative pixels")
+COUNTS = (
+    "predicted components", "those that touch the class", "target components",
+    "those that are touched", "true positive pixels", "false positive pixels",
+    "false negative pixels")
 COMPONENTS, PIXELS = "components", "pixels"
 MOST_GROUPS = 120  # of images whose counts are summed: under 100 kB of record with five classes
 
 
 def small_classes(pixels: np.ndarray) -> np.ndarray:
-    """Return the indices of the classes with less than `SMALL_SHARE` of these pixels (K,), or that of the rarest one.
+    """Return the indices of the classes with less than `SMALL_SHARE` of these pixels (K,).
 
-    A class without any pixel is none of them: it cannot have been learnt.
+    Without any such class it is the rarest. A class without a pixel is none of them: it cannot have
+    been learnt.
     """
     present = pixels > 0
     share = np.where(present, pixels / pixels.sum(), np.inf)
@@ -41,14 +46,15 @@ def steps_passed(probabilities: np.ndarray) -> np.ndarray:
 
 
 def matched_counts(passed: np.ndarray, target: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the `COUNTS` of one image at every threshold, int32 (classes, thresholds, 7), to be summed over images.
+    """Return the `COUNTS` of one image at every threshold, int32 (classes, thresholds, 7).
 
-    passed uint8 (classes, H, W) is `steps_passed` of the probabilities of these classes; the mask at a threshold is
-    where the probability reaches it. target (H, W) holds class indices, 255 is void.
+    They can be summed over images. passed uint8 (classes, H, W) is `steps_passed` of the
+    probabilities of these classes; the mask at a threshold is where the probability reaches it.
+    target (H, W) holds class indices, 255 is void.
     """
-    found = np.zeros((len(classes), len(THRESHOLDS), len(COUNTS)), np.int32)
+    table = np.zeros((len(classes), len(THRESHOLDS), len(COUNTS)), np.int32)
     known = target != IGNORE
-    for row, label, reached in zip(found, classes, passed):
+    for row, label, reached in zip(table, classes, passed):
         truth = target == label
         true_components, row[:, 2] = ndimage.label(truth, EIGHT)
         row[:, 6] = truth.sum()  # all are missed by an empty mask
@@ -64,7 +70,7 @@ def matched_counts(passed: np.ndarray, target: np.ndarray, classes: np.ndarray) 
             counts[4] = right.sum()
             counts[5] = (mask & known).sum() - counts[4]
             counts[6] -= counts[4]
-    return found
+    return table
 
 
 def _distinct(labels: np.ndarray) -> int:
@@ -73,9 +79,10 @@ def _distinct(labels: np.ndarray) -> int:
 
 
 def grouped(drives: list[str]) -> np.ndarray:
-    """Return the group of each image, int32 (N,): as many consecutive images of one drive as make `MOST_GROUPS`.
+    """Return the group of each image, int32 (N,): consecutive images of one drive.
 
-    With up to `MOST_GROUPS` images every image is a group of its own. The last group of a drive may be smaller.
+    Groups have the size that makes `MOST_GROUPS`: with up to so many images every image is a group
+    of its own. The last group of a drive may be smaller.
     """
     size = -(-len(drives) // MOST_GROUPS)
     groups = np.zeros(len(drives), np.int32)
@@ -87,10 +94,12 @@ def grouped(drives: list[str]) -> np.ndarray:
     return groups
 
 
-def precision_and_recall(counts: np.ndarray, what: str = COMPONENTS) -> tuple[np.ndarray, np.ndarray]:
-    """Return precision and recall, fractions (..., thresholds), of sums of counts (..., thresholds, 7).
+def precision_and_recall(
+    counts: np.ndarray, what: str = COMPONENTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return precision and recall, fractions (..., thresholds), of counts (..., thresholds, 7).
 
-    `what` is "components" or "pixels". NaN where nothing is predicted, or nothing is there to be found.
+    `what` is "components" or "pixels". NaN where nothing is predicted, or nothing is in the target.
     """
     counts = np.asarray(counts, float)
     if what == COMPONENTS:
@@ -106,11 +115,12 @@ def _quotient(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def precision_at_recall(counts: np.ndarray, recall: float, what: str = COMPONENTS) -> float:
-    """Return the precision at that recall, a fraction, of one class's sums of counts (thresholds, 7).
+    """Return the precision at that recall, a fraction, of one class's counts (thresholds, 7).
 
-    Linear between neighbouring thresholds, and the best precision where several have the same recall; NaN where the
-    thresholds do not reach so high or so low a recall. (Davis and Goadrich 2006 show that lines overestimate precision
-    between distant points; neighbouring thresholds are close.)
+    Linear between neighbouring thresholds, and the best precision where several have the same
+    recall; NaN where the thresholds do not reach so high or so low a recall. (Davis and Goadrich
+    2006 show that lines overestimate precision between distant points; neighbouring ones are
+    close.)
     """
     precision, recalls = precision_and_recall(counts, what)
     defined = ~np.isnan(precision) & ~np.isnan(recalls)

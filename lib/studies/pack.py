@@ -3,9 +3,9 @@
     for file in packed/*.tar; do tar xf $file -C build/queue; done
     cat weights.pt.part-* > weights.pt                              (in the folder of that one run)
 
-A pack holds whole files under their paths from OUT, but for one that is larger than a tar file may be,
-which comes in numbered parts. What was packed is listed in OUT/packed.json and left out the next time
-unless it has changed; delete that list to pack everything again.
+A pack holds whole files under their paths from OUT, but for one that is larger than a tar file may
+be, which comes in numbered parts. What was packed is listed in OUT/packed.json and left out the
+next time unless it has changed; delete that list to pack everything again.
 """
 
 import io
@@ -26,7 +26,7 @@ END = 10240  # bytes behind the last one
 
 
 def finished_files(out: Path) -> Iterator[Path]:
-    """Yield the files of finished runs in the order of their worth: all but weights, then one U-Net's."""
+    """Yield the files of finished runs by their worth: all but weights, then one U-Net's."""
     folders = [record.parent for record in sorted(out.glob(f"*/runs/*/seed-*/{RECORD}"))]
     for folder in folders:
         yield from sorted(path for path in folder.rglob("*") if path.is_file() and _carried(path))
@@ -87,7 +87,7 @@ class _Writer:
         self.room = 0
 
     def add(self, pieces: list[tuple[str, bytes]]) -> bool:
-        """Write the pieces of one file, or return False where the allowed tar files would not do."""
+        """Write a file's pieces, or return False where the allowed tar files would not do."""
         sizes = [len(content) + HEADERS for _, content in pieces]
         more = len(sizes) if sizes[0] > self.room or len(sizes) > 1 else 0
         if self.number + more > self.last:

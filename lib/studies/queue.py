@@ -2,21 +2,23 @@
 
     python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --workers 2
     python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --collect report/records
-    python -m lib.studies.queue scenes camvid D1 D2 D3 --out build/queue --budget 9m --pack build/packed
+    python -m lib.studies.queue scenes camvid D1 D2 --out build/queue --budget 9m --pack build/pack
 
 Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low
 priority. After it come the studies of its network, where its design asks for them, and after all
 trainings of a profile the measurement of cost, for which nothing else runs. What is recorded is
-skipped and what was interrupted continues. A training that another process has locked is passed over and
-taken up when that one lets go. When trainings fail one after the other nothing more is started.
+skipped and what was interrupted continues. A training that another process has locked is passed
+over and taken up when that one lets go. When trainings fail one after the other nothing more is
+started.
 
-On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the precision in
-which it was begun. On a GPU a wide network has the device to itself and trains all seeds in one
-process, which share the compilation; narrow ones share the device, and studies run beside both.
+On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the
+precision in which it was begun. On a GPU a wide network has the device to itself and trains all
+seeds in one process, which share the compilation; narrow ones share the device, and studies run
+beside both.
 
-With `--budget` nothing is begun that cannot end, or reach a checkpoint, before the time is over, and
-trainings stop after an epoch. Ctrl-C and SIGTERM stop them likewise, a second one at once. None of the
-packages that notebooks and documents need is imported.
+With `--budget` nothing is begun that cannot end, or reach a checkpoint, before the time is over,
+and trainings stop after an epoch. Ctrl-C and SIGTERM stop them likewise, a second one at once. None
+of the packages that notebooks and documents need is imported.
 """
 
 import argparse
@@ -28,128 +30,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import torch
 
 from lib import ROOT
 from lib.config import STOPPED, UsageError
-from lib.evaluation import WEIGHTS
-from lib.files import locked, write_json
+from lib.files import write_json
 from lib.machine import PRECISION, processors
-from lib.records import RECORD, Run
-from lib.studies.cost import COST
-from lib.studies.designs import (
-    SCENES, Part, Training, collect, to_be_studied, train_command, trainings,
-)
+from lib.records import Run
+from lib.studies.designs import collect, trainings
+from lib.studies.jobs import EXPECTED, MEASURE, TRAIN, Job, jobs
 from lib.studies.pack import pack
 from lib.train import UNTIL
 
 LOWEST_PRIORITY = 19
 ENOUGH = 3  # failures one after the other
-WIDE = 32  # base channels from which a network keeps a GPU busy
 HELPERS = 4  # studies side by side on a GPU, beside the trainings
 POLL = 0.3  # seconds between two looks at the processes
 GRACE = 20.0  # seconds that processes have to stop after an epoch
 MARGIN = 15.0  # seconds of a budget for the last checkpoints and for packing
 TIMES = "times.json"  # seconds that each kind of process took, in the folder of the records
-EXPECTED = {"train": 60.0, "study": 90.0, "doses": 60.0, "cost": 120.0}  # before one has been timed
-TRAIN, STUDY, DOSES, MEASURE = EXPECTED
-
-
-@dataclass(eq=False)
-class Job:
-    """One process: what it runs, what it needs first, and the files that tell that it is done."""
-
-    kind: str
-    part: Part
-    trainings: Sequence[Training]
-    command: list[str]
-    results: list[Path]
-    wide: bool = False  # it keeps a GPU busy alone
-    needs: list[Path] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        first, seeds = self.trainings[0], sorted({one.seed for one in self.trainings})
-        if self.kind == MEASURE:
-            return f"{self.part.name}, {self.kind}"
-        name = f"{self.part.name}, {first.variant}, seed{'s' if len(seeds) > 1 else ''} "
-        return name + ", ".join(map(str, seeds)) + ("" if self.kind == TRAIN else f", {self.kind}")
-
-    @property
-    def timed_as(self) -> str:
-        return f"{self.kind} {self.part.name}"
-
-    def done(self) -> bool:
-        return all(path.exists() for path in self.results)
-
-    def ready(self) -> bool:
-        return all(path.exists() for path in self.needs)
-
-    def busy(self) -> bool:
-        """Return whether another process has locked one of the folders that this one would write to."""
-        return self.kind == TRAIN and any(_is_locked(path.parent) for path in self.results)
-
-
-def _is_locked(folder: Path) -> bool:
-    if not (folder / ".lock").exists():
-        return False
-    try:
-        with locked(folder, "is trained"):
-            return False
-    except BlockingIOError:
-        return True
-
-
-def jobs(names: Sequence[str], out: Path, data_root: str | None, on_gpu: bool) -> list[Job]:
-    """Return the processes that these designs and profiles need, in order of worth."""
-    studied, found = to_be_studied(names), []
-    for part, whole in groupby(trainings(names), lambda training: training.part):
-        whole, values = list(whole), part.values()
-        wide = values["base_channels"] >= WIDE
-        for group in _groups(whole, on_gpu and wide):
-            records = [training.folder(out) / RECORD for training in group]
-            command = train_command(group, out, data_root)
-            found.append(Job(TRAIN, part, group, command, records, wide))
-            for training, record in zip(group, records):
-                found += _after(training, record, values, data_root, training in studied)
-        if part.name.startswith("profile-"):
-            command = [sys.executable, "-m", "lib.studies.cost", "--profile", part.profile]
-            command += ["--out", str(out / part.name)]
-            records = [training.folder(out) / RECORD for training in whole]
-            found.append(Job(MEASURE, part, whole, command, [out / part.name / COST], needs=records))
-    return found
-
-
-def _groups(whole: list[Training], together: bool) -> list[list[Training]]:
-    """Return one training each, or all seeds of each network together."""
-    if not together:
-        return [[training] for training in whole]
-    variants = dict.fromkeys(training.variant for training in whole)
-    return [[one for one in whole if one.variant == variant] for variant in variants]
-
-
-def _after(
-    training: Training, record: Path, values: dict, data_root: str | None, studied: bool
-) -> list[Job]:
-    """Return what is measured of a trained network, while its weights are there."""
-    folder, found = record.parent, []
-    if record.exists() and not (folder / WEIGHTS).exists():
-        return []
-    options = ["--data-root", data_root] if data_root else []
-    def job(kind: str, module: str, result: str, *extent: str) -> Job:
-        command = [sys.executable, "-m", module, str(folder), *extent, *options]
-        return Job(kind, training.part, [training], command, [folder / result], needs=[record])
-
-    if studied and values["study_images"]:
-        extent = ["--images", str(values["study_images"]), "--steps", str(values["study_steps"])]
-        found.append(job(STUDY, "lib.studies", "studies.npz", *extent))
-    if training.part == SCENES:
-        found.append(job(DOSES, "lib.studies.doses", "doses.npz"))
-    return found
 
 
 class Runner:
@@ -186,7 +87,8 @@ class Runner:
 
     def _possible(self) -> bool:
         """Return whether any process that is left may yet be started."""
-        return self.in_a_row < ENOUGH and any(job.ready() and self._in_time(job) for job in self.pending)
+        startable = any(job.ready() and self._in_time(job) for job in self.pending)
+        return startable and self.in_a_row < ENOUGH
 
     def _in_time(self, job: Job) -> bool:
         seconds = self.times.get(job.timed_as, EXPECTED[job.kind])
@@ -300,7 +202,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _as_a_child() -> None:
-    """Run in a new process: it has low priority, and ends when the process that started it is gone."""
+    """Give a new process low priority, and let it end when the one that started it is gone."""
     os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
     if _libc:
         _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
@@ -316,16 +218,18 @@ def seconds(text: str) -> float:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's options."""
-    options = argparse.ArgumentParser("python -m lib.studies.queue", description=__doc__.splitlines()[0])
-    options.add_argument("names", nargs="+", metavar="NAME", help="designs D1 to D5, and profiles")
-    options.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records go")
-    options.add_argument("--data-root", metavar="DIR", help="the folder that holds CamVid")
-    options.add_argument("--workers", type=int, help="processes side by side (default: 2, more on a GPU)")
-    options.add_argument("--threads", type=int, default=1, help="threads of each (default: 1)")
-    options.add_argument("--budget", type=seconds, metavar="TIME", help="end after 9m, 90s or 1h")
-    options.add_argument("--pack", type=Path, metavar="DIR", help="pack what is finished as tar files")
-    options.add_argument("--collect", type=Path, metavar="DIR", help="copy the records, start nothing")
-    options.add_argument("--list", action="store_true", help="list what is missing, start nothing")
+    text = __doc__.splitlines()[0]
+    options = argparse.ArgumentParser("python -m lib.studies.queue", description=text)
+    add = options.add_argument
+    add("names", nargs="+", metavar="NAME", help="designs D1 to D5, and profiles")
+    add("--out", required=True, type=Path, metavar="DIR", help="where records go")
+    add("--data-root", metavar="DIR", help="the folder that holds CamVid")
+    add("--workers", type=int, help="processes side by side (default: 2, more on a GPU)")
+    add("--threads", type=int, default=1, help="threads of each (default: 1)")
+    add("--budget", type=seconds, metavar="TIME", help="end after 9m, 90s or 1h")
+    add("--pack", type=Path, metavar="DIR", help="pack what is finished as tar files")
+    add("--collect", type=Path, metavar="DIR", help="copy the records, start nothing")
+    add("--list", action="store_true", help="list what is missing, start nothing")
     return options
 
 

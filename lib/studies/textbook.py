@@ -1,4 +1,4 @@
-"""What our training is measured against: the loop of tutorials, and other libraries' networks in it.
+"""What our training is measured against: the loop of tutorials, and other libraries' networks.
 
 The loop reads a `DataLoader` that augments image by image with torchvision, computes in float32 or
 PyTorch's automatic mixed precision, with channels first, no compiler and plain AdamW, and reads the
@@ -120,7 +120,7 @@ def installed() -> dict[str, str]:
 
 
 def peer(name: str, classes: int, size: tuple[int, int], arithmetic: int) -> nn.Module:
-    """Return that network in the width whose forward pass on (H, W) is nearest to that many multiply-adds."""
+    """Return that network in the width that comes nearest to so many multiply-adds on (H, W)."""
     _, make, widths = PEERS[name]
 
     def distance(width: int) -> float:

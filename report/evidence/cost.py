@@ -2,8 +2,8 @@
 
 A training step counts as three forward passes. The least time that it could take is the sum of two:
 its convolutions at the rate of a large matrix product, and the bytes that everything else moves at
-the rate of a copy, both measured on the same device. Ratios are taken within each repeat, where both
-sides met the same machine; shown are their median and their extremes.
+the rate of a copy, both measured on the same device. Ratios are taken within each repeat, where
+both sides met the same machine; shown are their median and their extremes.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def measured_on(record: dict) -> str:
         copied = f", and a copy moves {rate:,.1f} GB/s"
     small = ""
     if not on_gpu(record):
-        small = " On a processor these numbers show how the measurement works, and hold for it alone."
+        small = " On a processor these numbers show how the measurement works, and hold for it."
     return (
         f"Measured on {record['device']} in {record['precision']} with PyTorch "
         f"{record['versions']['torch']}: images of {height} × {width} pixels in {row['classes']} "
@@ -90,7 +90,7 @@ def limit_text(record: dict) -> str:
     goal = (
         f"The goal on a GPU is {percent(GOAL)} of this limit. It replaces half of the matrix "
         "product's rate, which counted no bytes: with these networks a large part of the step is "
-        "bound by memory, so that the old goal asked more of some networks than the device can give.")
+        "bound by memory, so that the old goal asked for more than the device can give.")
     shares = [limit(record, row) / median(row) for row in record["networks"]]
     if np.isnan(shares).any():
         return f"This record was made before the bandwidth was measured. {goal}"
@@ -118,7 +118,7 @@ def spread(values: np.ndarray) -> str:
 
 
 def loops_table(record: dict) -> pd.DataFrame:
-    """Return one row for each loop and library: its speed, and ours beside it at equal arithmetic."""
+    """Return one row for each loop and library: its speed, and ours at equal arithmetic."""
     loops, own = record["loops"], own_loop(record)
     work = loops["arithmetic"]["textbook, float32"]
     speed = loops["images"] / float(np.median(loops["seconds"][own]))

@@ -1,4 +1,4 @@
-"""The cost chapter: what is measured, the record and how it is read, and what is computed from it."""
+"""The cost chapter: what is measured, the record and how it is read, and what follows from it."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_an_interrupted_measurement_is_taken_up_again(measured, tmp_path, monkey
     (tmp_path / COST).parent.mkdir()
     monkeypatch.setattr(Measurement, "loops", lambda self: {"images": 1})
     (tmp_path / COST).write_text(json.dumps(record | {"device": "NVIDIA"}))
-    with pytest.raises(ValueError, match="begun on NVIDIA, and this is CPU.*; go on there, or delete"):
+    with pytest.raises(ValueError, match="begun on NVIDIA, and this is CPU.*; go on there"):
         measure(TINY, tmp_path)
     (tmp_path / COST).write_text(json.dumps(record))
     again = measure(TINY, tmp_path)
@@ -91,7 +91,8 @@ def test_calls_take_turns():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     taken = side_by_side(calls, CPU, Settings("scenes", (16, 16), 1, 1, 1e-9, 3))
-    assert "".join(order[-6:]) == "ababab" and [len(seconds) for seconds in taken.values()] == [3, 3]
+    assert "".join(order[-6:]) == "ababab"
+    assert [len(seconds) for seconds in taken.values()] == [3, 3]
 
 
 def test_the_textbook_loop_learns():
@@ -131,7 +132,8 @@ def _record(**changes) -> dict:
         "base_channels": 64, "classes": 11, "size": [64, 96], "batch": 2, "parameters": 5_000_000,
         "arithmetic": 500_000_000, "bytes": 3_000_000_000, "seconds": [2.0, 2.0]}
     loops = {
-        OWN: [1.0, 1.0], BARE: [0.97, 0.98], "textbook, float32": [4.0, 6.0], "BasicUNet": [1.0, 1.2]}
+        OWN: [1.0, 1.0], BARE: [0.97, 0.98], "textbook, float32": [4.0, 6.0],
+        "BasicUNet": [1.0, 1.2]}
     return {
         "device": "NVIDIA", "precision": "bfloat16", "versions": {"torch": "2"},
         "settings": {"image_size": [64, 96], "base_channels": 64, "batch_size": 2, "repeats": 2},

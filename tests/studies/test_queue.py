@@ -22,7 +22,8 @@ from lib.records import RECORD, Run
 from lib.structure import pack as pack_counts, unpack
 from lib.studies import pack, queue
 from lib.studies.designs import CAMVID, DEFAULTS, DESIGNS, Training, train_command, trainings
-from lib.studies.queue import ENOUGH, MEASURE, STUDY, TRAIN, Job, Runner, jobs, main, seconds
+from lib.studies.jobs import DOSES, MEASURE, STUDY, TRAIN, Job, jobs
+from lib.studies.queue import ENOUGH, Runner, main, seconds
 from lib.train import fit
 
 NOT_THERE = {"nbformat", "papermill", "ipykernel", "pybtex", "bs4", "pypdf", "nbconvert", "IPython"}
@@ -30,7 +31,7 @@ NOT_THERE = {"nbformat", "papermill", "ipykernel", "pybtex", "bs4", "pypdf", "nb
 
 def test_the_designs_have_the_trainings_that_the_statements_need():
     assert [len(trainings([name])) for name in DESIGNS] == [48, 32, 10, 20, 32]
-    assert len(trainings([*DESIGNS])) == 48 + 28 + 10 + 20 + 32, "what two designs share is made once"
+    assert len(trainings([*DESIGNS])) == 48 + 28 + 10 + 20 + 32, "what two share is made once"
     cells = {(NETWORKS[t.variant].block, NETWORKS[t.variant].skip) for t in trainings(["D1"])}
     assert len(cells) == 6
     assert {t.seed for t in trainings([*DESIGNS])} == set(range(10, 18))
@@ -46,7 +47,7 @@ def test_what_follows_a_training_comes_before_the_next(tmp_path):
     assert kinds == [TRAIN, STUDY] * 4 + [MEASURE]
     studied = [job for job in jobs(["D1", "D2"], tmp_path, None, False) if job.kind == STUDY]
     assert len(studied) == 18, "three seeds of each network of D1"
-    doses = [job for job in jobs(["D5"], tmp_path, None, False) if job.kind == queue.DOSES]
+    doses = [job for job in jobs(["D5"], tmp_path, None, False) if job.kind == DOSES]
     assert len(doses) == 20 and doses[0].needs == [doses[0].results[0].with_name(RECORD)]
 
 
@@ -145,7 +146,8 @@ import sys
 from lib.studies import queue
 from lib.studies.designs import CAMVID, Training
 code = "import os, pathlib, time; pathlib.Path({pid!r}).write_text(str(os.getpid())); time.sleep(60)"
-job = queue.Job(queue.TRAIN, CAMVID, [Training(CAMVID, "unet", 10)], [sys.executable, "-c", code], [queue.Path("/none")])
+training, command = Training(CAMVID, "unet", 10), [sys.executable, "-c", code]
+job = queue.Job(queue.TRAIN, CAMVID, [training], command, [queue.Path("/none")])
 queue.jobs = lambda *arguments: [job]
 sys.exit(queue.main(["D3", "--out", {out!r}]))
 """
@@ -200,9 +202,11 @@ def test_records_are_collected_without_weights_and_predictions(tiny, tmp_path, c
     assert main(["D1", "--out", str(tmp_path / "out"), "--collect", str(tmp_path / "records")]) == 0
     assert "1 of 48 trainings are on record" in capsys.readouterr().out
     run = Run.read(tmp_path / "records" / "camvid" / "runs" / "unet" / "seed-10")
-    assert run.miou >= 0 and len(run.examples) == 3 and run.image(run.examples[0]).shape == (32, 48, 3)
+    assert run.miou >= 0 and len(run.examples) == 3
+    assert run.image(run.examples[0]).shape == (32, 48, 3)
     names = {path.name for path in Path(tmp_path / "records").rglob("*") if path.is_file()}
-    assert not {name for name in names if name.endswith((".pt", ".lock"))} and "predictions.npz" not in names
+    assert not {name for name in names if name.endswith((".pt", ".lock"))}
+    assert "predictions.npz" not in names
 
 
 def _unpacked(tars: Path, into: Path) -> dict[str, bytes]:
@@ -241,11 +245,15 @@ def test_packed_files_come_back_whole_and_once(tmp_path, monkeypatch):
 
 def test_packed_counts_come_back_as_they_were():
     random = np.random.default_rng(0)
-    counts = {"boundary": random.integers(0, 70_000, (5, 3, 2)).astype(np.int32),
-              "contours": random.integers(0, 200, (5, 3, 2, 4)).astype(np.int32), "maps": random.random((5, 2))}
+    counts = {
+        "boundary": random.integers(0, 70_000, (5, 3, 2)).astype(np.int32),
+        "contours": random.integers(0, 200, (5, 3, 2, 4)).astype(np.int32),
+        "maps": random.random((5, 2)),
+    }
     packed = pack_counts(counts)
     assert [array.dtype for array in packed.values()] == [np.uint32, np.uint8, np.float64]
-    back = unpack(packed)
-    assert back.keys() == counts.keys()
-    assert all(np.array_equal(back[name], counts[name]) and back[name].dtype == counts[name].dtype for name in counts)
-    assert all(np.array_equal(unpack(counts)[name], counts[name]) for name in counts), "the first edition's form"
+    for stored in (packed, counts):  # the first edition's form is not packed
+        back = unpack(stored)
+        assert back.keys() == counts.keys()
+        for name, array in counts.items():
+            assert np.array_equal(back[name], array) and back[name].dtype == array.dtype
