@@ -11,10 +11,10 @@ from lib import ROOT
 from lib.machine import Machine
 from lib.models import VARIANTS, multiply_adds
 from lib.studies.cost import (
-    BARE, COST, OPTIMISER, OWN, PARTS, Measurement, Settings, Traffic, measure, moved_bytes, noise,
-    side_by_side,
+    BARE, COST, OWN, PARTS, Measurement, Settings, measure, noise, side_by_side,
 )
 from lib.studies.textbook import Padded, Textbook, installed, peer
+from lib.studies.traffic import OPTIMISER, Traffic, moved_bytes
 from report.evidence import closed_forms, cost
 from report.figures import tables
 

@@ -390,7 +390,7 @@ def test_the_command_studies_what_has_weights_and_names_the_rest(tiny, tmp_path,
     run = fit(tiny(epochs=1, test_images=4), tmp_path)
     options = ["--images", "3", "--steps", "1"]
     assert main([str(tmp_path), *options]) == 0
-    assert len(Run.read(run.folder).studies["names"]) == 3 and "U-Net, seed 0: studied" in capsys.readouterr().out
+    assert len(Run.read(run.folder).studies["names"]) == 3 and "unet/seed-0: studied" in capsys.readouterr().out
     assert main([str(tmp_path), "--seeds", "5", *options]) == 1
     (run.folder / "studies.npz").unlink()
     (run.folder / "weights.pt").unlink()
