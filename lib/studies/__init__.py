@@ -26,8 +26,6 @@ Counts are of each image where images vary, so that the chapter's intervals can 
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +34,7 @@ import torch
 from torch import Tensor
 
 from lib.data import Dataset, as_image
-from lib.evaluation import WEIGHTS, load_model
+from lib.evaluation import WEIGHTS, evenly_spaced, load_model
 from lib.files import write_arrays
 from lib.machine import Machine, in_processes
 from lib.metrics import class_weights, confusion_matrix
@@ -76,29 +74,18 @@ def study(run: Run, images: int, steps: int, data_root: str | Path | None = None
     if min(images, len(test)) < 2:
         raise ValueError(
             f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
-    names = np.array([test.items[index] for index in spread(len(test), images)])
-    with _any_shape():
-        arrays = {"names": names, **_all_studies(run, train, test, images, steps)}
+    names = np.array([test.items[index] for index in evenly_spaced(len(test), images)])
+    arrays = {"names": names, **_all_studies(run, train, test, images, steps)}
     arrays |= {"images": np.array(images), "steps": np.array(steps), "edition": np.array(EDITION)}
     seconds = np.array(time.perf_counter() - start)
     write_arrays(run.folder / "studies.npz", **arrays, seconds=seconds)
     vars(run).pop("studies", None)  # read anew
 
 
-@contextmanager
-def _any_shape() -> Iterator[None]:
-    """Let a GPU not time kernels for every shape: hundreds occur, and few of them twice."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
-
-
 def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: int) -> Arrays:
     """Return the arrays of every study, by their names in the record."""
     machine, number = Machine.detect(), len(test.classes)
+    machine.choose_kernels(training=False)  # of hundreds of shapes, few of which occur twice
     width = run.config["base_channels"]
     model = machine.place(load_model(run.folder, run.variant, width, number))
     model.requires_grad_(True)
@@ -121,17 +108,12 @@ def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: in
     return named
 
 
-def spread(length: int, number: int) -> np.ndarray:
-    """Return that many indices, or all, evenly spaced from the first to the last."""
-    return np.unique(np.linspace(0, length - 1, min(number, length)).round().astype(int))
-
-
 def chosen(data: Dataset, number: int, size: int = BATCH) -> Batches:
     """Return that many images, evenly spaced, in batches of nearly equal size.
 
     No batch has one image if it can be helped.
     """
-    index = torch.from_numpy(spread(len(data), number))
+    index = torch.from_numpy(evenly_spaced(len(data), number))
     parts = index.chunk(-(-len(index) // size))
     return [(data.images[part], data.targets[part]) for part in parts]
 
