@@ -142,7 +142,7 @@ class ChapterExporter(HTMLExporter):
             drawing, paper = media.picture(output.data[kind], kind, alt), True
         readings = media.readings(report.get("curves", []))
         live = Safe(report.get("live", ""))  # what stands for the figure where its script runs
-        return MACROS.figure(identity, paper, drawing + readings, live + below)
+        return MACROS.figure(identity, paper, drawing + readings, below, live)
 
     @pass_context
     def table(self, context: Context, output: NotebookNode) -> str:
