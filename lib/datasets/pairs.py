@@ -169,8 +169,8 @@ def _without_endings(photos: dict[str, Path], maps: dict[str, Path]) -> tuple[di
     """Return both without the endings that make most stems equal."""
     best = photos, maps
     for ending, other in product(_common_endings(photos), _common_endings(maps)):
-        first = {stem.removesuffix(ending): path for stem, path in photos.items()}
-        second = {stem.removesuffix(other): path for stem, path in maps.items()}
+        first = {stem.removesuffix(ending) or stem: path for stem, path in photos.items()}
+        second = {stem.removesuffix(other) or stem: path for stem, path in maps.items()}
         if len(first.keys() & second.keys()) > len(best[0].keys() & best[1].keys()):
             best = first, second
     return best
@@ -179,8 +179,7 @@ def _without_endings(photos: dict[str, Path], maps: dict[str, Path]) -> tuple[di
 def _common_endings(stems: Iterable[str]) -> list[str]:
     """Return "" and what all stems end with, from each of its separators on."""
     common = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
-    starts = [place.start() for place in re.finditer(r"[-_. ]", common)]
-    return ["", *(common[start:] for start in starts if start)]
+    return ["", *(common[place.start() :] for place in re.finditer(r"[-_. ]", common))]
 
 
 def from_files(

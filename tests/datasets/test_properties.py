@@ -22,9 +22,7 @@ from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.records import RECORD, Run
 from report.evidence.wording import cell, literal
-from report.markup import Markup
-from report.page import ROOT
-from report.references import Bibliography, Place
+from report.markup import Markup, Place
 
 FEW = settings(max_examples=60, deadline=None)
 TABLE = OwnClasses(ClassTable(OWN, OWN_COLORS[:3]), {0: 0, 1: 1, 2: 2, IGNORE: IGNORE})
@@ -153,7 +151,7 @@ def test_a_record_reads_as_it_was_written(table, counts, loss):
     lambda name: name.strip() == name and "  " not in name))
 def test_a_name_is_shown_as_it_is(name):
     """In prose, within emphasis, and in a table, under the report's Markdown and under plain Markdown."""
-    markup, place = Markup(Bibliography(ROOT / "report/references.bib")), Place("test", 1)
+    markup, place = Markup(), Place("test", 1)
     for sentence, after in ((f"{literal(name)} is rare.", " is rare."), (f"*{literal(name)}* is", " is")):
         for html in (markup.fill(markup.inline(sentence, place)), markdown2html(sentence).strip()):
             assert _text(html) == name + after
