@@ -129,7 +129,7 @@ def mean_of(measure: Measure, group: Sequence[Run]) -> float:
 
 
 def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return training and test loss after the last epoch and the gap between them, nats per pixel."""
+    """Return training and test loss after the last epoch and their gap, nats per pixel."""
     measures = {"Training loss": of.LOSS, "Test loss": of.TEST_LOSS, "Gap": of.GAP}
     return means_table(runs, measures)
 
@@ -295,7 +295,9 @@ def caveats(runs: Sequence[Run]) -> str:
         items.append("One seed per network cannot separate architectures from initial weights; "
                      "intervals cover the test images alone.")  # fmt: skip
     wide = "unet-noskip-wide"
-    control = f"; only the {TITLES[wide]} is matched to the U-Net's parameters" if wide in groups else ""
+    control = ""
+    if wide in groups:
+        control = f"; only the {TITLES[wide]} is matched to the U-Net's parameters"
     items.append(f"The networks differ in parameters and arithmetic as well as in kind{control}.")
     items.append(
         f"One recipe serves all ({config['epochs']} epochs, learning rate "

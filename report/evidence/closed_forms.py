@@ -38,7 +38,9 @@ class Part:
     multiply_adds: int
 
 
-def _build(variant: str, base_channels: int, num_classes: int, in_channels: int, depth: int) -> UNet:
+def _build(
+    variant: str, base_channels: int, num_classes: int, in_channels: int, depth: int
+) -> UNet:
     with torch.device("meta"):
         return build_model(variant, in_channels, num_classes, base_channels, depth)
 
@@ -195,7 +197,8 @@ def receptive_field(variant: str, depth: int = DEPTH) -> pd.DataFrame:
     """
     entry = NETWORKS[variant]
     beyond = reach(entry.block)
-    gates = [skip is AttentionSkip for skip in entry.skips(depth)]  # α is interpolated: a pixel more
+    # Interpolating α looks a pixel further.
+    gates = [skip is AttentionSkip for skip in entry.skips(depth)]
 
     def side(level: int, position: int, through_bottleneck: bool) -> int:
         low = high = position
@@ -239,5 +242,5 @@ def shortest_paths(variant: str, depth: int = DEPTH) -> list[int]:
 
 
 def bits_lost(base_channels: int, depth: int = DEPTH) -> float:
-    """Return the bits per pixel of the image that max-pooling discards: which of four was largest."""
+    """Return the bits per pixel of the image that max-pooling discards: which of four was it."""
     return base_channels * (1 - 2.0**-depth)

@@ -112,7 +112,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """Return what was compared, both levels and the difference, or what is missing, in words."""
+        """Return in words what was compared, levels and difference, or what is missing."""
         comparison = self.comparison
         measure = comparison.measure
         compared = f"{comparison.subject} against {comparison.against}"

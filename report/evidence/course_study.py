@@ -105,7 +105,7 @@ def reports(comparison: Comparison, effects: np.ndarray) -> np.ndarray:
 
 
 def rankings(runs: Sequence[Run]) -> Counter:
-    """Return how many single studies rank the four networks so by mIoU, by the order of the keys."""
+    """Return how many single studies rank the four networks so by mIoU, best first."""
     groups = {key: group for key, group in by_variant(runs).items() if key in VARIANTS}
     found: Counter = Counter()
     for drawn in product(*groups.values()):
@@ -130,7 +130,7 @@ def ranking_sentence(runs: Sequence[Run]) -> str:
 
 
 def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return how many single studies would report each statement, beside the full design's verdict."""
+    """Return how many single studies report each statement, and the full design's verdict."""
     rows = []
     for verdict in _single(verdicts):
         finding = verdict.primary[0]

@@ -70,7 +70,7 @@ def _row(verdict: Verdict, finding: Finding, part: str) -> dict[str, str]:
 
 
 def secondary(verdicts: Sequence[Verdict], source: str) -> pd.DataFrame:
-    """Return a row for each secondary measurement, without a verdict; what is missing is left out."""
+    """Return a row for each secondary measurement that was made, without a verdict."""
     rows = [
         {"Statement": verdict.claim.id} | _numbers(finding)
         for verdict in verdicts

@@ -1,4 +1,4 @@
-"""What is read of one run: numbers of its training, counts per test image, and what the studies stored.
+"""What is read of one run: numbers of its training, counts per test image, stored studies.
 
 A reader takes a run and returns a number, or counts whose first axis is the images that were
 counted. `NotMeasured` says in words what a record lacks. Studies are stored under the names that
@@ -142,7 +142,7 @@ def classes_called(run: Run, words: Sequence[str]) -> list[int]:
 
 
 def rare(run: Run) -> np.ndarray:
-    """Return which classes have less than `RARE` of the training pixels, or the rarest; bool (K,)."""
+    """Return which classes have under `RARE` of the training pixels, or the rarest; bool (K,)."""
     pixels = np.array(run.record["dataset"]["pixels"]["train"])
     share = np.where(pixels, pixels / pixels.sum(), np.inf)
     return share < max(RARE, share.min() * 1.0001)
@@ -169,7 +169,7 @@ def every_class(run: Run) -> list[int]:
 
 
 def missed(run: Run, choose: Callable[[Run], list[int]], sizes: slice = SMALL) -> np.ndarray:
-    """Return target components that no predicted pixel touches, and all, (N, 2), of some classes."""
+    """Return target components of some classes that no predicted pixel touches, and all, (N, 2)."""
     classes = choose(run)
     if not classes:
         raise NotMeasured("the data set has no such class")
@@ -252,7 +252,7 @@ def against_intact(run: Run, name: str, array: str = "conditions.confusions") ->
 
 
 def lesions_by_size(run: Run) -> np.ndarray:
-    """Return components with a finer and with a coarser skip shuffled, (N, 2, 2 levels, sizes, 4)."""
+    """Return components with a finer and a coarser skip shuffled, (N, 2, 2 levels, sizes, 4)."""
     array = "structure.components"
     finer = [condition(run, f"shuffle {level}", array) for level in FINE]
     coarser = [condition(run, f"shuffle {level}", array) for level in COARSE]
@@ -276,7 +276,7 @@ def untrained(run: Run, part: str) -> np.ndarray:
 
 
 def alphas(run: Run, groups: str) -> np.ndarray:
-    """Return sums of α and pixels by "classes" or "distances", intact and permuted, (N, 1 + P, ...)."""
+    """Return sums of α and pixels by "classes" or "distances", and permuted, (N, 1 + P, ...)."""
     own = studied(run, f"gates.{groups}")
     permuted = studied(run, f"gates.permuted_{groups}")
     others = [np.stack([sums, own[..., 1]], -1) for sums in np.moveaxis(permuted, -1, 0)]

@@ -1,4 +1,4 @@
-"""How numbers become words: units, differences, intervals, p-values, lists, and names of the user's."""
+"""How numbers become words: units, differences, intervals, p-values, lists, users' names."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ WORDS = re.compile(r"[^\W_]+(?:[ _-][^\W_]+)*")  # which mean the same in Markdo
 
 @dataclass(frozen=True)
 class Unit:
-    """Writes numbers: `points(-0.013)` is "−1.3 points", with a minus sign and a space that does not break."""
+    """Writes numbers: `points(-0.013)` is "−1.3 points", with a space that does not break."""
 
     name: str
     scale: float = 1.0
@@ -100,7 +100,7 @@ def literal(name: str) -> str:
 
 
 def cell(name: str) -> str:
-    """Return a name for a table, whose text is Markdown only where it holds maths or a reference."""
+    """Return a name for a table, whose text is Markdown only where it has maths or references."""
     return literal(name) if re.search(r"[$@]", name) else name
 
 
