@@ -1,14 +1,16 @@
 """Fine structure: how well a prediction draws outlines and keeps small things, as counts per image.
 
-Boundary IoU follows Cheng et al. (2021): masks are compared within `boundary_width` of their own outlines,
-the frame of the image being an outline as in the authors' code. The trimap IoU follows Kohli et al. (2009):
-pixels within a band around the target's outlines. Boundary F1 follows Csurka et al. (2013), with two
-departures: its counts are summed over images before the ratio is taken, as for mIoU, and distances are
-rounded up to whole pixels. Connected components (8 neighbours) tell whether a thing was found at all.
+Boundary IoU follows Cheng et al. (2021): masks are compared within `boundary_width` of their own
+outlines, the frame of the image being an outline as in the authors' code. The trimap IoU follows
+Kohli et al. (2009): pixels within a band around the target's outlines. Boundary F1 follows Csurka
+et al. (2013), with two departures: its counts are summed over images before the ratio is taken,
+as for mIoU, and distances are rounded up to whole pixels. Connected components (8 neighbours)
+tell whether a thing was found at all.
 
-Void needs one rule, because it lies along many of CamVid's outlines. For outlines, every void pixel takes
-the labels of the nearest pixel that is not void, in target and prediction alike: void then makes no outline
-of its own, and an outline that void hides runs through the middle of it. No void pixel is ever counted.
+Void needs one rule, because it lies along many of CamVid's outlines. For outlines, every void
+pixel takes the labels of the nearest pixel that is not void, in target and prediction alike: void
+then makes no outline of its own, and an outline that void hides runs through the middle of it. No
+void pixel is ever counted.
 """
 
 from collections.abc import Collection
@@ -21,198 +23,246 @@ from lib.files import IGNORE
 from lib.metrics import confusion_matrix, misread_index_maps
 
 BANDS = 20  # trimap bands, and the longest contour distance told apart, in pixels
-SIZES = (16, 64, 256, 1024)  # pixels: a component belongs to the first bin whose bound exceeds its size
+SIZES = (16, 64, 256, 1024)  # pixels: a component is in the first bin whose bound exceeds its size
 SIZE_NAMES = ("under 16", "16 to 63", "64 to 255", "256 to 1023", "1024 and more")
 EIGHT = np.ones((3, 3), bool)
 NAMES = ("boundary", "trimap", "contours", "components", "false_components", "index_maps")
+APART = 4 * BANDS  # what separates two classes among contour points
 IMAGES_LAST = ", images last"  # behind the name of a packed array
 WITH_VOID = ("components", "false_components")
 
 
 def boundary_width(shape: tuple[int, int]) -> int:
-    """Width of the boundary band in pixels: 2 % of the diagonal of an image (H, W) (Cheng et al. 2021)."""
+    """Return the boundary band's width in px: 2 % of an image's diagonal (Cheng et al. 2021)."""
     return max(1, round(0.02 * np.hypot(*shape)))
 
 
 def structure_counts(
     prediction: np.ndarray, target: np.ndarray, num_classes: int, names: Collection[str] = NAMES
 ) -> dict[str, np.ndarray]:
-    """Counts of one image, to be summed over images, from maps (H, W) of K class indices; target 255 is void.
+    """Return the counts of one image, to be summed over images.
+
+    `prediction` and `target` are maps (H, W) of K class indices; target 255 is void.
 
     boundary         (K, 2)      intersection and union of the two boundary bands
-    trimap           (20, K, 2)  intersection and union at 0 to 1, 1 to 2, ... px from the target's outlines
-    contours         (K, 2, 22)  predicted contour pixels, then the target's, by distance to the contour of
-                                 that class in the other map, rounded up: 0, 1, ..., 20, more or none
-    components       (K, 5, 4)   target components by size: number, missed altogether (no predicted pixel of
-                                 the class lies on it), pixels, pixels predicted as the class
-    false_components (K, 5, 2)   predicted components that cover labelled pixels, none of them of the class,
-                                 by size: number, pixels (void not counted)
+    trimap           (20, K, 2)  intersection and union at 0 to 1, 1 to 2, ... px from the
+                                 target's outlines
+    contours         (K, 2, 22)  predicted contour pixels, then the target's, by distance to the
+                                 contour of that class in the other map, rounded up: 0, 1, ..., 20,
+                                 more or none
+    components       (K, 5, 4)   target components by size: number, missed altogether (no predicted
+                                 pixel of the class lies on it), pixels, pixels predicted as it
+    false_components (K, 5, 2)   predicted components that cover labelled pixels, none of them of
+                                 the class, by size: number, pixels (void not counted)
     index_maps       (2,)        float64, see `metrics.misread_index_maps`
 
-    All others are int32; `names` chooses among them. Raises ValueError as `metrics.confusion_matrix` does.
+    All others are int32; `names` chooses among them. Raises ValueError as `confusion_matrix` does.
     """
     confusion_matrix(prediction, target, num_classes)
     prediction, target = np.asarray(prediction), np.asarray(target)
     known = target != IGNORE
-    drawn, truth = _without_void(prediction, target, known)
-    counts = {name: COUNTS[name](*((prediction, target) if name in WITH_VOID else (drawn, truth)), known, num_classes)
-              for name in names if name in COUNTS}
-    counts = {name: count.astype(np.int32) for name, count in counts.items()}
-    return counts | ({"index_maps": misread_index_maps(prediction, target)} if "index_maps" in names else {})
+    filled = _without_void(prediction, target, known)
+    counts = {}
+    for name in names:
+        if name == "index_maps":
+            counts[name] = misread_index_maps(prediction, target)
+            continue
+        maps = (prediction, target) if name in WITH_VOID else filled
+        counts[name] = COUNTS[name](*maps, known, num_classes).astype(np.int32)
+    return counts
 
 
 def _without_void(
     prediction: np.ndarray, target: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return both maps with every void pixel labelled as the nearest that is not void."""
     if known.all() or not known.any():
         return prediction, target
-    rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    rows, columns = ndimage.distance_transform_edt(
+        ~known, return_distances=False, return_indices=True)
     return prediction[rows, columns], target[rows, columns]
 
 
-def _boundary(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
+def _boundary(
+    predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int
+) -> np.ndarray:
     width = boundary_width(truth.shape)
-    near_drawn, near_truth = (_near_outline(labels, width) & known for labels in (drawn, truth))
-    both = near_drawn & near_truth & (drawn == truth)
-    intersection, predicted, actual = (
-        np.bincount(labels[where], minlength=num_classes)
-        for labels, where in ((truth, both), (drawn, near_drawn), (truth, near_truth))
-    )
-    return np.stack([intersection, predicted + actual - intersection], -1)
+    near_predicted = _near_outline(predicted, width) & known
+    near_truth = _near_outline(truth, width) & known
+    both = near_predicted & near_truth & (predicted == truth)
+    intersection = np.bincount(truth[both], minlength=num_classes)
+    union = np.bincount(predicted[near_predicted], minlength=num_classes) - intersection
+    union += np.bincount(truth[near_truth], minlength=num_classes)
+    return np.stack([intersection, union], -1)
 
 
 def _near_outline(labels: np.ndarray, width: int) -> np.ndarray:
-    """Where another class, or the outside of the frame, is at most `width` px away (chessboard distance)."""
-    # A window holds another label than its centre's exactly when its smallest and its largest label differ.
+    """Return where another class, or the frame, is at most `width` px away (chessboard)."""
+    # A window holds another label than its centre's exactly when its extremes differ.
     window = 2 * width + 1
     near = ndimage.minimum_filter(labels, window) != ndimage.maximum_filter(labels, window)
-    near[:width], near[-width:], near[:, :width], near[:, -width:] = True, True, True, True
+    near[:width] = True
+    near[-width:] = True
+    near[:, :width] = True
+    near[:, -width:] = True
     return near
 
 
 def outline(labels: np.ndarray) -> np.ndarray:
-    """Pixels on both sides of every change of class, 4 neighbours."""
-    found = np.zeros(labels.shape, bool)
-    down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    found[1:] |= down
-    found[:-1] |= down
-    found[:, 1:] |= right
-    found[:, :-1] |= right
-    return found
+    """Return the pixels on both sides of every change of class, 4 neighbours, bool (H, W)."""
+    edges = np.zeros(labels.shape, bool)
+    down = labels[1:] != labels[:-1]
+    right = labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= down
+    edges[:-1] |= down
+    edges[:, 1:] |= right
+    edges[:, :-1] |= right
+    return edges
 
 
-def _trimap(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
+def _trimap(
+    predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int
+) -> np.ndarray:
     edges = outline(truth)
     if not edges.any():
         return np.zeros((BANDS, num_classes, 2), int)
-    distance = ndimage.distance_transform_edt(~edges)
-    ring = distance.astype(int)  # 0 on the outline: the first ring is the outline itself
+    # The outline itself, at distance 0, is the first ring.
+    ring = ndimage.distance_transform_edt(~edges).astype(int)
     inside = known & (ring < BANDS)
 
     def per_ring(labels: np.ndarray, where: np.ndarray) -> np.ndarray:
-        cells = np.bincount(ring[where] * num_classes + labels[where], minlength=BANDS * num_classes)
-        return cells.reshape(BANDS, num_classes)
+        cells = ring[where] * num_classes + labels[where]
+        return np.bincount(cells, minlength=BANDS * num_classes).reshape(BANDS, num_classes)
 
-    intersection = per_ring(truth, inside & (drawn == truth))
-    return np.stack([intersection, per_ring(truth, inside) + per_ring(drawn, inside) - intersection], -1)
+    intersection = per_ring(truth, inside & (predicted == truth))
+    union = per_ring(truth, inside) + per_ring(predicted, inside) - intersection
+    return np.stack([intersection, union], -1)
 
 
-def _contours(drawn: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
+def _contours(
+    predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int
+) -> np.ndarray:
     points = []
-    for labels in (drawn, truth):
+    for labels in (predicted, truth):
         rows, columns = np.nonzero(outline(labels))
-        # The class is a third coordinate, farther apart than any distance asked for: one tree serves all.
-        points.append(np.stack([rows, columns, labels[rows, columns].astype(int) * 4 * BANDS], -1))
+        # The class is a third coordinate, farther apart than any distance asked for: one tree
+        # serves all.
+        classes = labels[rows, columns].astype(int) * APART
+        points.append(np.stack([rows, columns, classes], -1))
     counts = np.zeros((num_classes, 2, BANDS + 2), int)
-    for side, (own, other) in enumerate((points, points[::-1])):
+    for side in (0, 1):
+        own, other = points[side], points[1 - side]
         own = own[known[own[:, 0], own[:, 1]]]
         distance = np.full(len(own), np.inf)
         if len(own) and len(other):
             distance, _ = cKDTree(other).query(own, distance_upper_bound=BANDS + 0.5)
         steps = np.minimum(np.ceil(distance), BANDS + 1).astype(int)
-        np.add.at(counts, (own[:, 2] // (4 * BANDS), side, steps), 1)
+        np.add.at(counts, (own[:, 2] // APART, side, steps), 1)
     return counts
 
 
-def _components(prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
-    found, hit = np.zeros((num_classes, len(SIZES) + 1, 4), int), prediction == target
+def _components(
+    prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int
+) -> np.ndarray:
+    counts = np.zeros((num_classes, len(SIZES) + 1, 4), int)
+    hit = prediction == target
     for index in range(num_classes):
         size, recalled = _component_sums(target == index, known, hit)
         bins = np.digitize(size, SIZES)
         for column, values in enumerate((np.ones_like(size), recalled == 0, size, recalled)):
-            np.add.at(found[index, :, column], bins, values)
-    return found
+            np.add.at(counts[index, :, column], bins, values)
+    return counts
 
 
-def _false_components(prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int) -> np.ndarray:
-    false, hit = np.zeros((num_classes, len(SIZES) + 1, 2), int), prediction == target
+def _false_components(
+    prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int
+) -> np.ndarray:
+    counts = np.zeros((num_classes, len(SIZES) + 1, 2), int)
+    hit = prediction == target
     for index in range(num_classes):
         size, right = _component_sums(prediction == index, known, hit)
         size = size[(right == 0) & (size > 0)]
         bins = np.digitize(size, SIZES)
-        np.add.at(false[index, :, 0], bins, 1)
-        np.add.at(false[index, :, 1], bins, size)
-    return false
+        np.add.at(counts[index, :, 0], bins, 1)
+        np.add.at(counts[index, :, 1], bins, size)
+    return counts
 
 
 def _component_sums(mask: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
-    """For each connected component of `mask`, the number of its pixels in each of the boolean `weights`."""
+    """Return the pixels of each connected component of `mask` in each of the boolean `weights`."""
     labels, number = ndimage.label(mask, EIGHT)
     inside = labels[mask]
     return [np.bincount(inside[weight[mask]], minlength=number + 1)[1:] for weight in weights]
 
 
-def pack(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the counts of all images (N, ...) in the form that compresses best: small integers, images last.
+COUNTS = {
+    "boundary": _boundary, "trimap": _trimap, "contours": _contours, "components": _components,
+    "false_components": _false_components,
+}
 
-    Neighbouring frames of a film are alike, so that the same count of consecutive images is stored side by side.
+
+# How counts are stored.
+
+
+def pack(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the counts of all images (N, ...) in the form that compresses best.
+
+    Integers are small and images last: neighbouring frames of a film are alike, so that the same
+    count of consecutive images is stored side by side.
     """
     packed = {}
     for name, array in counts.items():
-        small = array.astype(np.min_scalar_type(array.max())) if array.dtype.kind == "i" and array.size else array
-        packed[name + IMAGES_LAST] = np.ascontiguousarray(np.moveaxis(small, 0, -1))
+        if array.dtype.kind == "i" and array.size:
+            array = array.astype(np.min_scalar_type(array.max()))
+        packed[name + IMAGES_LAST] = np.ascontiguousarray(np.moveaxis(array, 0, -1))
     return packed
 
 
 def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what was given to `pack`, integers as int32; arrays of the first edition were not packed."""
+    """Return what was given to `pack`, integers as int32; the first edition did not pack."""
     counts = {}
     for name, array in packed.items():
         if name.endswith(IMAGES_LAST):
             array = np.moveaxis(array, -1, 0)
-        counts[name.removesuffix(IMAGES_LAST)] = array.astype(np.int32) if array.dtype.kind in "iu" else array
+        if array.dtype.kind in "iu":
+            array = array.astype(np.int32)
+        counts[name.removesuffix(IMAGES_LAST)] = array
     return counts
 
 
-COUNTS = {"boundary": _boundary, "trimap": _trimap, "contours": _contours, "components": _components,
-          "false_components": _false_components}
+# Scores of counts.
 
 
 def ratio(counts: np.ndarray, part: int = 0, whole: int = 1) -> np.ndarray:
-    """One of the counts on the last axis over another, fractions (...); NaN where there is nothing to count.
+    """Return one of the counts on the last axis over another, fractions (...); NaN for 0 / 0.
 
-    `ratio(boundary)` is the boundary IoU per class, `ratio(components, 1, 0)` the share of components missed
-    altogether, `ratio(components, 3, 2)` the recall in pixels.
+    `ratio(boundary)` is the boundary IoU per class, `ratio(components, 1, 0)` the share of
+    components missed altogether, `ratio(components, 3, 2)` the recall in pixels.
     """
-    part, whole = np.asarray(counts[..., part], float), np.asarray(counts[..., whole], float)
+    part = np.asarray(counts[..., part], float)
+    whole = np.asarray(counts[..., whole], float)
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
 def trimap_iou(trimap: np.ndarray) -> np.ndarray:
-    """IoU per band and class, fractions (..., 20, K); row w - 1: the band less than w px from an outline."""
+    """Return the IoU by band and class, (..., 20, K); row w - 1: less than w px from an outline."""
     return ratio(np.cumsum(trimap, -3))
 
 
 def boundary_f1(contours: np.ndarray, tolerance: int) -> np.ndarray:
-    """F1 of contour pixels matched within `tolerance` px, fractions (..., K), of counts (..., K, 2, 22)."""
+    """Return F1 of contour pixels matched within `tolerance` px, (..., K), of (..., K, 2, 22)."""
     total = contours.sum(-1)
     matched = contours[..., : tolerance + 1].sum(-1)
-    precision, recall = np.moveaxis(np.nan_to_num(ratio(np.stack([matched, total], -1))), -1, 0)
+    shares = np.nan_to_num(ratio(np.stack([matched, total], -1)))
+    precision, recall = shares[..., 0], shares[..., 1]
     score = ratio(np.stack([2 * precision * recall, precision + recall], -1))
     return np.where(total.sum(-1) > 0, np.nan_to_num(score), np.nan)
 
 
 def contour_distance(contours: np.ndarray) -> np.ndarray:
-    """Mean distance in px between the two contours, both ways together, (..., K); over 20 px counts as 21."""
+    """Return the mean distance in px between the two contours, both ways together, (..., K).
+
+    Over 20 px count as 21.
+    """
     by_distance = contours.sum(-2)
     return ratio(np.stack([by_distance @ np.arange(BANDS + 2), by_distance.sum(-1)], -1))
