@@ -32,14 +32,13 @@ MAY_BE_ZERO = ("seed", "weight_decay", "class_balance", "dice")
 class UsageError(ValueError):
     """A wrong argument or setting; a notebook shows its line without a traceback."""
 
-    def _render_traceback_(self) -> list[str]:
-        """Return the lines that IPython shows."""
+    def _render_traceback_(self) -> list[str]:  # what IPython shows
         return [f"error: {self}"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the outcome of a run, and nothing else; the defaults are `quick`.
+    """Everything that decides the outcome of a run; the defaults are the profile `quick`.
 
     Raises UsageError for a value that nothing can be trained with.
     """
@@ -73,6 +72,14 @@ class TrainConfig:
 
         if self.dataset not in SOURCES:
             _require_name("dataset", self.dataset, "data set", MODULES)
+
+    @property
+    def smaller(self) -> str:
+        """The batch size, and what to try where it fills the memory."""
+        halved = f"try batch_size = {self.batch_size // 2}"
+        if self.batch_size == 1:
+            halved = "set a smaller crop_size, image_size or base_channels"
+        return f"batch_size = {self.batch_size}; {halved}"
 
 
 def _require(name: str, value: object, kind: object) -> None:

@@ -118,6 +118,7 @@ def compiled(function: Callable, *batch: Tensor) -> Callable:
     """Return the function compiled for the shapes of this batch, or as it is where that fails."""
     # The backward pass too is made at the first call, so that its failure shows there.
     torch._functorch.config.force_non_lazy_backward_lowering = True
+    torch._dynamo.config.recompile_limit = 64  # a form for each network of this process
     fast = torch.compile(function, dynamic=False)
     try:
         fast(*batch)

@@ -2,17 +2,14 @@
 
 The frame is the U-Net of Ronneberger, Fischer and Brox (2015): blocks of two 3x3 convolutions on
 five levels, 2x2 max-pooling on the way down, 2x2 transposed convolutions on the way up, a 1x1
-head. Departures from the paper: convolutions keep the size (the
-paper's shrink it and crop the skips), each is followed by batch normalisation and therefore has
-no bias, and there is no dropout.
+head. Departures: convolutions keep the size (the paper's shrink it and crop the skips), each is
+followed by batch normalisation and has no bias, and there is no dropout.
 
-A variant is a pair (block, skip). `VARIANTS` holds the four of the study; `EXTRA` the two that
-complete blocks x skips, a U-Net without skips that is widened to the parameters of the U-Net, and
-a U-Net with every other subset of the four skips: `unet-skips-0110` has those of levels 1 and 2.
-`ResidualBlock` follows He et al. (2016) and Zhang et al. (2018): the sum precedes the last
-activation, and the shortcut is a bare 1x1 convolution where the channels differ. `AttentionSkip`
-follows Oktay et al. (2018), with their code's 2x2 kernel of stride 2 for W_x; unlike them it
-gates the finest skip too, and it lets the gated features pass without a further convolution.
+A variant is a pair (block, skip): `VARIANTS` are the four of the study, `EXTRA` complete blocks x
+skips and add controls. `ResidualBlock` follows He et al. (2016) and Zhang et al. (2018): the sum
+precedes the last activation, and the shortcut is a bare 1x1 convolution where the channels differ.
+`AttentionSkip` follows Oktay et al. (2018), with their code's 2x2 kernel of stride 2 for W_x; it
+gates the finest skip too, and the gated features pass without a further convolution.
 """
 
 from collections.abc import Collection, Sequence
@@ -98,8 +95,7 @@ class AttentionCoefficients(nn.Module):
     def forward(self, features: Tensor, gating: Tensor) -> Tensor:
         """features (B, C, H, W), gating (B, 2C, H/2, W/2) -> alpha in (0, 1), (B, 1, H, W)."""
         score = self.psi(F.relu(self.w_x(features) + self.w_g(gating)))  # (B, 1, H/2, W/2)
-        alpha = torch.sigmoid(score)
-        return F.interpolate(alpha, scale_factor=2, mode="bilinear", align_corners=False)
+        return F.interpolate(score.sigmoid(), scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class AttentionSkip(ConcatSkip):
@@ -153,12 +149,8 @@ class UNet(nn.Module):
 
 
 def join(crossing: Tensor, upsampled: Tensor) -> Tensor:
-    """(B, C, H, W) and (B, D, H, W) -> (B, C + D, H, W).
-
-    With nothing to join there is nothing to copy: a concatenation with zero channels would return
-    the tensor in another memory format, and every level above would pay for it.
-    """
-    if crossing.shape[1] == 0:
+    """Return (B, C, H, W) and (B, D, H, W) as (B, C + D, H, W)."""
+    if crossing.shape[1] == 0:  # a concatenation would return another memory format
         return upsampled
     return torch.cat([crossing, upsampled], dim=1)
 
@@ -167,8 +159,8 @@ def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple]:
     """Return the image with sides rounded up to multiples, and the index of the original window."""
     height, width = image.shape[-2:]
     if min(height, width) < multiple:
-        raise ValueError(f"image of {height} x {width} pixels: the U-Net needs at least "
-                         f"{multiple} x {multiple}")
+        least = f"{multiple} x {multiple}"
+        raise ValueError(f"image of {height} x {width} pixels: U-Net needs at least {least}")
     down, right = -height % multiple, -width % multiple
     top, left = down // 2, right // 2
     if down or right:
@@ -202,9 +194,8 @@ class Variant:
 def matched_widths(base_channels: int, depth: int) -> tuple[int, ...]:
     """Return the widths at which a network without skips comes nearest to U-Net's parameters.
 
-    The finest level is as wide as U-Net's. Every other is a multiple of 8, as a GPU's matrix
-    units want, next to the width that would match if all levels grew alike: parameters grow with
-    its square.
+    The finest level is as wide as U-Net's, every other a multiple of 8 (for matrix units) next to
+    the width that would match if all levels grew alike.
     """
     plain = [base_channels * 2**level for level in range(depth + 1)]
 
@@ -243,11 +234,8 @@ EXTRA = {
 
 def subset_name(levels: Collection[int]) -> str:
     """Return the network with skips at these levels alone: "unet-skips-0110" for levels 1 and 2."""
-    if len(levels) == DEPTH:
-        return "unet"
-    if not levels:
-        return "unet-noskip"
-    return "unet-skips-" + "".join("1" if level in levels else "0" for level in range(DEPTH))
+    which = "".join("1" if level in levels else "0" for level in range(DEPTH))
+    return {"1111": "unet", "0000": "unet-noskip"}.get(which, f"unet-skips-{which}")
 
 
 def _subset(levels: tuple[int, ...]) -> Variant:
@@ -257,7 +245,6 @@ def _subset(levels: tuple[int, ...]) -> Variant:
     return Variant(title, DoubleConv, ConcatSkip, without=without)
 
 
-# Every subset of the levels that have skips.
 SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(DEPTH), size)]
 EXTRA |= {subset_name(levels): _subset(levels) for levels in SUBSETS if 0 < len(levels) < DEPTH}
 NETWORKS = VARIANTS | EXTRA
@@ -266,8 +253,8 @@ TITLES = {key: variant.title for key, variant in NETWORKS.items()}
 
 def short_name(variant: str) -> str:
     """Return a variant's name in a chart: its own, or the words of its key."""
-    own = NETWORKS[variant].short if variant in NETWORKS else ""
-    return own or variant.removeprefix("unet-").replace("-", " ")
+    entry = NETWORKS.get(variant)
+    return (entry and entry.short) or variant.removeprefix("unet-").replace("-", " ")
 
 
 SHORT = {key: short_name(key) for key in NETWORKS}
@@ -285,8 +272,8 @@ def build_model(
     if variant not in NETWORKS:
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(NETWORKS)}")
     entry = NETWORKS[variant]
-    widths = entry.widths(base_channels, depth)
-    return UNet(entry.block, entry.skips(depth), widths, in_channels, num_classes)
+    skips, widths = entry.skips(depth), entry.widths(base_channels, depth)
+    return UNet(entry.block, skips, widths, in_channels, num_classes)
 
 
 def multiply_adds(model: nn.Module, image_size: tuple[int, int]) -> int:
@@ -300,8 +287,7 @@ def multiply_adds(model: nn.Module, image_size: tuple[int, int]) -> int:
 def attention_maps(model: UNet, image: Tensor) -> list[Tensor]:
     """Return the coefficients alpha of every gate in a forward pass, finest level first.
 
-    Level l has (B, 1, H/2**l, W/2**l), of the padded image. They are read where the forward pass
-    computes them; a network without gates has none.
+    Level l has (B, 1, H/2**l, W/2**l), of the padded image; a network without gates has none.
     """
     maps: list[Tensor] = []
     hooks = [

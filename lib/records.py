@@ -118,8 +118,7 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row an epoch: train_loss and val_loss in nats per pixel, val_miou, learning_rate,
-        seconds."""
+        """One row an epoch: losses in nats per pixel, val_miou, learning_rate, seconds."""
         return pd.DataFrame(self.record["history"]).astype({"val_loss": float, "val_miou": float})
 
     @cached_property
@@ -194,10 +193,7 @@ class Run:
         return self.record["examples"]
 
     def prediction(self, name: str) -> np.ndarray:
-        """Return the labels of an image that is shown, uint8 (H, W).
-
-        Those of any other test image are there while predictions.npz is.
-        """
+        """Return a shown image's labels, uint8 (H, W), or any's while predictions.npz is there."""
         path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
         if path.exists() or not stored.exists():
             return read_pixels(path)

@@ -5,11 +5,9 @@
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019) descends the
 weighted cross-entropy, with soft Dice beside it where that is configured. The network after the
-last epoch is the one that is tested: validation is a curve to look at and selects nothing.
-
-The order and the augmentation of every epoch are drawn from (seed, epoch) alone and are the same
-for all networks. Together with checkpoints this makes an interrupted training continue as if
-nothing had happened. No step waits for the device: it is waited for once an epoch.
+last epoch is the one that is tested: validation is a curve to look at and selects nothing. The
+order and the augmentation of an epoch are drawn from (seed, epoch) alone, alike for all networks:
+an interrupted training continues as if nothing had happened.
 """
 
 import json
@@ -36,17 +34,13 @@ from lib.machine import Machine, World, compiled, enough_memory, watched
 from lib.metrics import class_weights, cross_entropy, mean_iou, soft_dice
 from lib.models import VARIANTS, build_model, multiply_adds
 from lib.records import (
-    RECORD, Run, edition_of, read_checkpoint, require_data, require_same, run_folder,
-)
+    RECORD, Run, edition_of, read_checkpoint, require_data, require_same, run_folder)
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
 UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
 PATIENCE = 5  # seconds for a process that is being ended to unlock a run's folder
 SAVING = 0.05  # share of the time that may go into checkpoints
 COMPILE_FROM = 1e16  # multiply-adds of a network's trainings that win the compiler's minute back
-
-
-# The training.
 
 
 class Trainer:
@@ -60,9 +54,8 @@ class Trainer:
         world: World = World(), trainings: int = 1,
     ):
         self.config, self.folder, self.machine, self.world = config, folder, machine, world
-        machine.choose_kernels(training=True)
-
         # 1. Data: batches on the device, class weights, augmentation.
+        machine.choose_kernels(training=True)
         self.val = val
         self.feed = Feed(train, config.batch_size, machine, world)
         weights = class_weights(train.pixels_per_class(), config.class_balance)
@@ -87,16 +80,15 @@ class Trainer:
 
         # 4. What is recorded on the way, and where an interrupted training goes on.
         self.gradients = GradientLog(self.model, steps)
+        self.parts = {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule,
+                      "gradients": self.gradients}
         self.history: list[dict] = []  # one row per epoch
         self.bar = tqdm(disable=True)
         self.loss = self._compiled(trainings) if machine.compiled and world.alone else self._loss
         self._resume()
 
     def run(self) -> None:
-        """Train, validate and save every epoch that is left.
-
-        Raises TimeoutError, with a checkpoint, where the time that `UNTIL` gives ends first.
-        """
+        """Train all epochs that are left; raise TimeoutError, with a checkpoint, at `UNTIL`."""
         config, done, steps = self.config, len(self.history), self.feed.steps
         saved, saving, seconds = time.monotonic(), 0.0, 0.0  # of checkpoints, and of an epoch
         with tqdm(
@@ -118,11 +110,7 @@ class Trainer:
     def _train_and_validate(self, epoch: int) -> dict:
         """Return the epoch's row of the history; see `lib.records.Run.history`."""
         config, start = self.config, time.perf_counter()
-        smaller = f"try batch_size = {config.batch_size // 2}"
-        if config.batch_size == 1:
-            smaller = "set a smaller crop_size, image_size or base_channels"
-        full = f"{self.folder}: no memory left with batch_size = {config.batch_size}; {smaller}"
-        with enough_memory(full):
+        with enough_memory(f"{self.folder}: no memory left with {config.smaller}"):
             loss = self._epoch(epoch)
         row = {
             "epoch": epoch, "train_loss": loss, "val_loss": None, "val_miou": None,
@@ -160,9 +148,10 @@ class Trainer:
 
     def _compiled(self, trainings: int) -> Callable[..., tuple[Tensor, Tensor]]:
         """Return `_loss`, compiled where that pays and the compiler can, tried on one batch."""
+        images = self.feed.batch * self.feed.steps * self.config.epochs * trainings
         forward = multiply_adds(self.model.eval(), self.augment.crop)
-        images = self.feed.batch * self.feed.steps * self.config.epochs
-        if 3 * forward * images * trainings < COMPILE_FROM:
+        self.model.train()  # which the compiler makes another form of
+        if 3 * forward * images < COMPILE_FROM:
             return self._loss
         before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         loss = compiled(self._loss, *next(self.feed.epoch(0, 1)))
@@ -183,9 +172,9 @@ class Trainer:
             return
         losses = f"loss {row['train_loss']:.3f}, validation {row['val_loss']:.3f}"
         scores = f"{losses}  mIoU {row['val_miou']:.1%}"
-        self.bar.set_postfix_str(scores)
+        epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
+        self.bar.set_postfix_str(f"{epoch}, {scores}")
         if self.bar.disable:
-            epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
             print(f"{epoch}  {scores}  {row['seconds']:.1f} s", flush=True)
 
     def _require_time(self, seconds: float) -> None:
@@ -201,39 +190,32 @@ class Trainer:
         """Raise FloatingPointError for the first loss of the epoch that is no number."""
         wrong = (~losses.isfinite()).nonzero().flatten().tolist()
         if wrong:
+            where = f"epoch {epoch}, step {wrong[0] + 1} of {len(losses)}"
             raise FloatingPointError(
-                f"{self.folder}: the training loss is {losses[wrong[0]]} in epoch {epoch}, step "
-                f"{wrong[0] + 1} of {len(losses)}; lower learning_rate (now "
-                f"{self.config.learning_rate}) and choose another `out` or delete that folder")
-
-    def _parts(self) -> dict:
-        """Return the parts of the state that save and load themselves."""
-        return {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule,
-                "gradients": self.gradients}
+                f"{self.folder}: the training loss is {losses[wrong[0]]} in {where}; lower "
+                f"learning_rate (now {self.config.learning_rate}) and choose another `out` or "
+                "delete that folder")
 
     def _save(self) -> None:
         """Write the checkpoint."""
         if self.world.first:
-            config, parts = self.config, self._parts().items()
-            write_state(self.folder / CHECKPOINT, {
-                "edition": edition_of(config.variant), "config": json.dumps(asdict(config)),
-                "data": self.checksums, "history": self.history,
-                **{name: part.state_dict() for name, part in parts}})
+            parts = {name: part.state_dict() for name, part in self.parts.items()}
+            edition, config = edition_of(self.config.variant), json.dumps(asdict(self.config))
+            write_state(self.folder / CHECKPOINT, parts | {
+                "edition": edition, "config": config, "data": self.checksums,
+                "history": self.history})
 
     def _resume(self) -> None:
         """Continue the checkpoint in the folder, if there is one that can be read."""
-        path, device = self.folder / CHECKPOINT, self.machine.device
-        state = read_checkpoint(path, self.config, self.checksums, device)
+        path = self.folder / CHECKPOINT
+        state = read_checkpoint(path, self.config, self.checksums, self.machine.device)
         if state is None:
             return
-        for name, part in self._parts().items():
+        for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.history = state["history"]
         if self.world.first:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
-
-
-# The run, on record.
 
 
 def load_splits(config: TrainConfig, data_root: str | Path | None) -> dict[str, Dataset]:
@@ -247,11 +229,10 @@ def fit(
 ) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
-    Continues where an earlier call was interrupted. Under `torchrun` its processes train together.
-    `trainings` is how many of this network the process makes, and `load` loads their data. Raises
-    ValueError for a record with other settings, other data or of another edition, BlockingIOError
-    when another process trains it, FloatingPointError when the loss is no longer finite,
-    MemoryError with the batch size to try.
+    Continues an interrupted call. Under `torchrun` its processes train together. `trainings` is how
+    many of this network the process makes, and `load` loads their data. Raises ValueError for a
+    record with other settings, other data or of another edition, BlockingIOError when another
+    process trains it, FloatingPointError for a loss that is not finite, MemoryError with advice.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
     if (folder / RECORD).exists():
@@ -261,8 +242,7 @@ def fit(
     with locked(folder, work, PATIENCE) if world.first else nullcontext():
         if world.alone and (folder / RECORD).exists():  # by a process that was quicker
             return _recorded(config, folder, data_root, world)
-        machine = Machine.detect()
-        train, val = splits["train"], splits["val"]
+        machine, train, val = Machine.detect(), splits["train"], splits["val"]
         trainer = Trainer(config, folder, machine, train, val, world, trainings)
         trainer.run()
         if world.first:
@@ -284,19 +264,16 @@ def _recorded(config: TrainConfig, folder: Path, data_root: object, world: World
             require_data(run, load_splits(config, data_root))
     if world.first:
         (folder / CHECKPOINT).unlink(missing_ok=True)
-        device = run.record["device"]
-        print(f"recorded: {run.title}, seed {run.seed}, {config.epochs} epochs on {device}")
+        setting = f"{config.epochs} epochs on {run.record['device']}"
+        print(f"recorded: {run.title}, seed {run.seed}, {setting}")
     return run
-
-
-# The command.
 
 
 def train(settings: dict, out: Path) -> None:
     """Train every network with every seed, unless `variant` or `seed` chooses one.
 
-    A GPU trains the seeds of a network in turn, which are compiled once; a CPU every network with
-    one seed before the next, so that they can be compared early. Data are loaded once.
+    A GPU trains the seeds of a network in turn, which compile it once, a CPU all networks with a
+    seed, to be compared early. Data are loaded once.
     """
     data_root, seeds, extra = (settings.pop(name) for name in ("data_root", "seeds", "extra"))
     seeds = [settings.pop("seed")] if "seed" in settings else seeds

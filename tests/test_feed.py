@@ -66,6 +66,7 @@ def _compiling(tiny, monkeypatch, compiler, work: float = 0.0) -> Trainer:
 def test_a_failing_compiler_leaves_the_training_as_it_was_with_a_word(tiny, capsys, monkeypatch):
     def compiler(function, dynamic):
         def call(*batch):
+            assert function.__self__.model.training
             function(*batch)  # moves the statistics of batch normalisation
             raise RuntimeError("a form that it does not know\nand more")
         return call
