@@ -132,8 +132,7 @@ class UNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """image (B, in_channels, H, W) -> logits (B, num_classes, H, W), H and W from 2**depth.
 
-        Sides that are no multiple of 2**depth (16) are padded by repeating the border, and the
-        logits cropped back.
+        Other sides than multiples of 2**depth are padded by the border, and logits cropped back.
         """
         x, window = pad_to_multiple(image, 2**self.depth)
         features = []
@@ -159,8 +158,8 @@ def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple]:
     """Return the image with sides rounded up to multiples, and the index of the original window."""
     height, width = image.shape[-2:]
     if min(height, width) < multiple:
-        least = f"{multiple} x {multiple}"
-        raise ValueError(f"image of {height} x {width} pixels: U-Net needs at least {least}")
+        raise ValueError(
+            f"image of {height} x {width} pixels: expected at least {multiple} x {multiple}")
     down, right = -height % multiple, -width % multiple
     top, left = down // 2, right // 2
     if down or right:

@@ -34,7 +34,7 @@ def _of_a_training(program, *arguments: str) -> dict:
 ])
 def test_every_command_reads_the_same_value(tmp_path, name, text):
     options = report.parser().parse_args(["--out", str(tmp_path), "-p", name, text])
-    expected = report._settings(options, tmp_path)[1][name]
+    expected = report._profile(options, tmp_path)[1][name]
     value = _of_a_training("lib.train", "-p", name, text)[name]
     assert value == expected == TEXTS.get(text, expected) and type(value) is type(expected)
 
