@@ -15,7 +15,7 @@ from lib import ROOT, models, predict, train
 from lib.datasets import split
 from lib.records import Run
 from report import __main__ as report
-from report.evidence.closed_forms import measured_block
+from report.evidence.closed_forms import reach
 
 README = (ROOT / "README.md").read_text()
 SECTION = README.split("## Your own images\n")[1].split("\n## ")[0]
@@ -133,4 +133,4 @@ def test_the_network_of_the_readme_is_a_row_of_the_table(monkeypatch):
     monkeypatch.setitem(models.NETWORKS, "unet-dilated", row)
     network = models.build_model("unet-dilated", num_classes=3, base_channels=4)
     assert network(torch.rand(1, 3, 32, 48)).shape == (1, 3, 32, 48)
-    assert row.short == "dilated" and measured_block(row.block).reach == 4
+    assert row.short == "dilated" and reach(row.block) == 4
