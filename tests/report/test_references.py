@@ -1,5 +1,7 @@
 """Links in the notebooks: JupyterLab shows them as they are, so their texts are kept right."""
 
+import re
+
 import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
@@ -42,3 +44,15 @@ def test_what_a_notebook_cites_is_listed_once_at_its_end(tmp_path):
         assert [last.source.count(f'<a id="ref-{key}"></a>') for key in ("alain2017probes", "holm1979")] == [1, 1]
         assert last.source.index("Alain") < last.source.index("Holm")
     assert len(nbformat.read(path, 4).cells) == 2
+
+
+def test_links_between_notebooks_lead_to_headings_that_the_page_has():
+    targets, links = set(), []
+    for path in SOURCES:
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "code" or "remove-cell" in cell.metadata.get("tags", []):
+                continue
+            titles = re.findall(r"^#+ (.*)$", cell.source, re.MULTILINE)
+            targets |= {path.name, *(f"{path.name}#{references.slug(title)}" for title in titles)}
+            links += re.findall(r"\]\(([\w.]+\.ipynb(?:#[^)]*)?)\)", cell.source)
+    assert len(links) > 10 and set(links) <= targets
