@@ -55,4 +55,4 @@ def test_links_between_notebooks_lead_to_headings_that_the_page_has():
             titles = re.findall(r"^#+ (.*)$", cell.source, re.MULTILINE)
             targets |= {path.name, *(f"{path.name}#{references.slug(title)}" for title in titles)}
             links += re.findall(r"\]\(([\w.]+\.ipynb(?:#[^)]*)?)\)", cell.source)
-    assert len(links) > 10 and set(links) <= targets
+    assert links and set(links) <= targets
