@@ -137,7 +137,7 @@ def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
         reported = reports(finding.comparison, effects_of(finding))
         share = whole_percent(reported.mean())
         rows.append({
-            "": verdict.claim.id,
+            "No.": verdict.claim.id,
             "Statement": verdict.claim.statement,
             "Reported by": f"{share} ({reported.sum()} of {reported.size})",
             "Full design": verdict.verdict,

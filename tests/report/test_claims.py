@@ -274,7 +274,7 @@ def test_ledgers(monkeypatch):
     assert list(table.columns)[-4:] == ["Margin", "p", "After Holm", "Verdict"]
     raw = [v.p for v in found if not np.isnan(v.p)]
     assert {v.family for v in found} == {len(raw)} and all(v.adjusted >= v.p for v in found if not np.isnan(v.p))
-    assert ledger.tally(found).startswith("Of 18 statements ")
+    assert ledger.tally(found).startswith("Of 18 statements, ")
     beside = ledger.secondary(found, STUDY)
     measured = [f for v in found if v.claim.source == STUDY for f in v.secondary if f.estimate]
     assert "Verdict" not in beside and len(beside) == len(measured) > 5

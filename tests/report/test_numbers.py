@@ -55,12 +55,12 @@ def test_out_of_memory_in_evaluation_and_other_errors(tmp_path, own, cpu, monkey
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"weight_decay": -1.0}, "weight_decay = -1.0: expected 0 or more"),
-    ({"class_balance": float("nan")}, "class_balance = nan: expected 0 or more"),
-    ({"batch_size": 0}, "batch_size = 0: expected a number above 0"),
+    ({"weight_decay": -1.0}, "weight_decay = -1.0: expected a number 0 or more"),
+    ({"class_balance": float("nan")}, "class_balance = nan: expected a number 0 or more"),
+    ({"batch_size": 0}, "batch_size = 0: expected a whole number above 0"),
     ({"crop_size": [32]}, r"crop_size = \[32\]: expected height and width in pixels"),
     ({"image_size": "32x48"}, "image_size = '32x48': expected height and width in pixels"),
-    ({"train_images": 0}, "limit of 0 items: expected at least 1, or None for all of folder/train"),
+    ({"train_images": 0}, "train_images = 0: expected a whole number above 0, or None for all"),
 ])
 def test_settings_that_cannot_be(tmp_path, own, changes, message):
     with pytest.raises(ValueError, match=message):
@@ -73,7 +73,7 @@ def test_classes_without_pixels_are_nan_with_a_note_and_the_mean_is_over_the_oth
     changed = Run(run.folder, record)
     assert np.isnan(changed.iou).tolist() == [False, False, True]
     assert changed.miou == pytest.approx((6 / 8 + 8 / 10) / 2)
-    assert "Traffic sign is neither in the test labels nor predicted: without an IoU, and left out of the mean." in (
+    assert "Traffic sign is neither in the test labels nor predicted, and left out of the mean." in (
         findings.test_sentence(changed))
     predicted = Run(run.folder, record | {"test_confusion": [[6, 2, 0], [0, 8, 1], [0, 0, 0]]})
     assert predicted.iou[2] == 0 and "neither in" not in findings.test_sentence(predicted)
