@@ -289,11 +289,11 @@ def read_checkpoint(
     return state
 
 
-def require_data(run: Run, splits: dict) -> None:
-    """Raise ValueError unless the splits, each with its `checksum`, are those of the run."""
+def require_data(run: Run, splits: dict, root: str | Path) -> None:
+    """Raise ValueError unless the splits, which `root` holds, have the checksums of the run's."""
     recorded = run.record["dataset"]["checksums"]
     other = [name for name, split in splits.items() if split.checksum != recorded[name]]
     if other:
         raise ValueError(
-            f"{run.folder}: holds a run on other data ({', '.join(other)} are not what it saw); "
-            "choose another `out`, or delete that folder to train anew")
+            f"{run.folder}: holds a run on other data ({', '.join(other)} in {root} are not what "
+            "it saw); choose another `out`, or delete that folder to train anew")

@@ -261,7 +261,7 @@ def _recorded(config: TrainConfig, folder: Path, data_root: object, world: World
     require_same(run.edition, run.config, config, folder)
     if data_root:
         with suppress(FileNotFoundError):  # a record can be read without the data set
-            require_data(run, load_splits(config, data_root))
+            require_data(run, load_splits(config, data_root), data_root)
     if world.first:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         setting = f"{config.epochs} epochs on {run.record['device']}"

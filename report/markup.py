@@ -7,7 +7,6 @@ heading's label is an HTML comment in the line below it (`<!-- sec-NAME -->`), w
 notebook sees.
 """
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from nbconvert.filters.markdown_mistune import (
 )
 
 from report.media import unbroken
-from report.references import NUMBERS, MarkupError, entry, linked, slug
+from report.references import MarkupError, entry, linked, slug
 from report.templates import MACROS
 
 COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
@@ -255,8 +254,6 @@ class Markup:
         return converted
 
     def _link(self, target: str, text: Safe, place: Place) -> str:
-        if target not in self.targets and target in json.loads(NUMBERS.read_text()):
-            return text  # a figure of the published report that this one has no data for
         if target not in self.targets:
             raise MarkupError(f"{place}: link to {target}: this is nowhere in the report")
         identity, name = self.targets[target]

@@ -71,7 +71,7 @@ def test_a_record_from_before_an_ingredient_had_its_default(tiny, tmp_path, caps
 def test_ingredients_change_what_is_learnt_and_are_recorded(tiny, tmp_path):
     plain = fit(tiny(), tmp_path / "plain")
     assert recipe(plain.config).endswith("its loss is the cross-entropy alone")
-    told = {"scale": "zoom from 1 to 1;", "dice": "soft Dice with weight 1 beside"}
+    told = {"scale": "zoom from 1 to 1;", "dice": "with soft Dice at weight 1"}
     for name, value in {"scale": (1.0, 1.0), "dice": 1.0}.items():
         run = fit(tiny(**{name: value}), tmp_path / name)
         assert told[name] in recipe(run.config)

@@ -138,7 +138,7 @@ def across(parts: dict[str, Sequence[Verdict]], effects: bool = True) -> pd.Data
             columns[name] = measured
         claims |= {v.claim.id: v.claim for v in measured.values()}
     order = [claim.id for claim in CLAIMS if claim.id in claims]
-    table = {"": order, "Statement": [claims[key].statement for key in order]}
+    table = {"No.": order, "Statement": [claims[key].statement for key in order]}
     for name, measured in columns.items():
         table[name] = [_cell(measured.get(key), effects) for key in order]
     return pd.DataFrame(table)
@@ -170,7 +170,7 @@ def editions(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return each statement's verdict by the first edition's records and by these."""
     before = first_edition()
     return pd.DataFrame({
-        "": [verdict.claim.id for verdict in verdicts],
+        "No.": [verdict.claim.id for verdict in verdicts],
         "Statement": [verdict.claim.statement for verdict in verdicts],
         "First edition": [before[verdict.claim.id] for verdict in verdicts],
         "Second edition": [verdict.verdict for verdict in verdicts],

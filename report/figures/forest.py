@@ -32,19 +32,26 @@ CIRCLE = "M4.5 -4a4 4 0 1 0 .01 0z"
 
 def forest(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
     """Return the plot of the statements of that source that were measured; None without any."""
-    shown = [
-        verdict
-        for verdict in verdicts
-        if verdict.claim.source == source and verdict.verdict != NOT_MEASURED
-    ]
+    shown = _measured(verdicts, source)
     if not shown:
         return None
     name = NAMES[source]
     return Exhibit(drawing(shown), f"fig-{name}", _caption(shown, source), _in_words(shown))
 
 
-def numbers(verdicts: Sequence[Verdict], source: str) -> Exhibit:
-    """Return the primary measurements of the statements of that source in numbers."""
+def _measured(verdicts: Sequence[Verdict], source: str) -> list[Verdict]:
+    """Return the verdicts on the statements of that source that were measured."""
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict.claim.source == source and verdict.verdict != NOT_MEASURED
+    ]
+
+
+def numbers(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
+    """Return the numbers of the plot `forest`; None where there is no plot."""
+    if not _measured(verdicts, source):
+        return None
     return Exhibit(
         ledger.ledger(verdicts, source),
         f"tbl-{NAMES[source]}",
@@ -55,8 +62,10 @@ def numbers(verdicts: Sequence[Verdict], source: str) -> Exhibit:
     )
 
 
-def secondary(verdicts: Sequence[Verdict], source: str) -> Exhibit:
-    """Return the secondary measurements of the statements of that source."""
+def secondary(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
+    """Return the secondary measurements to the plot `forest`; None where there is no plot."""
+    if not _measured(verdicts, source):
+        return None
     return Exhibit(
         ledger.secondary(verdicts, source),
         f"tbl-{NAMES[source]}-secondary",

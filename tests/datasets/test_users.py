@@ -128,7 +128,8 @@ def test_binary_masks_without_a_value_name_the_cause_and_the_remedy(tmp_path, ca
 def test_the_network_of_the_readme_is_a_row_of_the_table(monkeypatch):
     monkeypatch.setattr(models, "EXTRA", dict(models.EXTRA))
     names = dict(vars(models))
-    exec(re.search(r"```python\n(class .*?)```", README, re.DOTALL)[1], names)
+    text = (ROOT / "lib" / "README.md").read_text()
+    exec(re.search(r"```python\n(class .*?)```", text, re.DOTALL)[1], names)
     row = models.EXTRA["unet-dilated"]
     monkeypatch.setitem(models.NETWORKS, "unet-dilated", row)
     network = models.build_model("unet-dilated", num_classes=3, base_channels=4)

@@ -280,8 +280,8 @@ def test_ledgers(monkeypatch):
     assert "Verdict" not in beside and len(beside) == len(measured) > 5
     recipes = {"with Dice": found, "without": judge(runs(unet_noskip={"miou": 0.5})), "none": judge([])}
     across = ledger.across(recipes, effects=False)
-    assert list(across.columns) == ["", "Statement", "with Dice", "without"]  # a part that measures nothing is left out
-    assert list(across[""]) == [*table.Statement, "T1"]  # and so is a statement that nobody measures
+    assert list(across.columns) == ["No.", "Statement", "with Dice", "without"]  # a part that measures nothing is left out
+    assert list(across["No."]) == [*table.Statement, "T1"]  # and so is a statement that nobody measures
     assert across.loc[2, "with Dice"] == RULED_OUT and across.loc[2, "without"] == SUPPORTED
     whole = ledger.across(recipes).loc[2, "without"]
     assert whole.endswith("points: supported") and whole.startswith("−")
