@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
@@ -256,6 +257,9 @@ def execute(job: Job, offline: bool = False) -> float:
     job.target.parent.mkdir(parents=True, exist_ok=True)
     os.environ |= {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     os.environ |= dict.fromkeys((OFFLINE, ANY_EDITION), "1" if offline else "")
+    # Sockets in a folder of their own: where kernels share one, two that start at once collide.
+    sockets = TemporaryDirectory(prefix="kernel-")
+    kernel = {"transport": "ipc", "connection_file": f"{sockets.name}/kernel.json"}
     try:
         papermill.execute_notebook(
             job.source,
@@ -268,7 +272,7 @@ def execute(job: Job, offline: bool = False) -> float:
             stdout_file=progress,
             start_timeout=120,
             kernel_manager_class=_RunningPython,
-            config=Config({"KernelManager": {"transport": "ipc"}}),
+            config=Config({"KernelManager": kernel}),
         )
     except PapermillExecutionError as error:
         reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error.evalue)).split())
@@ -279,6 +283,7 @@ def execute(job: Job, offline: bool = False) -> float:
         raise ReportError(f"{name}: {error}; {advice} batch_size") from error
     finally:
         progress.bar.close()
+        sockets.cleanup()
     _publish(job, fingerprint)
     return time.monotonic() - start
 

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -163,6 +164,18 @@ def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monke
     source = write(tmp_path / "6_theory.ipynb", code("import sys, lib; print(sys.prefix)"))
     execute(Job(source, tmp_path / "done.ipynb", {}))
     assert nbformat.read(tmp_path / "done.ipynb", 4).cells[0].outputs[0].text.strip() == sys.prefix
+
+
+def test_no_two_kernels_share_a_socket(tmp_path):
+    """Two that start at once in one folder would answer each other: `Invalid Signature`."""
+    where = "from ipykernel.connect import get_connection_info; print(get_connection_info(unpack=True)['ip'])"
+    write(tmp_path / "0_data.ipynb", code(where))
+    sockets = []
+    for name in "ab":
+        execute(Job(tmp_path / "0_data.ipynb", tmp_path / f"{name}.ipynb", {}))
+        (output,) = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells[0].outputs
+        sockets.append(Path(output.text.strip()))
+    assert len(set(sockets)) == 2 and all(path.is_absolute() and not path.parent.exists() for path in sockets)
 
 
 def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
