@@ -187,7 +187,8 @@ def check_parameters(namespace: dict) -> TrainConfig:
     `namespace` is the notebook's `globals()`, in which IPython holds the text of every executed
     cell as `In`: annotated assignments declare parameters, and what papermill sets stands in a
     cell that begins with "# Parameters". `settings`, where there is such a parameter, has further
-    settings. Raises UsageError for a name that is not known and for a value that cannot be used.
+    settings. A notebook that trains nothing takes whatever else a profile may hold, and ignores it.
+    Raises UsageError for a name that is not known and for a value that cannot be used.
     """
     parameters, set_by_papermill = {}, []
     for cell in namespace["In"]:
@@ -195,6 +196,9 @@ def check_parameters(namespace: dict) -> TrainConfig:
             set_by_papermill += [node.targets[0].id for node in ast.parse(cell).body]
         elif ANNOTATED.match(cell):
             parameters |= declared(cell)
+    if "variant" not in parameters:
+        of_profiles = {*SETTINGS, "settings", "study_images", "study_steps"}
+        set_by_papermill = [name for name in set_by_papermill if name not in of_profiles]
     check_names(set_by_papermill, parameters)
     values = {name: namespace[name] for name in parameters}
     check_types(values, parameters)

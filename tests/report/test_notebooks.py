@@ -118,12 +118,23 @@ def test_papermill_s_own_command(report, tmp_path, name):
     assert sum(bool(cell.get("outputs")) for cell in executed.cells) >= 6
 
 
-def test_a_parameter_of_another_name_ends_in_one_line(tmp_path):
-    done = _papermill(ROOT / "notebooks/1_unet.ipynb", tmp_path / "o.ipynb", "-p", "epoch", "1", "-p", "out", str(tmp_path))
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_every_notebook_checks_its_parameters_before_it_imports_anything_heavy(path):
+    notebook = nbformat.read(path, 4)
+    (first, *_) = [cell for cell in notebook.cells if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])]
+    lines = first.source.splitlines()
+    assert lines[1] == "from lib.config import check_parameters" and lines[2].endswith("check_parameters(globals())")
+
+
+@pytest.mark.parametrize("name, right", [("1_unet", "epoch: no such parameter; did you mean epochs?"),
+                                         ("7_cost", "batch_sizes: no such parameter; did you mean batch_size?")])
+def test_a_parameter_of_another_name_ends_in_one_line(tmp_path, name, right):
+    wrong = right.split(":")[0]
+    done = _papermill(ROOT / f"notebooks/{name}.ipynb", tmp_path / "o.ipynb", "-p", wrong, "1", "-p", "out", str(tmp_path))
     assert done.returncode != 0
-    assert done.stderr.rstrip().endswith("\nerror: epoch: no such parameter; did you mean epochs?")
+    assert done.stderr.rstrip().endswith(f"\nerror: {right}")
     (cell,) = [cell for cell in nbformat.read(tmp_path / "o.ipynb", 4).cells if cell.metadata.get("papermill", {}).get("exception")]
-    assert cell.outputs[0].traceback == ["error: epoch: no such parameter; did you mean epochs?"]
+    assert cell.outputs[0].traceback == [f"error: {right}"]
     assert not (tmp_path / "runs").exists()
 
 
