@@ -23,7 +23,6 @@ publish: .venv/ready
 	cp $(OUT)/notebooks/0_data.ipynb $(PUBLISHED)/notebooks
 	find $(PUBLISHED) \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' -o -name .lock \) -delete
 	$(BIN)/python -m report.readme
-	$(BIN)/python -m report.references $(PUBLISHED)/report.html
 
 # The stamp is written last: an installation that was interrupted is taken up again.
 .venv/ready: requirements.txt

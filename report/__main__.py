@@ -16,7 +16,7 @@ from lib.config import UsageError, parse_value, read_profile
 from lib.datasets import check
 from lib.files import locked, write_atomically
 from report import cluster
-from report.build import Job, ReportError, execute, plan
+from report.build import Execution, ReportError, execute, plan
 
 BUILD = "build.json"  # what DIR was made with: --only render takes it up again
 STOPPED = "\nstopped: whatever was finished is kept, and the same command goes on from there"
@@ -77,9 +77,10 @@ def _build(options: argparse.Namespace, notebooks: Path) -> None:
     missing = [job for job in jobs if job.record and not job.record.exists()]
     if only_render and missing:
         names = "\n  ".join(str(job.record) for job in missing)
-        command = f"python -m report --profile {profile} --out {options.out}"
-        reason = "--only render trains nothing, and these records are missing"
-        raise ReportError(f"{reason}:\n  {names}\nmake them with: {command}")
+        raise ReportError(
+            f"--only render trains nothing, and these records are missing:\n  {names}\n"
+            f"make them with: python -m report --profile {profile} --out {options.out}"
+        )
     with locked(out, "builds a report"):
         settings = {"profile": profile, "parameters": overrides}
         write_atomically(out / BUILD, json.dumps(settings).encode())
@@ -98,54 +99,44 @@ def _profile(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
     asked = options.profile or overrides or options.only != "render"
     if asked or not (out / BUILD).exists():
         return options.profile or "quick", overrides
-    try:
-        before = json.loads((out / BUILD).read_text())
-        return before["profile"], before["parameters"]
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"not readable ({error}); name the --profile again"
-        raise ReportError(f"{out / BUILD}: {reason}") from error
+    before = json.loads((out / BUILD).read_text())
+    return before["profile"], before["parameters"]
 
 
-def _bring_up_to_date(job: Job, only_render: bool) -> None:
+def _bring_up_to_date(job: Execution, only_render: bool) -> None:
     """Execute the notebook if need be.
 
     --only render leaves the copy of one that needs a data set which is not there.
     """
-    name = f"{job.target.name:32}"
-    if job.up_to_date():
-        print(f"{name} up to date", flush=True)
-        return
-    try:
-        print(f"{name} {execute(job, offline=only_render):6.1f} s", flush=True)
-    except ReportError as error:
-        needs_data = not job.record and not job.reads
-        if not (only_render and needs_data and job.signature()):
-            raise
-        job.partial.unlink(missing_ok=True)
-        reason = str(error).split(" (the notebook as far")[0]
-        print(f"{name} stays as it was: {reason}", flush=True)
+    outcome = "up to date"
+    if not job.up_to_date():
+        try:
+            outcome = f"{execute(job, offline=only_render):6.1f} s"
+        except ReportError as error:
+            needs_data = not job.record and not job.reads
+            if not (only_render and needs_data and job.target.exists()):
+                raise
+            job.partial.unlink(missing_ok=True)
+            outcome = "stays as it was: " + str(error).split(" (the notebook as far")[0]
+    print(f"{job.target.name:32} {outcome}", flush=True)
 
 
-def _write_documents(jobs: list[Job], out: Path, install: bool) -> None:
+def _write_documents(jobs: list[Execution], out: Path, install: bool) -> None:
     from report import pdf  # what only the documents need may be absent elsewhere
     from report.page import render
 
     page, printed = out / "report.html", out / "report.pdf"
     chapters = [job.target for job in jobs if job.target.name == job.source.name]
     write_atomically(page, render(chapters, out).encode())
-    _tell_size(page)
     if install and not pdf.find_browser():
         pdf.install_browser()
     if not pdf.up_to_date(page, printed):
         write_atomically(printed, pdf.print_pdf(page))
-    _tell_size(printed)
+    for path in (page, printed):
+        print(f"{path.name:32} {path.stat().st_size / 1e6:6.2f} MB", flush=True)
 
 
-def _tell_size(path: Path) -> None:
-    print(f"{path.name:32} {path.stat().st_size / 1e6:6.2f} MB", flush=True)
-
-
-def _check_contract(jobs: list[Job], out: Path) -> None:
+def _check_contract(jobs: list[Execution], out: Path) -> None:
     """Raise ReportError if a figure or a record that the report promises is not there."""
     variants = dict.fromkeys(job.parameters["variant"] for job in jobs if job.record)
     names = ["loss_curves", "test_metric", *(f"predictions/{variant}" for variant in variants)]

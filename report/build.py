@@ -4,9 +4,8 @@ An executed copy carries a fingerprint of what it was made from: the source's ce
 the project's files that decide what it shows (`deciding_files`), the list of the user's own images
 and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to
 date. Whether a record is still good is another question, which the edition of the training answers
-(`lib.records.EDITION`): a changed file makes no training again. A notebook runs under
-NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves the copy that was there,
-and the partial one to look at.
+(`lib.records.EDITION`). A notebook runs under NAME.partial.ipynb and is renamed when it is whole,
+so that a failure leaves the copy that was there, and the partial one to look at.
 """
 
 import hashlib
@@ -35,66 +34,22 @@ from lib.config import (
 from lib.files import write_atomically
 from lib.models import EXTRA
 from lib.records import STRUCTURE
-from report.references import LINK
 
-# Whatever lies below these folders decides what a notebook shows, a new file or subfolder as well,
-SOURCES = ("lib", "report")
-# but for what only starts notebooks or makes documents of executed ones; paths from the project.
-DOCUMENTS_ONLY = {
-    "lib/datasets/check.py", "lib/datasets/split.py",
-    "report/__main__.py", "report/build.py", "report/cluster.py",
-    "report/markup.py", "report/media.py", "report/page.py", "report/pdf.py", "report/readme.py",
-    "report/references.bib", "report/numbers.json",
-    "report/published", "report/records",
-    "report/template/chapter.html", "report/template/charts.js",
-    "report/template/paper.css", "report/template/print.js",
-    "report/template/report.css", "report/template/report.html", "report/template/report.js",
-}  # fmt: skip
+# Whatever lies below these folders decides what a notebook shows, but not what makes the page.
+DECIDING = ("lib", "report/evidence", "report/figures", "report/fonts", "report/template")
+PAGE = "report/template/page"
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
 BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} epochs, {postfix}, {remaining} left"
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
-CHAPTER = re.compile(r"(\d+)_")
-OWN = {
-    "seed": "put a list in -p seeds, as in -p seeds '[3]'",
-    "variant": "each notebook has its own",
-    "out": "use --out",
-}
+OWN = ("seed", "variant", "out")  # what the report sets in each notebook
 
 
 class ReportError(RuntimeError):
     """The report could not be made: exit status 1."""
 
 
-class _RunningPython(AsyncKernelManager):
-    """A kernel in this interpreter's environment, whatever kernelspecs are installed."""
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(["--log-level=CRITICAL"]))
-
-    async def _async_launch_kernel(self, command: list[str], **options: object) -> None:
-        """Start the kernel without what drivers print that find no device; errors of cells stay."""
-        await super()._async_launch_kernel(command, stderr=subprocess.DEVNULL, **options)
-
-
-class Progress:
-    """A bar on the terminal for a network that trains, from the lines that `lib.train` prints."""
-
-    def __init__(self, name: str):
-        self.bar = tqdm(desc=f"{name:32}", unit="epoch", leave=False, disable=None, bar_format=BAR)
-
-    def write(self, text: str) -> None:
-        for epoch, epochs, scores in EPOCH.findall(text):
-            self.bar.total = int(epochs)
-            self.bar.set_postfix_str(" ".join(scores.split()), refresh=False)
-            self.bar.update(int(epoch) - self.bar.n)
-
-    def flush(self) -> None:
-        """Do nothing: a bar is written at once."""
-
-
 @dataclass(frozen=True)
-class Job:
+class Execution:
     """One execution of one notebook.
 
     `record` is what a network's notebook writes, `reads` what an analysis reads.
@@ -112,13 +67,12 @@ class Job:
 
     def fingerprint(self) -> str:
         """Return a sha256 in hexadecimal of what decides the copy, but for its folder."""
-        digest = hashlib.sha256()
         cells = [
-            (cell.cell_type, LINK.sub(r"[](#\2)", cell.source), cell.metadata.get("tags", []))
-            for cell in nbformat.read(self.source, 4).cells  # the text of a link decides nothing
+            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
+            for cell in nbformat.read(self.source, 4).cells
         ]
         settings = {name: value for name, value in self.parameters.items() if name != "out"}
-        digest.update(json.dumps([cells, settings], sort_keys=True, default=str).encode())
+        digest = hashlib.sha256(json.dumps([cells, settings], sort_keys=True).encode())
         for path in deciding_files():
             digest.update(f"\n{path.relative_to(ROOT).as_posix()}\n".encode())
             digest.update(path.read_bytes())
@@ -142,25 +96,24 @@ class Job:
 
 def deciding_files() -> list[Path]:
     """Return every file of the project that decides what a notebook shows, in order."""
-    return [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*"))
-            if path.is_file() and _decides(path.relative_to(ROOT))]
+    files = [path for folder in DECIDING for path in sorted((ROOT / folder).rglob("*"))]
+    return [path for path in files if path.is_file() and _decides(path.relative_to(ROOT))]
 
 
 def _decides(path: Path) -> bool:
     """Return whether the file of that path, from the project's folder, counts."""
-    if path.suffix == ".md" or any(part.startswith((".", "__pycache__")) for part in path.parts):
-        return False
-    return DOCUMENTS_ONLY.isdisjoint(above.as_posix() for above in (path, *path.parents))
+    hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
+    return not hidden and path.suffix != ".md" and Path(PAGE) not in path.parents
 
 
 def _listing(root: str | None) -> str:
-    """Names, sizes and times of the files of a data set, "[]" where none is named or there."""
+    """Return names, sizes and times of the files of a data set, "[]" where there are none."""
     files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
     return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
 def declared_by(notebook: Path) -> dict[str, Parameter]:
-    """The parameters of a notebook, by name."""
+    """Return the parameters of a notebook, by name."""
     cells = nbformat.read(notebook, 4).cells
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     return declared(tagged[0].source) if tagged else {}
@@ -173,16 +126,19 @@ def chapters(notebooks: Path) -> list[Path]:
     """
     numbers = {}
     for path in sorted(notebooks.glob("*.ipynb")):
-        if match := CHAPTER.match(path.name):
-            numbers[path] = int(match[1])
+        number = path.name.split("_")[0]
+        if number.isdecimal():
+            numbers[path] = int(number)
         else:
             reason = "its name does not begin with a number and an underscore"
             print(f"{path}: left out, {reason}", file=sys.stderr)
     return sorted(numbers, key=numbers.get)
 
 
-def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict) -> list[Job]:
-    """Return what to execute, in order: a job per notebook, and per seed of each network.
+def plan(
+    notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
+) -> list[Execution]:
+    """Return what to execute, in order: each notebook once, and a network's once per seed.
 
     A network beyond the four (`extra`) runs in the first network's notebook, in copies of its own
     that are no chapter.
@@ -191,46 +147,53 @@ def plan(notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
     parameters = {source: declared_by(source) for source in sources}
-    folder = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
-    values = _settings(parameters, profile, values, overrides) | {"out": str(folder)}
+    values = _checked(parameters, profile, values, overrides)
+    values["out"] = str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out)
+    networks = [source for source in sources if {"variant", "seed"} <= parameters[source].keys()]
 
-    def job(
-        source: Path, name: str, record: Path | None = None, reads: tuple[Path, ...] = (), **own
-    ) -> Job:
-        known = parameters[source]
-        given = {name: value for name, value in values.items() if name in known}
-        if "settings" in known:  # of a training: what has no parameter of its own
-            others = (name for name in SETTINGS if name in values and name not in known)
-            given["settings"] = {name: values[name] for name in others}
-        own = given | own
-        return Job(source, out / "notebooks" / f"{name}.ipynb", own, record, reads)
+    def execution(source: Path, name: str, *evidence: object, **own: object) -> Execution:
+        given = _given(parameters[source], values) | own
+        return Execution(source, out / "notebooks" / f"{name}.ipynb", given, *evidence)
 
-    networks = {source: names["variant"].default for source, names in parameters.items()
-                if {"variant", "seed"} <= names.keys()}
-    first = next(iter(networks), Path())
-    trained = []
-    every = [(source, variant, source.stem) for source, variant in networks.items()]
-    every += [(first, variant, f"extra-{variant}") for variant in values["extra"]]
-    for source, variant, name in every:
-        for index, seed in enumerate(values["seeds"]):
-            copy = source.stem if name == source.stem and index == 0 else f"{name}-seed-{seed}"
+    trainings = []
+    variants = [(source, parameters[source]["variant"].default) for source in networks]
+    variants += [(networks[0], variant) for variant in values["extra"]]
+    for source, variant in variants:
+        extra = variant in values["extra"]
+        for seed in values["seeds"]:
+            name = f"extra-{variant}" if extra else source.stem
+            if extra or seed != values["seeds"][0]:
+                name = f"{name}-seed-{seed}"
             record = out / "runs" / variant / f"seed-{seed}" / "record.json"
-            trained.append(job(source, copy, record, variant=variant, seed=seed))
-    records = tuple(job.record for job in trained)
-    start = sources.index(first) if networks else 0
-    before = [job(source, source.stem) for source in sources[:start]]
-    after = [source for source in sources[start:] if source not in networks]
-    return [*before, *trained, *(job(source, source.stem, reads=records) for source in after)]
+            trainings.append(execution(source, name, record, variant=variant, seed=seed))
+    records = tuple(each.record for each in trainings)
+    first = sources.index(networks[0]) if networks else 0
+    before = [execution(source, source.stem) for source in sources[:first]]
+    after = [source for source in sources[first:] if source not in networks]
+    return before + trainings + [execution(each, each.stem, None, records) for each in after]
 
 
-def _settings(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
-    """Return the profile's values under the overrides, checked."""
+def _given(known: dict[str, Parameter], values: dict) -> dict:
+    """Return the values of a notebook's parameters.
+
+    Settings of a training without a parameter of their own go into `settings`.
+    """
+    given = {name: value for name, value in values.items() if name in known}
+    if "settings" in known:
+        others = values.keys() & SETTINGS.keys() - known.keys()
+        given["settings"] = {name: values[name] for name in SETTINGS if name in others}
+    return given
+
+
+def _checked(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
+    """Return the profile's values under the overrides; raise UsageError for one that is wrong."""
     own = {"seeds": [0], "extra": []}
     known = {name: Parameter("", default, False) for name, default in (SETTINGS | own).items()}
     known |= {name: parameter for names in parameters.values() for name, parameter in names.items()}
     for origin, given in ((f"profile {profile}: ", values), ("-p ", overrides)):
-        for name in OWN.keys() & given.keys():
-            raise UsageError(f"{origin}{name}: the report sets this one itself; {OWN[name]}")
+        for name in given.keys() & OWN:
+            advice = "set --out, -p seeds '[3]' and -p extra instead"
+            raise UsageError(f"{origin}{name}: the report sets this one itself; {advice}")
         check_names(given, known, origin)
         check_types(given, known, origin)
         check_names(given.get("settings", {}), SETTINGS, f"{origin}settings: ")
@@ -241,12 +204,40 @@ def _settings(parameters: dict[Path, dict], profile: str, values: dict, override
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
     if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
-        known = ", ".join(EXTRA)
-        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {known}")
+        names = ", ".join(EXTRA)
+        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {names}")
     return values
 
 
-def execute(job: Job, offline: bool = False) -> float:
+class Progress:
+    """A bar on the terminal for a network that trains, from the lines that `lib.train` prints."""
+
+    def __init__(self, name: str):
+        self.bar = tqdm(desc=f"{name:32}", unit="epoch", leave=False, disable=None, bar_format=BAR)
+
+    def write(self, text: str) -> None:
+        for epoch, epochs, scores in EPOCH.findall(text):
+            self.bar.total = int(epochs)
+            self.bar.set_postfix_str(" ".join(scores.split()), refresh=False)
+            self.bar.update(int(epoch) - self.bar.n)
+
+    def flush(self) -> None:
+        """Do nothing: a bar is written at once."""
+
+
+class _RunningPython(AsyncKernelManager):
+    """A kernel in this interpreter's environment, whatever kernelspecs are installed."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(["--log-level=CRITICAL"]))
+
+    async def _async_launch_kernel(self, command: list[str], **options: object) -> None:
+        """Start the kernel without what drivers print that find no device; errors of cells stay."""
+        await super()._async_launch_kernel(command, stderr=subprocess.DEVNULL, **options)
+
+
+def execute(job: Execution, offline: bool = False) -> float:
     """Run the notebook and return its seconds; raise ReportError with the error of a cell.
 
     `offline` downloads nothing (`lib.datasets.camvid`) and reads records of any edition
@@ -288,7 +279,7 @@ def execute(job: Job, offline: bool = False) -> float:
     return time.monotonic() - start
 
 
-def _publish(job: Job, fingerprint: str) -> None:
+def _publish(job: Execution, fingerprint: str) -> None:
     """Rename the partial notebook, signed, without times and paths of this machine."""
     if job.record and not job.record.exists():
         raise ReportError(f"{job.target.name}: it ended well but did not write {job.record}")

@@ -15,12 +15,12 @@ from pathlib import Path
 from lib import ROOT
 from lib.config import UsageError
 from lib.files import write_atomically
-from report.build import Job, ReportError, execute
+from report.build import Execution, ReportError, execute
 
 NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]
 
 
-def run(jobs: list[Job], out: Path) -> None:
+def run(jobs: list[Execution], out: Path) -> None:
     """Execute these jobs on the cluster; raise ReportError for those that failed, at the end."""
     try:
         import ray
@@ -51,7 +51,7 @@ def run(jobs: list[Job], out: Path) -> None:
         raise ReportError(f"on the cluster\n  {reasons}\nthe same command runs these again")
 
 
-def _on_worker(job: Job, root: str, out: str) -> dict[str, bytes]:
+def _on_worker(job: Execution, root: str, out: str) -> dict[str, bytes]:
     """Execute the job in a folder of its own; return path within the output -> what it wrote."""
     inside = job.source.is_relative_to(root)
     source = ROOT / job.source.relative_to(root) if inside else job.source

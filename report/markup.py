@@ -1,15 +1,15 @@
 """The notebooks' Markdown -> HTML, with numbers, links and formulas.
 
-nbconvert's parser (mistune) reads the Markdown, in which references are links already
-(`report.references`). A link may come before its target and equations are numbered across the whole
-report, so both are rendered as marks, which `fill` replaces once everything has been read. A
-heading's label is an HTML comment in the line below it (`<!-- sec-NAME -->`), which no reader of the
-notebook sees.
+nbconvert's parser (mistune) reads the Markdown. A link that leads to a figure, a table or an
+equation has words in the notebook (`[the loss curves](#fig-loss)`) and the number on the page; one
+to a notebook or a heading of one leads to that part of the page; one to a work of references.bib is
+a citation. Since a link may come before its target, `fill` resolves them once everything is read.
 """
 
 import re
 from collections import Counter
 from dataclasses import dataclass
+from html import escape, unescape
 
 from markupsafe import Markup as Safe
 from math_core import LatexError, LatexToMathML
@@ -22,20 +22,22 @@ from nbconvert.filters.markdown_mistune import (
     MathInlineParser,
 )
 
-from report.media import unbroken
-from report.references import MarkupError, entry, linked, slug
-from report.templates import MACROS
+from report.references import works
+from report.template import MACROS
 
-COMMENT = re.compile(r"^(#{1,6} .*)\n<!-- ([\w-]+) -->[ \t]*$", re.MULTILINE)
-HEADING_ID = re.compile(r"\s*\{#([\w-]+)\}\s*$")
 TARGET = re.compile(r"#(?:fig|tbl|eq)-[\w-]+|[\w.-]+\.ipynb(#.*)?")  # of a link within the report
+LINK = re.compile(r'<a class="ref" href="([^"]*)" data-place="([^"]*)">(.*?)</a>', re.DOTALL)
 FORMULA_STOP = re.compile(r"(<math(?: [^>]*)?>(?:(?!</math>).)*</math>)([,.;:)]+)", re.DOTALL)
 LABEL = re.compile(r"\\label\{([^}]*)\}")
 EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 WITHOUT = ("inline_html", "latex_environment")  # rules of nbconvert's that are not ours
 TYPOGRAPHY = {"---": "—", "--": "–", "...": "…", "+-": "±"}
 KINDS = {"fig": "Figure", "tbl": "Table"}
-MARK = "\ue000{}{}\ue001"  # private-use characters, which no text of ours contains
+NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
+
+
+class MarkupError(ValueError):
+    """Something in a notebook cannot be rendered; the text names the notebook and the cell."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Inlines(MathInlineParser):
 
 
 class Renderer(IPythonRenderer):
-    """Tokens -> HTML with marks. Whoever renders sets the place, and how far headings go down."""
+    """Tokens -> HTML. Whoever renders sets the place, and how far headings go down."""
 
     place: Place
     down = 0
@@ -105,8 +107,8 @@ class Renderer(IPythonRenderer):
     def text(self, text: str) -> str:
         return unbroken(text)
 
-    def heading(self, text: str, level: int, source: str = "") -> str:
-        return self.markup.heading(Safe(text), level + self.down, source, self.place)
+    def heading(self, text: str, level: int, **attributes: object) -> str:
+        return self.markup.heading(Safe(text), level + self.down, self.place)
 
     def inline_math(self, body: str) -> str:
         return self.markup.formula(body, False, self.place)
@@ -115,16 +117,16 @@ class Renderer(IPythonRenderer):
         return MACROS.equation(self.markup.formula(body, True, self.place))
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        if url.startswith("#ref-"):
-            return self.markup.citation(url.removeprefix("#ref-"), Safe(text))
+        if url in works():
+            return self.markup.citation(works()[url], Safe(text))
         if url.startswith("#") and not TARGET.fullmatch(url):
             url = f"{self.place.notebook}.ipynb{url}"
         if TARGET.fullmatch(url):
-            return self.markup.link(url.removeprefix("#"), Safe(text), self.place)
+            return MACROS.link(url.removeprefix("#"), self.place, Safe(text))
         return super().link(text, url, title)
 
-    def table(self, rows: str) -> str:
-        return MACROS.markdown_table(Safe(rows))
+    def table(self, text: str) -> str:
+        return MACROS.plain_table(MACROS.markdown_table(Safe(text)))
 
     def table_cell(self, text: str, align: str | None = None, head: bool = False) -> str:
         tag = "th" if head and text else "td"  # the empty corner of a table is no header
@@ -141,31 +143,22 @@ class Markup:
     def __init__(self):
         self.headings: list[Heading] = []
         self.chapter, self.part = "", 0
-        self.targets: dict[str, tuple[str, str]] = {}  # label -> id and name, "Figure 3"
+        self.targets: dict[str, tuple[str, str]] = {}  # of links -> id and name, "Figure 3"
         self.taken, self.counts, self.cited = set(), Counter(), Counter()
-        self.links: list[tuple[str, Safe, Place]] = []
-        self.formulas: list[tuple[str, bool]] = []
-        self.places: list[Place] = []  # of formulas
+        self.latex = LatexToMathML(fancy_error=False)
         self.renderer = Renderer(self)
         self.parser = MarkdownWithMath(self.renderer, Blocks(), Inlines(), [table])
-        self.parser.before_render_hooks.append(keep_sources_of_headings)
 
     def prose(self, text: str, place: Place, down: int = 0) -> Safe:
-        """Return block Markdown as HTML with marks; headings are `down` levels further down."""
+        """Return block Markdown as HTML; headings are `down` levels further down."""
         self.renderer.place, self.renderer.down = place, down
-        return Safe(self.parser.render(self._linked(COMMENT.sub(r"\1 {#\2}", text), place)))
+        return Safe(self.parser.render(text))
 
     def inline(self, text: str, place: Place) -> Safe:
-        """Return inline Markdown as HTML with marks."""
+        """Return inline Markdown as HTML."""
         self.renderer.place = place
         state = BlockState()
-        return Safe(self.renderer(self.parser.inline(self._linked(text, place), state.env), state))
-
-    def _linked(self, text: str, place: Place) -> str:
-        try:
-            return linked(text)
-        except MarkupError as error:
-            raise MarkupError(f"{place}: {error}") from error
+        return Safe(self.renderer(self.parser.inline(text, state.env), state))
 
     def begin(self, number: str, title: str, identity: str) -> Safe:
         """Return the heading of a chapter, which counts its parts anew."""
@@ -174,18 +167,17 @@ class Markup:
         self.headings.append(Heading(1, identity, number, unbroken(title)))
         return Safe(MACROS.heading(2, identity, number, unbroken(title)))
 
-    def heading(self, html: Safe, level: int, source: str, place: Place) -> str:
+    def heading(self, html: Safe, level: int, place: Place) -> str:
         """Return a heading; a notebook's title is that of its chapter and is left out."""
-        label, plain = HEADING_ID.search(source), HEADING_ID.sub("", source)
-        names = [f"{place.notebook}.ipynb#{slug(plain)}"]
+        title, number = html.striptags(), ""
+        names = [f"{place.notebook}.ipynb#{title.replace(' ', '-')}"]  # as JupyterLab names it
         if level - self.renderer.down == 1:
             names.append(f"{place.notebook}.ipynb")
         if level == 1:
             chapter = self.headings[-1].id if self.headings else "text"
             self.targets |= dict.fromkeys(names, (chapter, ""))
             return ""
-        number = ""
-        identity = self.new_id(label[1] if label else re.sub(r"\W+", "-", plain.lower()).strip("-"))
+        identity = self.new_id(re.sub(r"\W+", "-", title.lower()).strip("-"))
         if level == 2 and self.chapter:
             self.part += 1
             number = f"{self.chapter}.{self.part}"
@@ -214,55 +206,36 @@ class Markup:
         self.taken.add(name)
         return name
 
-    def link(self, target: str, text: Safe, place: Place) -> str:
-        """Return the mark of a link to a label, or to a notebook or a heading of one."""
-        self.links.append((target, text, place))
-        return MARK.format("r", len(self.links) - 1)
-
     def citation(self, key: str, text: Safe) -> str:
         """Return the link to a reference; links lead back from there."""
-        entry(key)
         self.cited[key] += 1
         return MACROS.citation(key, f"cite-{key}-{self.cited[key]}", text)
 
-    def formula(self, tex: str, block: bool, place: Place) -> str:
-        """Return the mark of a formula."""
+    def formula(self, tex: str, block: bool, place: Place) -> Safe:
+        """Return a formula as MathML; a numbered equation becomes the target of links."""
         if LABEL.search(tex) and "\\begin{" not in tex.split("\\label")[0]:
             tex = f"\\begin{{equation}}{tex}\\end{{equation}}"
-        self.formulas.append((tex.strip(), block))
-        self.places.append(place)
-        return MARK.format("m", len(self.formulas) - 1)
+        try:
+            html = self.latex.convert_with_global_state(tex.strip(), displaystyle=block)
+        except LatexError as error:
+            raise MarkupError(f"{place}: formula {tex!r}, character {error}") from error
+        for label, number in EQUATION.findall(html):
+            self.targets[label] = (label, f"equation ({number})")
+        return Safe(html)
 
     def fill(self, html: str) -> str:
-        """Replace all marks; a stop stays on the line of its formula."""
-        formulas = self._mathml()
-        html = re.sub(MARK.format("m", r"(\d+)"), lambda match: formulas[int(match[1])], html)
+        """Resolve all links; a stop stays on the line of its formula."""
         html = FORMULA_STOP.sub(lambda match: MACROS.nowrap(Safe(match[0])), html)
-        mark = MARK.format("r", r"(\d+)")
-        return re.sub(mark, lambda match: self._link(*self.links[int(match[1])]), html)
+        return LINK.sub(lambda match: self._resolved(*match.groups()), html)
 
-    def _mathml(self) -> list[str]:
-        """Return all formulas; numbered equations become targets of links."""
-        try:
-            converted = LatexToMathML(fancy_error=False).convert_all(self.formulas)
-        except LatexError as error:
-            index, reason = re.match(r"input(\d+):\d+: (.*)", str(error), re.DOTALL).groups()
-            formula, place = self.formulas[int(index)][0], self.places[int(index)]
-            raise MarkupError(f"{place}: formula {formula!r}: {reason}") from error
-        for label, number in EQUATION.findall("".join(converted)):
-            self.targets[label] = (label, f"equation ({number})")
-        return converted
-
-    def _link(self, target: str, text: Safe, place: Place) -> str:
+    def _resolved(self, target: str, place: str, text: str) -> str:
+        target = unescape(target)
         if target not in self.targets:
             raise MarkupError(f"{place}: link to {target}: this is nowhere in the report")
         identity, name = self.targets[target]
-        return MACROS.reference(identity, name.split(" ") if name else [text])
+        return MACROS.reference(identity, Safe(name.replace(" ", "&nbsp;") or text))
 
 
-def keep_sources_of_headings(_: MarkdownWithMath, state: BlockState) -> None:
-    """Move the label out of each heading's text; its Markdown goes along to the renderer."""
-    for token in state.tokens:
-        if token["type"] == "heading":
-            token["attrs"]["source"] = token["text"]
-            token["text"] = HEADING_ID.sub("", token["text"])
+def unbroken(text: str) -> Safe:
+    """Return text as HTML, in which the networks' name stays on one line."""
+    return Safe(NAME.sub(lambda match: MACROS.nowrap(match[0]), escape(text, quote=False)))

@@ -1,15 +1,15 @@
 """Executed notebooks and run records -> one self-contained HTML page, arranged as an article.
 
 Every cell goes to the chapter of its notebook (`HOMES`) unless a tag names another: `front`, or
-`section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells by template/chapter.html,
+`section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells by template/page/chapter.html,
 without their code. Figures and tables carry label, caption and alternative text in their output's
 metadata (`report.figures.show`). The page asks for nothing from anywhere: fonts, style, script,
 formulas and pictures are in it. The same inputs give the same bytes.
 """
 
-import base64
 import json
 import re
+from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
@@ -26,9 +26,9 @@ from traitlets.config import Config
 from lib import ROOT
 from report import media
 from report.evidence.findings import title
-from report.markup import Markup, Place
-from report.references import MarkupError, formatted
-from report.templates import ENVIRONMENT, MACROS, RULES
+from report.markup import Markup, MarkupError, Place
+from report.references import formatted
+from report.template import ENVIRONMENT, MACROS, RULES
 
 
 @dataclass
@@ -59,41 +59,37 @@ CHAPTERS = (
 )
 HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": "results",
          "6_theory": "theory", "7_cost": "cost"}  # fmt: skip
-SECTION = re.compile(r"(?:section-)?(\w+)")  # a tag that names a chapter
 DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')  # `show.as_image`
-CITATION = ROOT / "CITATION.cff"
-DRAWINGS = ["image/svg+xml", "image/webp", "image/avif", "image/jpeg", "image/png"]
+DRAWINGS = ["image/svg+xml", "image/png", "image/jpeg"]
 LONG = 2000  # characters: such a table may break across pages
-FONTS = {  # family, weight, style, unicode-range of each file
-    "source-serif-4-latin-400-normal": ("Source Serif", 400, "normal", None),
-    "source-serif-4-latin-400-italic": ("Source Serif", 400, "italic", None),
-    "source-serif-4-latin-600-normal": ("Source Serif", 600, "normal", None),
-    "source-serif-4-greek-400-normal": ("Source Serif", 400, "normal", "U+370-3FF"),
-    "source-serif-4-greek-600-normal": ("Source Serif", 600, "normal", "U+370-3FF"),
-    "inter-latin-400-normal": ("Inter", 400, "normal", None),
-    "inter-latin-400-italic": ("Inter", 400, "italic", None),
-    "inter-latin-600-normal": ("Inter", 600, "normal", None),
-    "inter-greek-400-normal": ("Inter", 400, "normal", "U+370-3FF"),
-    "inter-greek-600-normal": ("Inter", 600, "normal", "U+370-3FF"),
-    "jetbrains-mono-latin-400-normal": ("JetBrains Mono", 400, "normal", None),
-    "latinmodern-math": ("Latin Modern Math", 400, "normal", None),
-}
 CONFIG = Config({
     "TemplateExporter": {"exclude_input": True},
     "TagRemovePreprocessor": {
-        "remove_cell_tags": {"parameters", "injected-parameters", "remove-cell", "references"},
+        "remove_cell_tags": {"parameters", "injected-parameters", "remove-cell"},
     },
     "NbConvertBase": {
         "display_data_priority": [*DRAWINGS, "text/html", "text/markdown", "text/plain"]
     },
 })
+MADE_FROM = {
+    "Data set": lambda record: title(record["dataset"]),
+    "Images for training, validation, test": lambda record: ", ".join(
+        map(str, record["dataset"]["counts"].values())
+    ),
+    "Image size in pixels": lambda record: " × ".join(
+        map(str, record["config"]["image_size"] or ["own"])
+    ),
+    "Base channels": lambda record: record["config"]["base_channels"],
+    "Epochs": lambda record: record["config"]["epochs"],
+    "Device": lambda record: record["device"],
+}
 
 
 class ChapterExporter(HTMLExporter):
-    """Turns cells into HTML with marks, which `Markup.fill` replaces in the whole page."""
+    """Turns cells into HTML, in which `Markup.fill` resolves the links of the whole page."""
 
     template_name = "base"
-    template_file = "chapter.html"
+    template_file = "page/chapter.html"
 
     def __init__(self, markup: Markup):
         self.markup = markup
@@ -139,8 +135,8 @@ class ChapterExporter(HTMLExporter):
         if kind == "image/svg+xml":
             drawing, paper = media.chart(output.data[kind], identity, alt)
         else:
-            drawing, paper = media.picture(output.data[kind], kind, alt), True
-        readings = media.readings(report.get("curves", []))
+            drawing, paper = MACROS.picture(kind, output.data[kind], alt), True
+        readings = MACROS.readings(report.get("curves", []))
         live = Safe(report.get("live", ""))  # what stands for the figure where its script runs
         return MACROS.figure(identity, paper, drawing + readings, below, live)
 
@@ -154,11 +150,10 @@ class ChapterExporter(HTMLExporter):
             caption = self.markup.inline(report["caption"], place)
             return MACROS.interactive(identity, report["alt"], Safe(html), caption)
         identity, caption = self._caption(label, report, place, "Table")
-        content = media.table(html, identity, lambda text: self.markup.inline(text, place))
+        content = media.table(html)
         if not label:
             return MACROS.plain_table(content)
-        text = re.sub("<[^>]*>", "", content)
-        return MACROS.table(identity, len(text) > LONG, caption, content)
+        return MACROS.table(identity, len(content.striptags()) > LONG, caption, content)
 
     def _caption(self, label: str, report: dict, place: Place, kind: str) -> tuple[str, Safe]:
         """Return the id and the caption of a figure or table; without a label it has no caption."""
@@ -177,8 +172,8 @@ def report_of(output: NotebookNode) -> dict:
 
 
 def read(path: Path) -> list[NotebookNode]:
-    """Return the cells of an executed notebook, without characters that are marks of ours."""
-    notebook = nbformat.reads(re.sub("[\ue000\ue001]", "", path.read_text()), 4)
+    """Return the cells of an executed notebook, each with its place."""
+    notebook = nbformat.read(path, 4)
     for index, cell in enumerate(notebook.cells, 1):
         cell.metadata.place = Place(path.stem, index)
         cell.id = f"{index}-{path.stem}"[:64]  # those of two notebooks may be equal
@@ -186,24 +181,22 @@ def read(path: Path) -> list[NotebookNode]:
             cell.outputs = [each for each in cell.outputs if "caption_of" not in report_of(each)]
             for output in cell.outputs:
                 if match := DRAWING.match(output.get("data", {}).get("text/html", "")):
-                    output.data["image/svg+xml"] = base64.b64decode(match[1]).decode()
+                    output.data["image/svg+xml"] = b64decode(match[1]).decode()
     return notebook.cells
 
 
 def arrange(notebooks: dict[str, list[NotebookNode]]) -> list[Chapter]:
     """Return the chapters that have cells, numbered; a notebook beyond ours is one of its own."""
     chapters = {row[0]: Chapter(*row) for row in CHAPTERS}
-    others = {stem: Chapter(stem, _title(cells), (stem,)) for stem, cells in notebooks.items()
-              if stem not in HOMES}  # fmt: skip
-    homes = HOMES | {stem: stem for stem in others}
-    chapters |= others
     for stem, cells in notebooks.items():
+        home = HOMES.get(stem, stem)
+        if home not in chapters:
+            chapters[home] = Chapter(home, _title(cells))
         for cell in cells:
-            tags = [SECTION.fullmatch(tag) for tag in cell.metadata.get("tags", [])]
-            named = [match[1] for match in tags if match and match[1] in chapters]
-            name = named[0] if named else homes[stem]
-            shared = list(homes.values()).count(name) > 1
-            cell.metadata.down = int(shared and name == homes[stem])
+            tags = [tag.removeprefix("section-") for tag in cell.metadata.get("tags", [])]
+            name = next((tag for tag in tags if tag in chapters), home)
+            # The networks' notebooks are parts of one chapter.
+            cell.metadata.down = int(stem in NETWORKS and name == home)
             chapters[name].cells.append(cell)
     return _numbered([chapter for chapter in chapters.values() if chapter.cells])
 
@@ -214,7 +207,7 @@ def _title(cells: list[NotebookNode]) -> str:
 
 
 def _numbered(chapters: list[Chapter]) -> list[Chapter]:
-    """Return the main part with numbers, then the appendix with letters."""
+    """Return the main part with numbers, then the appendix with letters; exercises end chapters."""
     chapters.sort(key=lambda chapter: chapter.appendix)
     main = [each for each in chapters if not each.appendix and each.title]
     for number, chapter in enumerate(main, 1):
@@ -225,68 +218,39 @@ def _numbered(chapters: list[Chapter]) -> list[Chapter]:
     for chapter in chapters:
         ranks = {stem: rank for rank, stem in enumerate(chapter.order)}
         chapter.cells.sort(key=lambda cell: ranks.get(cell.metadata.place.notebook, len(ranks)))
+        chapter.cells.sort(key=lambda cell: cell.source.startswith("## Exercises"))
     return chapters
 
 
-def provenance(out: Path) -> list[tuple[str, str]]:
-    """Return what the report is made from, as pairs of name and value; what differs is listed."""
+def provenance(out: Path) -> dict[str, str]:
+    """Return what the report is made from, by name; values that differ are listed."""
     paths = sorted(out.glob("runs/*/seed-*/record.json"))
     records = [json.loads(path.read_text()) for path in paths]
-
-    def values(*keys: str) -> list:
-        found = []
-        for value in records:
-            for key in keys:
-                value = value.get(key) if isinstance(value, dict) else None
-            if value is not None and value not in found:
-                found.append(value)
-        return found
-
-    counts = values("dataset", "counts")
-    seeds = sorted(values("seed"))
-    pairs = {
-        "Data set": list(dict.fromkeys(map(title, values("dataset")))),
-        "Images for training, validation, test": [
-            f"{each.get('train')}, {each.get('val')}, {each.get('test')}" for each in counts
-        ],
-        "Image size in pixels": [
-            " × ".join(map(str, size or ["own"])) for size in values("config", "image_size")
-        ],
-        "Base channels": values("config", "base_channels"),
-        "Epochs": values("config", "epochs"),
-        "Seeds per network": [len(seeds)] if seeds else [],
-        "Device": values("device"),
+    if not records:
+        return {}
+    values = {
+        name: ", ".join(dict.fromkeys(str(read_from(record)) for record in records))
+        for name, read_from in MADE_FROM.items()
     }
-    return [(name, ", ".join(map(str, each))) for name, each in pairs.items() if each]
+    return values | {"Seeds per network": len({record["seed"] for record in records})}
 
 
 def render(notebooks: list[Path], out: Path) -> str:
     """Return the page of the executed notebooks; raise MarkupError for what cannot be rendered."""
     markup = Markup()
     exporter = ChapterExporter(markup)
-    chapters = arrange({path.stem: read(path) for path in notebooks})
-    bodies = []
-    for chapter in chapters:
+    chapters = []
+    for chapter in arrange({path.stem: read(path) for path in notebooks}):
         head = Safe()
         if chapter.title:
             head = markup.begin(chapter.number, chapter.title, chapter.name)
-        bodies.append((chapter, head, exporter.export(chapter.cells)))
-    references = formatted(list(markup.cited), "html")
-    page = ENVIRONMENT.get_template("report.html").render(
-        chapters=bodies,
+        chapters.append((chapter, head, exporter.export(chapter.cells)))
+    references = formatted(list(markup.cited))
+    page = ENVIRONMENT.get_template("page/report.html").render(
+        chapters=chapters,
         contents=markup.headings,
         references=[(key, Safe(text), markup.cited[key]) for key, text in references.items()],
         provenance=provenance(out),
-        about=yaml.safe_load(CITATION.read_text()),
-        fonts=embedded_fonts(ROOT / "report" / "fonts"),
+        about=yaml.safe_load((ROOT / "CITATION.cff").read_text()),
     )
     return markup.fill(page)
-
-
-def embedded_fonts(folder: Path) -> Safe:
-    """Return the CSS of the fonts, which are in it."""
-    rules = []
-    for file, font in FONTS.items():
-        data = base64.b64encode((folder / f"{file}.woff2").read_bytes()).decode()
-        rules.append(MACROS.font(*font, data))
-    return Safe("\n").join(rules)

@@ -1,10 +1,9 @@
-"""HTML -> PDF: playwright has an installed Chromium or Chrome print the page.
+"""HTML -> PDF: playwright has an installed Chromium or Chrome print the page on A4.
 
 Figures are first moved within their chapter so that pages are full. Then the page is printed twice:
 CSS has no page number of a link's target that browsers support, so the first print tells on which
 page each heading landed, and a script writes these numbers into the printed contents before the
-second. The same page gives the same bytes: the times that the browser stores are dropped. The PDF
-is A4; whoever prints the HTML chooses the paper. No browser is downloaded unless none is there.
+second. The same page gives the same bytes: the times that the browser stores are dropped.
 """
 
 import asyncio
@@ -16,65 +15,51 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from playwright.async_api import Error, Page, async_playwright
+from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import BooleanObject, DictionaryObject, NameObject, TextStringObject
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from lib import ROOT
 from report.build import ReportError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PLAYWRIGHT = (
-    "chromium-*/chrome-linux*/chrome",
-    "chromium-*/chrome-mac*/*.app/Contents/MacOS/*",
-    "chromium_headless_shell-*/chrome-*/*headless[-_]shell",
-)
 FLAGS = ["--disable-gpu", "--font-render-hinting=none"]
 NO_BROWSER = (
     "the HTML is written, the PDF is not: no Chromium or Chrome was found; install one, name it in "
     "the environment variable CHROME, or add --install-browser"
 )
-TIMEOUT = 120  # seconds for each step of the browser
-FILL_PAGES = ROOT / "report" / "template" / "print.js"
+TIMEOUT = 300  # seconds
+SCRIPT = ROOT / "report" / "template" / "page" / "print.js"
 NODE = re.compile(rb"\(node\d{8}\)")
 SOURCE = "/Source"  # where a PDF says what it was made from
-MARGINS = (58 / 25.4, 46 / 25.4)  # left and right, top and bottom, as `@page` has them, inches
-PAPERS = {"A4": (210 / 25.4, 297 / 25.4), "Letter": (8.5, 11)}  # width and height, inches
+WIDTH, HEIGHT = 210 / 25.4, 297 / 25.4  # of A4, inches
+TEXT = {"width": int(96 * (210 - 58) / 25.4), "height": int(96 * (297 - 46) / 25.4)}  # pixels
 NUMBER_CONTENTS = """pages => {
     for (const link of document.querySelectorAll(".print-contents a"))
         link.dataset.page = pages[decodeURIComponent(link.hash.slice(1))] ?? "";
 }"""
 HEADINGS = """() => [...document.querySelectorAll("h1,h2,h3,h4,h5,h6")]
     .map(heading => heading.textContent.replace(/\\s+/g, " ").trim())"""
-Result = TypeVar("Result")
 logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of how Chromium counts objects
 
 
 def find_browser() -> Path | None:
-    """Return $CHROME, else a Chromium or Chrome on the PATH or of playwright's, else None."""
+    """Return $CHROME, else a Chromium or Chrome on the PATH or playwright's own, else None."""
     named = os.environ.get("CHROME")
-    if named:
-        program = shutil.which(named)
-        if not program:
-            raise ReportError(
-                f"CHROME={named}: no such program; name a Chromium or Chrome, or unset it"
-            )
-        return Path(program)
-    for name in NAMES:
+    if named and not shutil.which(named):
+        raise ReportError(
+            f"CHROME={named}: no such program; name a Chromium or Chrome, or unset it"
+        )
+    for name in [named] if named else NAMES:
         if program := shutil.which(name):
             return Path(program)
-    default = Path.home() / ".cache" / "ms-playwright"
-    if sys.platform == "darwin":
-        default = Path.home() / "Library" / "Caches" / "ms-playwright"
-    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", default))
-    for pattern in PLAYWRIGHT:
-        for program in sorted(cache.glob(pattern), reverse=True):
-            return program
-    return None
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+    return own if own.exists() else None
 
 
 def install_browser() -> None:
@@ -98,7 +83,7 @@ def install_browser() -> None:
         raise ReportError(NO_BROWSER)
 
 
-def print_pdf(page: Path, paper: str = "A4") -> bytes:
+def print_pdf(page: Path) -> bytes:
     """Return the PDF of an HTML file, tagged, with an outline and page numbers in its contents.
 
     Raise ReportError if the browser fails or gives no answer in time.
@@ -107,7 +92,7 @@ def print_pdf(page: Path, paper: str = "A4") -> bytes:
     if not browser:
         raise ReportError(NO_BROWSER)
     try:
-        return asyncio.run(_print(browser, page, paper))
+        return asyncio.run(asyncio.wait_for(_print(browser, page), TIMEOUT))
     except TimeoutError:
         raise ReportError(f"{browser}: no answer within {TIMEOUT} s; run again")
     except Error as error:
@@ -117,58 +102,42 @@ def print_pdf(page: Path, paper: str = "A4") -> bytes:
         )
 
 
-async def _print(program: Path, file: Path, paper: str) -> bytes:
+async def _print(program: Path, file: Path) -> bytes:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=program,
             args=FLAGS,
             chromium_sandbox=os.geteuid() != 0,  # root cannot use the sandbox
-            timeout=1000 * TIMEOUT,
         )
-        try:
-            page = await browser.new_page(device_scale_factor=1)
-            page.set_default_timeout(1000 * TIMEOUT)
-            await page.goto(file.resolve().as_uri())
-            await fill_pages(page, paper)
-            await _run(page, NUMBER_CONTENTS, _pages(await _pdf(page, paper)))
-            return _tidy(await _pdf(page, paper), await _run(page, HEADINGS), _source(file))
-        finally:
-            await browser.close()
+        page = await browser.new_page(device_scale_factor=1)
+        await page.goto(file.resolve().as_uri())
+        await fill_pages(page)
+        await page.evaluate(NUMBER_CONTENTS, _pages(await _pdf(page)))
+        headings = await page.evaluate(HEADINGS)
+        return _tidy(await _pdf(page), headings, _source(file))
 
 
-async def fill_pages(page: Page, paper: str) -> None:
-    """Move figures of the open page so that the pages of that paper are full.
+async def fill_pages(page: Page) -> None:
+    """Move figures of the open page so that the pages of paper are full.
 
     What is too wide for the paper is made smaller.
     """
-    width, height = (96 * (side - margin) for side, margin in zip(PAPERS[paper], MARGINS))
     await page.emulate_media(media="print")
-    await page.set_viewport_size({"width": int(width), "height": int(height)})
-    await _run(page, "() => document.fonts.ready.then(() => true)")
-    await _run(page, FILL_PAGES.read_text().strip(), height)
+    await page.set_viewport_size(TEXT)
+    await page.evaluate("() => document.fonts.ready.then(() => true)")
+    await page.evaluate(SCRIPT.read_text().strip(), TEXT["height"])
     await page.emulate_media(media="null")
 
 
-async def _pdf(page: Page, paper: str) -> bytes:
-    width, height = PAPERS[paper]
-    printing = page.pdf(
-        width=f"{width}in",
-        height=f"{height}in",
+async def _pdf(page: Page) -> bytes:
+    return await page.pdf(
+        width=f"{WIDTH}in",
+        height=f"{HEIGHT}in",
         print_background=True,
         prefer_css_page_size=True,
         outline=True,
         tagged=True,
     )
-    return await _in_time(printing)
-
-
-async def _run(page: Page, script: str, argument: object = None) -> object:
-    """Return the value of a function in the page; playwright itself would wait for ever."""
-    return await _in_time(page.evaluate(script, argument))
-
-
-async def _in_time(step: Awaitable[Result]) -> Result:
-    return await asyncio.wait_for(step, TIMEOUT)
 
 
 def up_to_date(page: Path, printed: Path) -> bool:
@@ -178,7 +147,7 @@ def up_to_date(page: Path, printed: Path) -> bool:
 
 def _source(page: Path) -> str:
     """Return a checksum of the page and of how it is printed."""
-    files = (page, FILL_PAGES, Path(__file__))
+    files = (page, SCRIPT, Path(__file__))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -198,16 +167,12 @@ def _tidy(pdf: bytes, headings: list[str], source: str) -> bytes:
     """
     reader = PdfReader(io.BytesIO(pdf))
     writer = PdfWriter(clone_from=reader)
-    title, writer.pdf_header = reader.metadata.title, reader.pdf_header
-    writer.metadata = None
-    writer.add_metadata({"/Title": title or "", "/Producer": "Chromium", SOURCE: source})
-    preferences = DictionaryObject({NameObject("/DisplayDocTitle"): BooleanObject(True)})
-    writer.root_object[NameObject("/ViewerPreferences")] = preferences
+    writer.pdf_header = reader.pdf_header
+    writer.metadata = {"/Title": reader.metadata.title, "/Producer": "Chromium", SOURCE: source}
+    writer.create_viewer_preferences().display_doctitle = True
     writer.page_mode = "/UseOutlines"
-    entries = list(_entries(writer.root_object["/Outlines"]))
-    if len(entries) == len(headings):
-        for entry, heading in zip(entries, headings):
-            entry[NameObject("/Title")] = TextStringObject(heading)
+    for entry, heading in zip(_entries(writer.root_object["/Outlines"]), headings, strict=True):
+        entry[NameObject("/Title")] = TextStringObject(heading)
     buffer = io.BytesIO()
     writer.write(buffer)
     return _renumbered(buffer.getvalue())

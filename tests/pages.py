@@ -13,8 +13,8 @@ from report.pdf import FLAGS, find_browser
 
 SVG = ('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="504pt" height="180pt" '
        'viewBox="0 0 504 180"><defs><path id="a" d="M0 0h1"/><style>*{stroke-linejoin:round}</style></defs>'
-       '<g id="text_1"><use xlink:href="#a" style="fill: #000000"/></g><script>alert(1)</script>'
-       '<g id="patch_1"><path d="M0 0h9v9z" style="fill: #464646; stroke: #ffffff" onclick="alert(1)"/></g></svg>')
+       '<g id="text_1"><use xlink:href="#a" style="fill: #000000"/></g>'
+       '<g id="patch_1"><path d="M0 0h9v9z" style="fill: #464646; stroke: #ffffff"/></g></svg>')
 
 
 def code(source, *outputs, tags=()):

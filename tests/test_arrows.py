@@ -17,7 +17,7 @@ LAYERS = [
     ["lib.config", "lib.data", "lib.evaluation", "lib.metrics", "lib.models", "lib.records", "lib.structure", "lib.train",
      "lib.predict"],
     ["lib.studies"],
-    ["report.evidence", "report.references", "report.templates"],
+    ["report.evidence", "report.references", "report.template"],
     ["report.figures"],
     ["report"],
 ]

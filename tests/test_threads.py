@@ -65,8 +65,8 @@ def test_the_kernels_of_notebooks_have_the_policy_from_their_start(tmp_path, cho
     cell = code(f"import os; print(os.environ.get('{POLICY}'))")
     source = write(tmp_path / "6_theory.ipynb", cell)
     target = tmp_path / "done.ipynb"
-    script = ("from pathlib import Path; from report.build import Job, execute; "
-              f"execute(Job(Path({str(source)!r}), Path({str(target)!r}), {{}}))")
+    script = ("from pathlib import Path; from report.build import Execution, execute; "
+              f"execute(Execution(Path({str(source)!r}), Path({str(target)!r}), {{}}))")
     _in_a_process(script, chosen)
     (cell,) = nbformat.read(target, 4).cells
     assert cell.outputs[0].text.strip() == expected

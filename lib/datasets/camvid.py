@@ -46,9 +46,11 @@ CLASSES = class_table(
 MEANING = {index: index for index in range(len(CLASSES))} | {len(CLASSES): IGNORE, IGNORE: IGNORE}
 
 CAMVID = (
-    "*CamVid* [@brostow2009camvid] consists of frames from a camera behind the windscreen of a car "
-    "in Cambridge, labelled by hand in the eleven classes that SegNet [@badrinarayanan2017segnet] "
-    "made of its thirty-two, void left out."
+    "*CamVid* ([Brostow et al., 2009](https://doi.org/10.1016/j.patrec.2008.04.005)) consists of "
+    "frames from a camera behind the windscreen of a car in Cambridge, labelled by hand in the "
+    "eleven classes that SegNet "
+    "([Badrinarayanan et al., 2017](https://doi.org/10.1109/TPAMI.2016.2644615)) made of its "
+    "thirty-two, void left out."
 )
 ABOUT = (
     f"{CAMVID} The frames come from few drives. Those of the validation split belong to a drive "

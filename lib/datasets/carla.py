@@ -21,8 +21,9 @@ LAYOUTS = (
     "in each"
 )
 ABOUT = (
-    "*CARLA* [@dosovitskiy2017carla] is a simulator of driving in a town; its pictures come with "
-    "the class of every pixel. The frames of one drive follow one another and look alike. Pictures "
+    "*CARLA* ([Dosovitskiy et al., 2017](https://arxiv.org/abs/1711.03938)) is a simulator of "
+    "driving in a town; its pictures come with the class of every pixel. "
+    "The frames of one drive follow one another and look alike. Pictures "
     "of the Lyft and Udacity challenge are therefore split by the set that they come in. Pictures "
     "that come as training and test images have a tenth of the former drawn for validation, and "
     "validation scores can lie well above test scores."

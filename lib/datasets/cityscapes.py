@@ -10,7 +10,8 @@ from lib.files import IGNORE, class_table
 VAL_CITIES = ("ulm", "weimar", "zurich")  # of Cityscapes' training cities
 ENDING = "_gtFine_labelIds.png"
 ABOUT = (
-    "*Cityscapes* [@cordts2016cityscapes] was recorded in fifty cities and labelled by hand. Its "
+    "*Cityscapes* ([Cordts et al., 2016](https://doi.org/10.1109/CVPR.2016.350)) was recorded in "
+    "fifty cities and labelled by hand. Its "
     "nineteen classes are those that its authors score; everything else is void. The labels of the "
     "official test split are withheld: what we test on is its validation split, and we validate on "
     "three of the training cities."

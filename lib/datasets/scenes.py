@@ -14,7 +14,8 @@ DOSES = range(5)  # of clutter and of noise
 ABOUT = (
     "*Scenes* are drawn by this project: streets laid out in metres from a seed and painted in "
     "perspective, in sun, rain, fog and at night. The classes are the first thirteen tags of the "
-    "CARLA simulator [@dosovitskiy2017carla], the sky being *Unlabeled*. Nothing is downloaded, "
+    "CARLA simulator ([Dosovitskiy et al., 2017](https://arxiv.org/abs/1711.03938)), the sky being "
+    "*Unlabeled*. Nothing is downloaded, "
     "every pixel has a label, and no two splits share a scene. What a network learns here says how "
     "the four compare, not how any of them would do on a real street."
 )

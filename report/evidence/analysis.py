@@ -18,7 +18,7 @@ from report.evidence.measures import Measure
 from report.evidence.readings import NotMeasured
 from report.evidence.statistics import Estimate, compare_counts, compare_ratios
 from report.evidence.wording import (
-    Unit, capitalised, cell, change, epochs, in_seconds, listed, literal, p_cell, percent, points,
+    Unit, capitalised, change, epochs, in_seconds, listed, literal, p_cell, percent, points,
     seeds_text, whole_percent,
 )  # fmt: skip
 
@@ -230,7 +230,7 @@ def class_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return test IoU of every class under every network, means over seeds, frequent to rare."""
     pixels, order = np.array(runs[0].record["dataset"]["pixels"]["train"]), frequent_first(runs[0])
     table = pd.DataFrame({
-        "Class": [cell(runs[0].classes.names[k]) for k in order],
+        "Class": [runs[0].classes.names[k] for k in order],
         "Share of training pixels": [percent(share) for share in (pixels / pixels.sum())[order]],
     })
     for key, group in by_variant(runs).items():

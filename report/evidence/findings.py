@@ -131,7 +131,8 @@ def chapter(run: Run) -> str:
     return (
         f"Trained on {conditions(run)}, the {run.title} scores {percent(run.miou)} mIoU on the "
         "test set. At the end of the training the validation loss is "
-        f"{versus(gap, 'the training loss', nats)}. {rest} @sec-analysis compares all runs."
+        f"{versus(gap, 'the training loss', nats)}. {rest} [Results](5_analysis.ipynb) "
+        "compares all runs."
     )
 
 

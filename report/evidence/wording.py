@@ -99,11 +99,6 @@ def literal(name: str) -> str:
     return name if WORDS.fullmatch(name) else re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
 
 
-def cell(name: str) -> str:
-    """Return a name for a table, whose text is Markdown only where it has maths or references."""
-    return literal(name) if re.search(r"[$@]", name) else name
-
-
 def named(names: Iterable[str]) -> str:
     """Return names of the user's in a sentence: "a, b and c"."""
     return listed([literal(name) for name in names])

@@ -51,7 +51,7 @@ def objects(runs: Sequence[Run], segments: Sequence[Segment]) -> Exhibit | None:
         "object in its network's colour; without an outline the object is lost. "
         "Right: IoU of the object in "
         "every run (dots) and means over seeds (bars). Numbers as in the boxes of "
-        "@fig-comparison-1.",
+        "[the comparison](#fig-comparison-1).",
         "Close-ups of numbered objects with outlines, and dot charts of their IoU.",
     )
 

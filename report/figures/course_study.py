@@ -10,7 +10,7 @@ from lib.records import Run
 from report.evidence import course_study as evidence
 from report.evidence.claims import Verdict
 from report.figures.show import Exhibit
-from report.templates import ENVIRONMENT
+from report.template import ENVIRONMENT
 
 
 def play(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:

@@ -79,8 +79,8 @@ def augmentation(train: Dataset, index: int, crop_size: Sequence[int] | None) ->
     return Exhibit(
         grid(rows),
         "fig-augmentation",
-        "No two samples of an image are alike: four that were made of the image of @fig-masks, "
-        "each above its label.",
+        "No two samples of an image are alike: four that were made of the image in "
+        "[the figure of masks](#fig-masks), each above its label.",
         "Four zoomed, cropped and mirrored versions of an image with their labels.",
     )
 

@@ -18,7 +18,7 @@ from report.evidence.comparison import (
 from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL, MOST_SEEDS
 from report.evidence.wording import capitalised, seeds_text, whole_percent
 from report.figures.show import Exhibit
-from report.templates import ENVIRONMENT
+from report.template import ENVIRONMENT
 
 WIDTH, GAP = 340, 32  # pixels: of a column, and between the two
 LINE, STRIP, SPACE, AXIS = 15, 58, 12, 36  # pixels: heights
@@ -27,6 +27,7 @@ LETTERS = 46  # that a line holds beside the statement's name
 MOST = 12  # margins that the axis shows to either side
 TICKS = (1, 5, 10)
 GLYPHS = {SUPPORTED: "M0 0l3 4l6 -8", RULED_OUT: "M1 -4l7 8m0 -8l-7 8"}
+RULES = "[How a statement is decided](5_analysis.ipynb#How-a-statement-is-decided)"
 CIRCLE = "M4.5 -4a4 4 0 1 0 .01 0z"
 
 
@@ -55,10 +56,10 @@ def numbers(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
     return Exhibit(
         ledger.ledger(verdicts, source),
         f"tbl-{NAMES[source]}",
-        f"The primary measurements of @fig-{NAMES[source]}. Difference: first network or condition "
-        f"less the second, in the measure's unit, with its {whole_percent(LEVEL)} interval; P(A > "
-        "B): the chance that the first has the higher number in one run of each, with its "
-        "interval; p raw and after Holm's adjustment over all statements.",
+        f"The primary measurements of [the plot](#fig-{NAMES[source]}). Difference: first network "
+        f"or condition less the second, in the measure's unit, with its {whole_percent(LEVEL)} "
+        "interval; P(A > B): the chance that the first has the higher number in one run of each, "
+        "with its interval; p raw and after Holm's adjustment over all statements.",
     )
 
 
@@ -69,8 +70,8 @@ def secondary(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
     return Exhibit(
         ledger.secondary(verdicts, source),
         f"tbl-{NAMES[source]}-secondary",
-        f"Secondary measurements of the statements of @fig-{NAMES[source]}, as in "
-        f"@tbl-{NAMES[source]}; reported, not decisive.",
+        f"Secondary measurements of the statements of [the plot](#fig-{NAMES[source]}), as in "
+        f"[the table of primary ones](#tbl-{NAMES[source]}); reported, not decisive.",
     )
 
 
@@ -113,7 +114,7 @@ def editions(verdicts: Sequence[Verdict]) -> Exhibit:
         ledger.editions(verdicts),
         "tbl-editions",
         "The verdict on each statement by the first edition's records and by these, both by the "
-        "rules of @sec-rules.",
+        f"rules of {RULES}.",
     )
 
 
@@ -243,7 +244,7 @@ def _caption(verdicts: Sequence[Verdict], source: str) -> str:
         f"{ledger.tally(verdicts, source)} Dots: effects in units of their margin; lines: "
         f"{whole_percent(LEVEL)} intervals; shaded: where the statement would hold. “No "
         f"difference” is judged by the {whole_percent(EQUIVALENCE_LEVEL)} interval. {seeds} per "
-        f"network.{note} The rules are in @sec-rules, the numbers in @tbl-{NAMES[source]}."
+        f"network.{note} The rules are in {RULES}, the numbers in [a table](#tbl-{NAMES[source]})."
     )
 
 

@@ -33,7 +33,7 @@ from report.figures.drawing import data_uri
 from report.figures.palette import by_frequency, displayed
 from report.figures.pictures import class_legend, grid, image_miou, paint, photograph
 from report.figures.show import Exhibit
-from report.templates import ENVIRONMENT
+from report.template import ENVIRONMENT
 
 NETWORK = "live/unet.npz"  # in the folder of the records
 PUBLISHED = ROOT / "report" / "records" / "camvid"  # where one network is published

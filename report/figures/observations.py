@@ -123,7 +123,7 @@ def sentences(runs: Sequence[Run], segments: Sequence[Segment]) -> str:
     figures = list(dict.fromkeys(segment.image for segment in segments))
     items = []
     for segment in segments:
-        figure = f"@fig-comparison-{figures.index(segment.image) + 1}"
+        figure = f"[the comparison](#fig-comparison-{figures.index(segment.image) + 1})"
         items.append(f"{segment.number}. {_sentence(runs, segment, figure)}")
     return "\n".join(items)
 

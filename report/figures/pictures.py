@@ -182,7 +182,9 @@ def _comparison(
     for panel in axes.flat:
         number_segments(panel, numbered)
     class_legend(figure, some.classes, by_frequency(some))
-    boxes = " The numbered boxes hold the objects of @fig-objects." if numbered else ""
+    boxes = ""
+    if numbered:
+        boxes = " The numbered boxes hold the objects of [the close-ups](#fig-objects)."
     return Exhibit(
         figure,
         f"fig-comparison-{number}",

@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from lib import ROOT
 from lib.files import write_atomically
 from report.figures.drawing import drawn, readings, saved
-from report.references import linked, numbers
 
 DOCSTRING = re.compile(r'\n +"""(?:(?!""").)*"""\n(?: *\n(?= +def))?', re.DOTALL)
 UNIT = re.compile(r"[−\d][−\d.,]*(?: to [−\d.,]+)?\N{NO-BREAK SPACE}(%|points|px|epochs|s)")
@@ -86,22 +85,19 @@ def shared_unit(column: pd.Series) -> str:
     return units.pop() if len(units) == 1 else ""
 
 
-def show(
-    *exhibits: Exhibit | str | None, place: str = "", folder: str | Path | None = None
-) -> None:
+def show(*exhibits: Exhibit | str | None, folder: str | Path | None = None) -> None:
     """Display each figure or table; text says what is missing, and None is nothing to show.
 
-    `place="front"` puts it on the report's first page; a figure that names a file is saved as PNG
-    in the folder, where one is given.
+    A figure that names a file is saved in the folder, where one is given.
     """
     for exhibit in exhibits:
         if isinstance(exhibit, str):
             say(exhibit)
         elif exhibit is not None:
-            _show(exhibit, place, folder)
+            _show(exhibit, folder)
 
 
-def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
+def _show(exhibit: Exhibit, folder: str | Path | None) -> None:
     report = {"label": exhibit.label, "caption": exhibit.caption}
     if exhibit.alt:
         report["alt"] = exhibit.alt
@@ -109,8 +105,6 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
         report["interactive"] = True
     if exhibit.live:
         report["live"] = exhibit.live
-    if place:
-        report["place"] = place
     data = exhibit.data()
     if "image/svg+xml" in data:
         picture = as_image(data["image/svg+xml"], exhibit.alt)
@@ -124,8 +118,7 @@ def _show(exhibit: Exhibit, place: str, folder: str | Path | None) -> None:
             plt.close(figure)
     display(data, raw=True, metadata={"report": report})
     kind = "Table" if exhibit.label.startswith("tbl") else "Figure"
-    name = numbers().get(exhibit.label, kind)
-    text = f'<a id="{exhibit.label}"></a>**{name}.** {linked(exhibit.caption)}'
+    text = f'<a id="{exhibit.label}"></a>**{kind}.** {exhibit.caption}'
     note = {"text/markdown": text, "text/plain": exhibit.caption}
     display(note, raw=True, metadata={"report": {"caption_of": exhibit.label}})
 
@@ -136,18 +129,9 @@ def as_image(svg: str, alt: str) -> str:
     return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'
 
 
-def show_table(table: pd.DataFrame, label: str, caption: str, place: str = "") -> None:
-    """Display a table whose caption the notebook itself words."""
-    show(Exhibit(table, label, caption), place=place)
-
-
-def say(text: str, place: str = "") -> None:
-    """Display computed prose, in Markdown; `place="abstract"` puts it on top of the first page."""
-    report = {"prose": True}
-    if place:
-        report["place"] = place
-    text = linked(text)
-    display({"text/markdown": text, "text/plain": text}, raw=True, metadata={"report": report})
+def say(text: str) -> None:
+    """Display computed prose, in Markdown."""
+    display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
 def listing(*parts: type) -> str:

@@ -19,7 +19,7 @@ from report.figures.palette import by_frequency, displayed
 from report.figures.pictures import ERRORS, errors, image_miou, photograph
 from report.figures.show import Exhibit
 from report.figures.style import without_subsets
-from report.templates import ENVIRONMENT
+from report.template import ENVIRONMENT
 
 PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks
 

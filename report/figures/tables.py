@@ -134,9 +134,11 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
         analysis.CAMVID_OTHERS,
         "tbl-camvid",
         "Other networks on CamVid's test set at 360 × 480 pixels, trained from scratch: ENet "
-        "[@paszke2016enet], SegNet and ESPNet as listed by the authors of the latter "
-        "[@mehta2018espnet], FC-DenseNet103 [@jegou2017tiramisu]. Runs at another size are not "
-        "comparable with these.",
+        "([Paszke et al., 2016](https://arxiv.org/abs/1606.02147)), SegNet and ESPNet as listed by "
+        "the authors of the latter "
+        "([Mehta et al., 2018](https://doi.org/10.1007/978-3-030-01249-6_34)), FC-DenseNet103 "
+        "([Jégou et al., 2017](https://doi.org/10.1109/CVPRW.2017.156)). Runs at another size are "
+        "not comparable with these.",
         formats={"Test mIoU (%)": "{:.1f}"},
     )
 
@@ -169,7 +171,8 @@ def theory_levels(base_channels: int) -> Exhibit:
         "tbl-theory-levels",
         "The encoder by level: how many numbers it keeps, the side of the square of the image that "
         f"one of them depends on, both at {base_channels} base channels, and "
-        "the fewest convolutions between its output and the logits (@sec-theory-skips).",
+        "the fewest convolutions between its output and the logits "
+        "([Why skip connections matter](6_theory.ipynb#Why-skip-connections-matter)).",
         formats={"Numbers / pixel of the image": "{:g}"},
     )
 

@@ -91,7 +91,8 @@ def agreement(summary: pd.DataFrame, runs: Sequence[Run]) -> str:
     equal = sum(_agrees(run) for run in runs)
     return (
         f"Formula and count agree to the last digit in {same.sum()} of the {len(summary)} rows of "
-        f"@tbl-theory-costs, and the counts in {equal} of the {len(runs)} records of the four networks."
+        f"[the table of costs](#tbl-theory-costs), and the counts in {equal} of the {len(runs)} "
+        "records of the four networks."
     )
 
 

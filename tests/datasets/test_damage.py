@@ -19,7 +19,7 @@ from lib.files import write_atomically
 from lib.machine import Machine
 from lib.records import Run, run_folder
 from lib.train import CHECKPOINT, Trainer, fit
-from report.build import Job
+from report.build import Execution
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_a_finished_run_on_other_data_is_not_taken_for_this_one(run, finished, t
 def test_images_that_were_worked_on_are_looked_at_again(own, tmp_path):
     source = tmp_path / "1_unet.ipynb"
     nbformat.write(new_notebook(), source)
-    job = Job(source, tmp_path / "done.ipynb", {"dataset": "folder", "data_root": str(own)})
+    job = Execution(source, tmp_path / "done.ipynb", {"dataset": "folder", "data_root": str(own)})
     before = job.fingerprint()
     assert job.fingerprint() == before
     save_label(own / "train/labels/train 0.png", np.zeros((32, 48), np.uint8))

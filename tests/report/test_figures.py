@@ -35,7 +35,7 @@ PROTAN = np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039
 def shown(monkeypatch):
     """The outputs of a notebook: data and metadata of each."""
     outputs = []
-    monkeypatch.setattr(display, "display", lambda data, raw, metadata: outputs.append((data, metadata["report"])))
+    monkeypatch.setattr(display, "display", lambda data, raw, metadata=None: outputs.append((data, (metadata or {}).get("report"))))
     return outputs
 
 
@@ -112,10 +112,10 @@ def test_rows_of_classes_are_marked(shown):
 
 
 def test_drawings_are_shown_as_they_are(shown):
-    show(Exhibit("<svg/>", "fig-x", "C.", "A."), place="front")
+    show(Exhibit("<svg/>", "fig-x", "C.", "A."))
     data, report = shown[0]
     assert svg_of(data) == "<svg/>" and data["text/plain"] == "A."
-    assert report == {"label": "fig-x", "caption": "C.", "alt": "A.", "place": "front"}
+    assert report == {"label": "fig-x", "caption": "C.", "alt": "A."}
 
 
 def test_text_in_the_colour_of_a_network_is_legible():

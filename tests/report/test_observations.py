@@ -112,7 +112,7 @@ def test_sentences_hold_the_numbers_that_confirm_or_limit_them():
     runs.append(painted("unet-residual", 0, grown_car()))
     text = sentences(runs, choose(runs, ["i"])).replace("\N{NO-BREAK SPACE}", " ")
     pole, car = text.split("\n")
-    assert pole.startswith("1. *Pole*, 20 pixels, in @fig-comparison-1: under the U-Net it is found")
+    assert pole.startswith("1. *Pole*, 20 pixels, in [the comparison](#fig-comparison-1): under the U-Net it is found")
     assert "without skips it is lost" in pole and "Every pair of seeds puts the U-Net ahead" in pole
     assert "Its IoU is 100 % under the U-Net and 0 % without; elsewhere 100 % (residual)." in pole
     assert "65 % (30 to 100) under the U-Net and 100 % without" in car

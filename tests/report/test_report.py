@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -11,12 +12,13 @@ from pypdf import PdfReader
 
 from lib import ROOT
 from report import media
-from report.figures.show import as_image
-from report.markup import Markup, Place
+from report.figures.show import Exhibit, as_image
+from report.markup import Markup, MarkupError, Place
 from report.page import render
 from report.pdf import _renumbered, find_browser, print_pdf, up_to_date
-from report.references import MarkupError
 from tests.pages import SVG, code, figure, page, shown, write
+
+HOLM = "https://www.jstor.org/stable/4615733"
 
 
 def test_cells_of_a_pdf_s_tables_are_numbered_anew():
@@ -28,18 +30,19 @@ def test_numbers_and_references(tmp_path):
     html = "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>"
     soup = BeautifulSoup(page(
         tmp_path,
-        new_markdown_cell("# First\n\n## Part\n<!-- sec-b -->\n\n@fig-two comes before [Figure 9](#fig-one), [Part](#Part), "
-                          "[all](5_analysis.ipynb), @eq-x, `@fig-not`, a@fig-b [@holm1979; @long2015fcn] and [Holm (1979)](#ref-holm1979)."),
-        figure("fig-one", "Refers to @tbl-t and $x$."), figure("fig-two"),
+        new_markdown_cell("# First\n\n## Part\n\n[The second](#fig-two) comes before [the first](#fig-one), [Part](#Part), "
+                          f"[all](5_analysis.ipynb), [the equation](#eq-x), `[no](#fig-one)` ([Holm, 1979]({HOLM}); "
+                          f"[Long et al., 2015](https://doi.org/10.1109/CVPR.2015.7298965)) and [Holm (1979)]({HOLM})."),
+        figure("fig-one", "Refers to [a table](#tbl-t) and $x$."), figure("fig-two"),
         new_markdown_cell("$$y = x \\label{eq-x}$$"),
         code("", shown({"text/html": html}, label="tbl-t", caption="T."))), "html.parser")
     text = soup.select_one(".chapter > p")
     assert text.get_text().replace("\xa0", " ") == (
-        "Figure 2 comes before Figure 1, Part, all, equation (1), @fig-not, "
-        "a@fig-b (Holm, 1979; Long et al., 2015) and Holm (1979).")
+        "Figure 2 comes before Figure 1, Part, all, equation (1), [no](#fig-one) "
+        "(Holm, 1979; Long et al., 2015) and Holm (1979).")
     links = [link["href"] for link in soup.select("main a[href^='#']")]
     assert all(soup.find(id=link[1:]) for link in links)
-    assert {"#eq-x", "#sec-b", "#results", "#cite-holm1979-2"} <= set(links)
+    assert {"#eq-x", "#part", "#results", "#cite-holm1979-2"} <= set(links)
     assert [c.get_text() for c in soup.select("figcaption b")] == ["Figure 1.", "Figure 2.", "Table 1."]
     ids = [tag["id"] for tag in soup.find_all(id=True)]
     assert len(ids) == len(set(ids))
@@ -67,10 +70,8 @@ def test_cells_go_to_the_chapter_of_their_notebook_or_to_the_one_that_a_tag_name
 
 
 @pytest.mark.parametrize("cell, words", [
-    (new_markdown_cell("# A\n\n@fig-none"), ["fig-none", "nowhere"]),
+    (new_markdown_cell("# A\n\n[a figure](#fig-none)"), ["fig-none", "nowhere"]),
     (new_markdown_cell("# A\n\n[there](#No-such-part)"), ["No-such-part", "nowhere"]),
-    (new_markdown_cell("# A\n\n@sec-nothing"), ["@sec-nothing", "no heading"]),
-    (new_markdown_cell("# A\n\n[@nobody2020]"), ["@nobody2020", "references.bib"]),
     (new_markdown_cell("# A\n\n$\\nonsense$"), ["nonsense"]),
     (new_markdown_cell("# A\n\n![x](x.png)"), ["x.png"]),
     (figure("fig-one", alt=""), ["fig-one", "alternative text"]),
@@ -86,12 +87,13 @@ def test_the_report_tells_what_it_is_made_from_who_made_it_and_how_it_is_cited(t
     for seed in (0, 1):
         record = tmp_path / "runs" / "unet" / f"seed-{seed}" / "record.json"
         record.parent.mkdir(parents=True)
-        record.write_text(json.dumps({"seed": seed, "device": "<b>GPU", "config": {"image_size": [96, 128], "epochs": 9},
+        record.write_text(json.dumps({"seed": seed, "device": "<b>GPU", "config": {"image_size": [96, 128], "base_channels": 8, "epochs": 9},
                                       "dataset": {"name": "scenes", "counts": {"train": 3, "val": 2, "test": 1}}}))
     soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# Text")), "html.parser")
     strip = {pair.dt.get_text(): pair.dd.get_text() for pair in soup.select(".provenance div")}
     assert strip == {"Data set": "Scenes", "Images for training, validation, test": "3, 2, 1",
-                     "Image size in pixels": "96 × 128", "Epochs": "9", "Seeds per network": "2", "Device": "<b>GPU"}
+                     "Image size in pixels": "96 × 128", "Base channels": "8", "Epochs": "9", "Device": "<b>GPU",
+                     "Seeds per network": "2"}
     about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert all(str(about[key]) in soup.select_one(".byline").get_text() for key in ("date-released", "version", "license"))
     assert about["title"] in soup.select_one("#cite").get_text()
@@ -109,41 +111,48 @@ def test_nothing_is_asked_from_anywhere_and_every_picture_has_its_text(tmp_path)
 
 
 def test_text_from_outside_stays_text(tmp_path):
+    """Names of classes and files, in Markdown, captions, printed text and tables as `show` makes them."""
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>"
-    table = f"<style>@import 'x'</style><table><tbody><tr><td onclick='x'>{evil}</td><td style='background:url(x)'>1</td></tr></tbody></table>"
+    table = Exhibit(pd.DataFrame({"Class": [evil], "IoU": [0.5]}), "tbl-e", evil)
     html = page(tmp_path, new_markdown_cell(f"# T {evil}\n\n{evil}"), figure("fig-e", caption=evil, alt=f'"{evil}'),
                 code(f'print("{evil}")', new_output("stream", name="stdout", text=evil), new_output("stream", name="stderr", text="noise"),
-                     shown({"text/html": table}, label="tbl-e", caption=evil)))
+                     shown(table.data(), label="tbl-e", caption=evil)))
     soup = BeautifulSoup(html, "html.parser")
     assert not soup.find("img") and not [s for s in soup.find_all("script") if "alert" in s.get_text()]
     assert not [tag for tag in soup.find_all(True) if any(key.startswith("on") for key in tag.attrs)]
+    assert soup.select_one("#tbl-e td").get_text() == evil
     assert "noise" not in html and not soup.select("pre")
 
 
 def test_tables_are_set_with_scopes_and_numbers_at_the_right():
-    html = ('<table border="1"><thead><tr style="text-align: right;"><th></th><th>IoU</th><th>class</th></tr>'
-            '<tr><th>row</th><th></th><th></th></tr></thead><tbody><tr><th>a</th><td>-1.5</td><td>Car</td></tr>'
-            '<tr><th>b</th><td>2.0 to 3.5 points</td><td>Pole</td></tr></tbody></table>')
-    soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
-    head = soup.select("thead th")
-    assert [cell.get_text() for cell in head] == ["row", "IoU", "class"] and {cell["scope"] for cell in head} == {"col"}
-    assert [cell.get_text() for cell in soup.select(".number")] == ["IoU", "−1.5", "2.0 to 3.5 points"]
-    assert [cell["scope"] for cell in soup.select("tbody th")] == ["row", "row"]
+    html = ('<style>#T_x {text-align: left}</style><table id="T_x"><thead><tr><th>row</th><th>IoU</th><th>class</th></tr></thead>'
+            '<tbody><tr><th>a</th><td class="data row0">−1.5</td><td>Car</td></tr>'
+            '<tr><th>b</th><td>2.0 to 3.5 points</td><td>Pole</td></tr><tr><th>c</th><td>–</td><td>1 × 2</td></tr></tbody></table>')
+    soup = BeautifulSoup(media.table(html), "html.parser")
+    assert {cell["scope"] for cell in soup.select("thead th")} == {"col"} and not soup.style
+    assert [cell.get_text() for cell in soup.select(".number")] == ["IoU", "−1.5", "2.0 to 3.5 points", "–"]
+    assert [cell["scope"] for cell in soup.select("tbody th")] == ["row"] * 3
+    assert [cell.get_text() for cell in soup.select(".nowrap")] == ["1 × 2"]
+
+
+@pytest.mark.parametrize("text, number", [
+    ("3", True), ("1,234", True), ("< 0.001", True), ("51.4 ± 0.8", True), ("20.3\xa0epochs", True), ("+32.7\xa0% (19.6 to 50.1)", True),
+    ("3 seeds, 233 images", False), ("0.565 against 0.450", False), ("Car", False)])
+def test_what_counts_as_a_number(text, number):
+    assert bool(media.NUMBER.fullmatch(text)) == number
 
 
 def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
     long = "The networks were compared on all of the images of the test set."
     html = (f"<table><thead><tr><th>Claim</th><th>Statement</th><th>Verdict</th></tr></thead><tbody><tr><td>Q1</td><td>{long}"
-            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>ruled out</td></tr></tbody></table>")
-    soup = BeautifulSoup(media.table(html, "tbl-x", str), "html.parser")
-    assert soup.table["class"] == ["sentences"] and soup.table["role"] == "table"
-    assert {cell["role"] for cell in soup.find_all("td")} == {"cell"} and soup.tbody["role"] == "rowgroup"
-    assert [cell["data-label"] for cell in soup.select("tbody tr")[0].find_all("td")] == ["Claim", "Statement", "Verdict"]
+            "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>ruled out (3 seeds)</td></tr></tbody></table>")
+    soup = BeautifulSoup(media.table(html), "html.parser")
+    assert soup.table["class"] == ["sentences"]
+    assert [cell["data-label"] for cell in soup.select("tbody tr:first-child td")] == ["Claim", "Statement", "Verdict"]
     assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "ruled-out"]]
-    for other in (html.replace(long, "short"), html.replace("supported", "1 × 2").replace("ruled out", "2")):
-        plain = BeautifulSoup(media.table(other, "tbl-x", str), "html.parser")
-        assert not plain.table.get("class") and not plain.select("[data-label], [role]")
-    assert [cell.get_text() for cell in plain.select(".nowrap")] == ["1 × 2"]
+    for other in (html.replace(long, "short"), html.replace("supported", "yes").replace("ruled out", "no")):
+        plain = BeautifulSoup(media.table(other), "html.parser")
+        assert not plain.table.get("class") and not plain.select("[data-label]")
 
 
 def test_an_empty_corner_of_a_table_is_no_header(tmp_path):
@@ -172,7 +181,7 @@ def test_rows_of_classes_are_marked_for_the_whole_page():
 
 def test_charts_follow_the_theme_and_keep_the_colours_of_areas():
     html, paper = media.chart(SVG, "fig-x", "A chart.")
-    assert not paper and "script" not in html and "onclick" not in html
+    assert not paper
     assert 'href="#fig-x.a"' in html and 'id="fig-x.a"' in html and 'width="672"' in html
     assert "fill:var(--ink)" in html and "fill:#464646" in html and "stroke:var(--paper)" in html
     assert media.chart(SVG.replace("patch_1", "QuadMesh_1"), "fig-x", "A heat map.")[1]

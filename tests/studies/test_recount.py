@@ -11,7 +11,7 @@ from lib import structure
 from lib.files import read_arrays, write_arrays
 from lib.records import RECORD, STRUCTURE, Run
 from lib.studies import recount
-from report.build import Job
+from report.build import Execution
 from tests.pages import code, write
 
 PREDICTIONS = recount.PREDICTIONS
@@ -106,7 +106,7 @@ def test_runs_without_predictions_are_named_and_skipped(out, capsys):
 
 def test_the_analysis_is_stale_after_a_recount_that_changed_something(out, tmp_path):
     source = write(tmp_path / "5_analysis.ipynb", code("1 + 1"))
-    job = Job(source, tmp_path / "done.ipynb", {}, reads=(_folder(out) / RECORD,))
+    job = Execution(source, tmp_path / "done.ipynb", {}, reads=(_folder(out) / RECORD,))
     before = job.fingerprint()
     recount.main([str(out)])
     assert job.fingerprint() == before

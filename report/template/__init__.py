@@ -1,14 +1,17 @@
-"""The report's HTML is in report/template/; this module loads it.
+"""The report's HTML: `page/` is that of the page, the other files that of figures which move.
 
 Values are escaped unless they are `Markup`, which says of a string that it is HTML already.
 """
+
+from base64 import b64encode
+from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lib import ROOT
 
-FOLDER = ROOT / "report" / "template"
+FOLDER = Path(__file__).parent
 RULES = {
     "autoescape": True,
     "undefined": StrictUndefined,
@@ -22,6 +25,12 @@ def source(name: str) -> Markup:
     return Markup((FOLDER / name).read_text())
 
 
+def embedded(name: str) -> str:
+    """Return a font as a data URI."""
+    data = (ROOT / "report" / "fonts" / name).read_bytes()
+    return f"data:font/woff2;base64,{b64encode(data).decode()}"
+
+
 ENVIRONMENT = Environment(loader=FileSystemLoader(FOLDER), **RULES)
-ENVIRONMENT.globals["source"] = source
-MACROS = ENVIRONMENT.get_template("macros.html").module
+ENVIRONMENT.globals |= {"source": source, "embedded": embedded}
+MACROS = ENVIRONMENT.get_template("page/macros.html").module
