@@ -1,12 +1,8 @@
 """What is measured of a network, and how that is put on record.
 
-While it is trained, at a few fixed steps: how the gradient reaches every level. For each block the
-convolutions' weights are taken as one vector w, and recorded are the norm of its gradient, of w
-itself, and of the update that the optimiser makes of the gradient. Observing changes no bit of the
-training.
-
-When it is tested: one pass over whole images, with one confusion matrix and one loss for each,
-which serves validation and test alike.
+While it is trained, at a few fixed steps: the norms of every block's convolution weights as one
+vector, of its gradient, and of the update that the optimiser makes of it. Observing changes no bit
+of the training. In validation and test: one confusion matrix and one loss for each whole image.
 """
 
 from collections.abc import Iterator
@@ -21,22 +17,17 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from lib.config import TrainConfig
-from lib.data import Dataset, as_image
+from lib.data import Dataset, as_image, evenly_spaced
 from lib.files import IGNORE, read_state, write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model, multiply_adds
-from lib.records import RECORD, STRUCTURE, Run, edition_of
+from lib.records import RECORD, STRUCTURE, WEIGHTS, edition_of
 from lib.structure import pack, structure_counts
 
-WEIGHTS = "weights.pt"
 BATCH = 8  # images in one evaluation pass
-ROUNDED = 0.001  # share of the pixels that another machine's rounding may label otherwise
 SAMPLES = 24  # steps at which norms are taken, evenly spaced, the first and the last among them
 NORMS = ("gradient", "weight", "update")
 EXAMPLES = 6  # fixed test images, evenly spaced over the test set
-
-
-# While a network is trained.
 
 
 def blocks(model: nn.Module) -> dict[str, list[Tensor]]:
@@ -86,14 +77,6 @@ class GradientLog:
         return {"steps": np.array(steps), "blocks": np.array(list(self.weights)), **columns}
 
 
-def evenly_spaced(length: int, number: int) -> np.ndarray:
-    """Return that many indices below `length`, or all, from the first to the last."""
-    return np.unique(np.linspace(0, length - 1, min(number, length)).round().astype(int))
-
-
-# When it is tested.
-
-
 @enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
 @torch.inference_mode()
 def evaluate(
@@ -101,16 +84,12 @@ def evaluate(
 ) -> tuple[Tensor, Tensor, np.ndarray]:
     """Return confusion matrices int64 (N, K, K), losses float64 (N, 2), labels uint8 (N, H, W).
 
-    An image's loss is the weighted sum of nats over its pixels and the sum of their weights: one
-    over the other is its loss in nats per pixel, and the sums over all images give the split's.
-    Counted on the device, which is waited for once, at the end. `share` is the part of the split
-    evaluated.
+    An image's loss is the weighted sum of nats over its pixels and the sum of their weights.
+    Counted on the device, which is waited for once, at the end. `share` is the part evaluated.
     """
     model.eval()
     device, classes = machine.device, len(dataset.classes)
-    images, targets = dataset.images[share], dataset.targets[share]
-    if machine.keeps(images.nbytes + targets.nbytes):
-        images, targets = images.to(device), targets.to(device)
+    images, targets = machine.hold(dataset.images[share], dataset.targets[share])
     count, void = len(targets), classes**2
     predictions = torch.empty_like(targets, device=device)
     cells = torch.zeros(count, classes**2 + 1, dtype=torch.int64, device=device)  # the last: void
@@ -118,7 +97,8 @@ def evaluate(
     for start in range(0, count, BATCH):
         # The last batch is filled up with its last image: another shape would cost another tuning.
         batch = torch.arange(start, start + min(BATCH, count)).clamp(max=count - 1)
-        image, target = as_image(images[batch].to(device)), targets[batch].to(device).long()
+        image = as_image(machine.rows(images, batch))
+        target = machine.rows(targets, batch).long()
         logits, batch = machine.logits(model, image), batch.to(device)
         loss = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none")
         nats[batch] = loss.sum((1, 2)).double()
@@ -140,7 +120,7 @@ def mean_loss(losses: Tensor) -> float:
 def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
     """Return the network as its training ended, in evaluation mode, on the CPU, channels last.
 
-    Raises ValueError for a file that is damaged, holds more than weights or those of other widths.
+    Raises ValueError for a file that is damaged or holds other weights.
     """
     model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
     state = read_state(folder / WEIGHTS)
@@ -151,9 +131,6 @@ def load_model(folder: Path, variant: str, base_channels: int, num_classes: int)
             f"{base_channels} base channels is today; train it anew")
     model.load_state_dict(state)
     return model.to(memory_format=torch.channels_last).eval()
-
-
-# The record.
 
 
 @torch.inference_mode()
@@ -173,7 +150,12 @@ def write_record(
         loss=losses.numpy(), names=names, drives=np.array(drives), frames=np.array(frames))
     write_structure(folder, predictions, test)
     examples = evenly_spaced(len(test), EXAMPLES)
-    _write_examples(folder, test, predictions, examples)
+    shared = folder.parent.parent / "examples"
+    for index in examples:
+        name, pixels = test.items[index], test.images[index].permute(1, 2, 0)
+        write_image(folder / "predictions" / f"{name}.png", predictions[index], test.classes)
+        write_image(shared / f"{name}.png", test.targets[index].numpy(), test.classes)
+        write_image(shared / f"{name}.webp", pixels.numpy())
     maps = attention_maps(model, as_image(test.images[examples].to(machine.device)))
     if maps:  # of a network with gates
         levels = {}
@@ -197,21 +179,10 @@ def write_record(
     })
 
 
-def _write_examples(
-    folder: Path, test: Dataset, predictions: np.ndarray, chosen: np.ndarray
-) -> None:
-    """Write the chosen images, their labels and what the network predicts for them."""
-    shared = folder.parent.parent / "examples"
-    for index in chosen:
-        name, pixels = test.items[index], test.images[index].permute(1, 2, 0)
-        write_image(folder / "predictions" / f"{name}.png", predictions[index], test.classes)
-        write_image(shared / f"{name}.png", test.targets[index].numpy(), test.classes)
-        write_image(shared / f"{name}.webp", pixels.numpy())
-
-
 def _describe(name: str, splits: dict[str, Dataset]) -> dict:
     """Return what a record says of its data set."""
     test = splits["test"]
+    sampled = {split: data.source.sampled for split, data in splits.items()}
     table = zip(test.classes.names, test.classes.colors)
     return {
         "name": name,
@@ -220,8 +191,7 @@ def _describe(name: str, splits: dict[str, Dataset]) -> dict:
         "checksums": {split: data.checksum for split, data in splits.items()},
         "counts": {split: len(data) for split, data in splits.items()},
         "pixels": {split: data.pixels_per_class().tolist() for split, data in splits.items()},
-        "drawn": {
-            split: data.source.sampled for split, data in splits.items() if data.source.sampled},
+        "drawn": {split: chance for split, chance in sampled.items() if chance},
         "available": {split: data.available for split, data in splits.items()},
         "original_size": list(splits["train"].original_size),
         "title": test.title,
@@ -235,20 +205,3 @@ def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> Non
     images = list(in_processes(structure_counts, predictions, test.targets.numpy(), classes))
     counts = {name: np.stack([image[name] for image in images]) for name in images[0]}
     write_arrays(folder / STRUCTURE, **pack(counts))
-
-
-def write_predictions(run: Run, test: Dataset) -> None:
-    """Write the predictions.npz of a recorded run from its weights.
-
-    Raises ValueError when they are not, but for rounding, those on record.
-    """
-    machine, classes = Machine.detect(), len(test.classes)
-    model = load_model(run.folder, run.variant, run.config["base_channels"], classes)
-    weights = torch.ones(classes, device=machine.device)
-    confusions, _, predictions = evaluate(machine.place(model), test, weights, machine)
-    moved = np.abs(confusions.sum(0).numpy() - run.confusion).sum() / 2
-    if moved > ROUNDED * run.confusion.sum():
-        raise ValueError(
-            f"{run.folder / WEIGHTS}: {moved:.0f} pixels are labelled otherwise than on record; "
-            "expected the same weights and the same test images")
-    write_arrays(run.folder / "predictions.npz", labels=predictions, names=np.array(test.items))

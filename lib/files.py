@@ -1,8 +1,8 @@
 """Files: written whole or not at all, read with an error that names them, and the labels in them.
 
-A file is written beside its final name, brought to the disk and renamed. A label image holds a
-class index in each pixel; its class table gives every index a name and a colour, and 255 is void.
-A folder can be locked by one process at a time.
+A file is written beside its final name, brought to the disk and renamed; whatever a damaged file
+leads a reader into becomes a ValueError that names it. A label image holds a class index in each
+pixel; its class table gives every index a name and a colour, and 255 is void.
 """
 
 import io
@@ -25,9 +25,6 @@ IGNORE = 255  # void: no loss, no score, shown black
 SIGN = re.compile(r"(?:\b|_)(?i:sign)|(?<=[a-z])Sign")  # a road sign or a SignSymbol, no design
 
 
-# Labels.
-
-
 @dataclass(frozen=True)
 class ClassTable:
     """Names and RGB colours in the order of the class index."""
@@ -39,8 +36,12 @@ class ClassTable:
         if len(self.names) != len(self.colors) or not 1 < len(self.names) <= IGNORE:
             raise ValueError(
                 f"a class table needs one colour for each of 2 to {IGNORE} names: "
-                f"got {len(self.names)} names and {len(self.colors)} colours"
-            )
+                f"got {len(self.names)} names and {len(self.colors)} colours")
+
+    @classmethod
+    def of(cls, *rows: tuple) -> "ClassTable":
+        """Return the table of rows (name, red, green, blue)."""
+        return cls(tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,11 +59,6 @@ class ClassTable:
         return [index for index, name in enumerate(self.names) if SIGN.search(name)]
 
 
-def class_table(*rows: tuple) -> ClassTable:
-    """Return the table of rows (name, red, green, blue)."""
-    return ClassTable(tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
-
-
 def family(dataset: str) -> str:
     """Return the data set that this one is a form of: "camvid" for "camvid-without-0001TP"."""
     return dataset.split("-")[0]
@@ -77,9 +73,6 @@ def drive_and_frame(name: str) -> tuple[str, int]:
     before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
     drive = re.sub(r"[\W_]+f?$", "", before)
     return (drive, int(digits)) if digits else (name, 0)
-
-
-# Writing.
 
 
 @contextmanager
@@ -117,21 +110,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        _sync_folder(path.parent)
     except OSError as error:
         advice = "nothing that was finished is lost, make room or correct the folder and run again"
         raise OSError(error.errno, f"{error.strerror}; {advice}", str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in the folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -151,11 +134,11 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 def write_image(path: Path, pixels: np.ndarray, classes: ClassTable | None = None) -> None:
     """Write a photograph as lossy WebP or, with `classes`, a label map as indexed PNG."""
     image, buffer = Image.fromarray(pixels), io.BytesIO()
-    if classes is None:
-        image.save(buffer, "WEBP", quality=90)
-    else:
+    if classes:
         image.putpalette(classes.palette.tobytes())
         image.save(buffer, "PNG", optimize=True)
+    else:
+        image.save(buffer, "WEBP", quality=90)
     write_atomically(path, buffer.getvalue())
 
 
@@ -165,8 +148,6 @@ def write_state(path: Path, state: dict) -> None:
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
 
-
-# Reading: whatever a damaged file leads a reader into becomes a ValueError that names the file.
 
 RESTORE = "; restore the file, or delete the record.json of its run and run again"
 
@@ -185,10 +166,9 @@ def _naming(path: Path, advice: str = RESTORE) -> Iterator[None]:
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
     """Return what `write_state` wrote, on the device.
 
-    Nobody's file runs code here: it is read as tensors and plain values, and checksums are
-    compared, since PyTorch's reader does not notice a byte that has changed. Raises
-    FileNotFoundError where there is no file, ValueError for one that is damaged or holds more
-    than data.
+    Nobody's file runs code here, and checksums are compared, since PyTorch's reader does not notice
+    a byte that has changed. Raises FileNotFoundError where there is no file, ValueError for one
+    that is damaged or holds more than tensors and plain values.
     """
     with _naming(path, advice=""):
         with zipfile.ZipFile(path) as archive:
@@ -199,10 +179,7 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz.
-
-    Raises ValueError for a damaged file and for one that holds more than numbers and text.
-    """
+    """Return the arrays of an .npz; raise ValueError for a damaged file or one that holds more."""
     with _naming(path), np.load(path) as stored:
         return dict(stored)
 

@@ -2,8 +2,7 @@
 
 A network runs in the form that suits the device: channels last, in bfloat16 where there are units
 for it (tensor cores; AMX) and in float32 elsewhere, compiled where that pays. The form changes
-speed and rounding, never what is computed, and is no part of a run's settings. The loss is always
-float32.
+speed and rounding, never what is computed. The loss is always float32.
 """
 
 import ctypes
@@ -35,17 +34,11 @@ PRECISION = "SEGMENTATION_PRECISION"  # "float32": that, where bfloat16 would be
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a network runs and in which form.
-
-    `resident` keeps the training split on the device (None: where it takes at most a quarter of the
-    free memory). `deterministic` matters on a GPU alone: a CPU repeats its bits anyway.
-    """
+    """Where a network runs and in which form."""
 
     device: torch.device
     bfloat16: bool
     compiled: bool = False
-    resident: bool | None = None
-    deterministic: bool = False
     memory_format = torch.channels_last
 
     @classmethod
@@ -55,21 +48,19 @@ class Machine:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
             short = short and torch.cuda.is_bf16_supported(including_emulation=False)
-            exact = os.environ.get(DETERMINISTIC) == "1"
-            return cls(torch.device("cuda"), short, compiled=True, deterministic=exact)
+            return cls(torch.device("cuda"), short, compiled=True)
         torch.set_num_threads(min(torch.get_num_threads(), processors()))
         return cls(torch.device("cpu"), short and torch.cpu._is_amx_tile_supported())
 
     def choose_kernels(self, training: bool) -> None:
-        """Choose a GPU's kernels for the whole process: float32 without TF32, repeatable if asked.
-
-        A training tries all kernels and takes the fastest: its few shapes come again and again.
-        """
+        """Choose a GPU's kernels for the process: float32 without TF32, repeatable if asked."""
         if self.device.type == "cuda":
+            deterministic = os.environ.get(DETERMINISTIC) == "1"
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+            torch.use_deterministic_algorithms(deterministic, warn_only=True)
             torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cudnn.benchmark = training and not self.deterministic
+            # A training tries all kernels: its few shapes come again and again.
+            torch.backends.cudnn.benchmark = training and not deterministic
             torch.cuda.reset_peak_memory_stats()
 
     @property
@@ -83,7 +74,6 @@ class Machine:
 
     @property
     def precision(self) -> str:
-        """The precision of the convolutions."""
         return "bfloat16" if self.bfloat16 else "float32"
 
     def place(self, model: nn.Module) -> nn.Module:
@@ -95,16 +85,19 @@ class Machine:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return model(image.contiguous(memory_format=self.memory_format)).float()
 
-    def keeps(self, nbytes: int) -> bool:
-        """Return whether that many bytes of data stay on the device; on a CPU they are there."""
-        if self.resident is None and self.device.type == "cuda":
-            return nbytes <= torch.cuda.mem_get_info()[0] / 4
-        return self.resident is not False
+    def hold(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors on the device if they take at most a quarter of its free memory."""
+        size = sum(tensor.nbytes for tensor in tensors)
+        if self.device.type == "cuda" and size > torch.cuda.mem_get_info()[0] / 4:
+            return tensors
+        return tuple(tensor.to(self.device) for tensor in tensors)
 
-    def synchronise(self) -> None:
-        """Wait until the device has done everything that it was asked for."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+    def rows(self, tensor: Tensor, index: Tensor) -> Tensor:
+        """Return these rows on the device, copied while it is busy where they are not there."""
+        rows = tensor[index.to(tensor.device)]
+        if self.device.type == "cuda" and not rows.is_cuda:
+            rows = rows.pin_memory()
+        return rows.to(self.device, non_blocking=True)
 
     def peak_memory_mib(self) -> float:
         """Return the peak so far in MiB, of the device on a GPU and of the process on a CPU."""
@@ -141,24 +134,9 @@ def enough_memory(advice: str) -> Iterator[None]:
         raise MemoryError(advice) from error
 
 
-def watched() -> bool:
-    """Return whether a terminal or a notebook shows a bar while a network trains."""
-    if os.environ.get("TQDM_DISABLE"):
-        return False
-    ipython = sys.modules.get("IPython")
-    in_notebook = ipython is not None and ipython.get_ipython() is not None
-    return in_notebook or sys.stderr.isatty()
-
-
-# Processes that train one network together (torchrun).
-
-
 @dataclass(frozen=True)
 class World:
-    """The processes that train one network together, and which of them this is.
-
-    The first one prints and writes; all read the same data and the same output folder.
-    """
+    """The processes that train a network together under torchrun; the first prints and writes."""
 
     rank: int = 0
     size: int = 1
@@ -211,21 +189,11 @@ class World:
         if not self.alone:
             dist.barrier()
 
-    @staticmethod
-    def leave() -> None:
-        """Leave the other processes, where there are any."""
-        if dist.is_initialized():
-            dist.destroy_process_group()
-
-
-# Processes that share one computation out.
-
 
 def processors() -> int:
     """Return the processors this process may use, by its affinity and its container's limit."""
-    allowed = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
+    affinity = hasattr(os, "sched_getaffinity")
+    allowed = len(os.sched_getaffinity(0)) if affinity else os.cpu_count()
     limit = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in microseconds, or "max period"
     quota, period = limit.read_text().split() if limit.exists() else ("max", "1")
     if quota == "max":
@@ -234,38 +202,27 @@ def processors() -> int:
 
 
 def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
-    """Return map(function, *arguments), computed on all processors, in order.
-
-    For work that holds the interpreter's lock. The processes are forks and inherit the function, so
-    that it may be any; what it is given and returns is sent.
-    """
-    count = min(processors(), len(arguments[0]))
+    """Return map(function, *arguments), computed in forks on all processors, in order."""
+    tasks = len(arguments[0])
+    count = min(processors(), tasks)
     if count < 2 or not sys.platform.startswith("linux"):  # elsewhere a forked process is not safe
         return map(function, *arguments)
     fork, start = multiprocessing.get_context("fork"), (function, os.getpid())
     with ProcessPoolExecutor(count, fork, initializer=_begin, initargs=start) as pool:
-        pieces = math.ceil(len(arguments[0]) / count / 4)
-        return list(pool.map(_call, *arguments, chunksize=pieces))
+        return list(pool.map(_call, *arguments, chunksize=math.ceil(tasks / count / 4)))
 
 
 def _begin(function: Callable, parent: int) -> None:
-    """Begin a fork: it ends with its parent, and computes with one thread.
-
-    A fork that outlives a killed parent would wait for ever. The threads of the parent's OpenMP
-    regions do not live on in a fork: a region of more than one thread would wait for them for ever.
-    """
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    """Begin a fork, which inherits the function, so that it may be any."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it would wait for ever
     if os.getppid() != parent:
         os._exit(1)
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # those of the parent's OpenMP regions do not live on in a fork
     _call.function = function
 
 
 def _call(*arguments: object) -> object:
     return _call.function(*arguments)
-
-
-# What a record says of where it was made.
 
 
 def versions() -> dict[str, str]:

@@ -46,8 +46,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         *layers, self.activation = DoubleConv(in_channels, out_channels)
         if not isinstance(self.activation, nn.ReLU):
-            raise TypeError(f"DoubleConv ends in {self.activation}: expected the activation that "
-                            "ResidualBlock moves behind its sum; put other layers before it")
+            raise TypeError(
+                f"DoubleConv ends in {self.activation}: expected the activation that ResidualBlock "
+                "moves behind its sum; put other layers before it")
         self.residual = nn.Sequential(*layers)
         self.shortcut = nn.Identity()
         if in_channels != out_channels:
@@ -193,8 +194,7 @@ class Variant:
 def matched_widths(base_channels: int, depth: int) -> tuple[int, ...]:
     """Return the widths at which a network without skips comes nearest to U-Net's parameters.
 
-    The finest level is as wide as U-Net's, every other a multiple of 8 (for matrix units) next to
-    the width that would match if all levels grew alike.
+    The finest level is as wide as U-Net's, every other a multiple of 8, for matrix units.
     """
     plain = [base_channels * 2**level for level in range(depth + 1)]
 
@@ -231,42 +231,34 @@ EXTRA = {
 }
 
 
+SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(DEPTH), size)]
+
+
 def subset_name(levels: Collection[int]) -> str:
     """Return the network with skips at these levels alone: "unet-skips-0110" for levels 1 and 2."""
     which = "".join("1" if level in levels else "0" for level in range(DEPTH))
     return {"1111": "unet", "0000": "unet-noskip"}.get(which, f"unet-skips-{which}")
 
 
-def _subset(levels: tuple[int, ...]) -> Variant:
-    which = {1: "level {}", 2: "levels {} and {}", 3: "levels {}, {} and {}"}[len(levels)]
-    title = f"U-Net with skip connections at {which.format(*levels)} only"
-    without = tuple(level for level in range(DEPTH) if level not in levels)
-    return Variant(title, DoubleConv, ConcatSkip, without=without)
-
-
-SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(DEPTH), size)]
-EXTRA |= {subset_name(levels): _subset(levels) for levels in SUBSETS if 0 < len(levels) < DEPTH}
+for _levels in SUBSETS[1:-1]:
+    _words = {1: "level {}", 2: "levels {} and {}", 3: "levels {}, {} and {}"}[len(_levels)]
+    EXTRA[subset_name(_levels)] = Variant(
+        f"U-Net with skip connections at {_words.format(*_levels)} only", DoubleConv, ConcatSkip,
+        without=tuple(level for level in range(DEPTH) if level not in _levels))
 NETWORKS = VARIANTS | EXTRA
 TITLES = {key: variant.title for key, variant in NETWORKS.items()}
-
-
-def short_name(variant: str) -> str:
-    """Return a variant's name in a chart: its own, or the words of its key."""
-    entry = NETWORKS.get(variant)
-    return (entry and entry.short) or variant.removeprefix("unet-").replace("-", " ")
-
-
-SHORT = {key: short_name(key) for key in NETWORKS}
+SHORT = {  # names in charts
+    key: variant.short or key.removeprefix("unet-").replace("-", " ")
+    for key, variant in NETWORKS.items()}
 
 
 def build_model(
     variant: str, in_channels: int = 3, num_classes: int = 13, base_channels: int = 64,
     depth: int = DEPTH,
 ) -> UNet:
-    """Return the network of that name, freshly initialised.
+    """Return the network of that name: (B, in_channels, H, W) -> logits (B, num_classes, H, W).
 
-    It maps an image (B, in_channels, H, W) to logits (B, num_classes, H, W). Raises ValueError
-    for a variant that is not in `NETWORKS`.
+    Raises ValueError for a variant that is not in `NETWORKS`.
     """
     if variant not in NETWORKS:
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(NETWORKS)}")

@@ -1,5 +1,4 @@
-"""The record of one training run on disk: written once, by `lib.train`, and read by everything
-else.
+"""The record of one training run on disk: written once, by `lib.train`, and read by all others.
 
     OUT/runs/<variant>/seed-<k>/
         record.json       settings, history, test confusion matrix, cost, provenance
@@ -27,18 +26,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from lib import ROOT
 from lib.config import TrainConfig, complete
-from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels, read_state
+from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import NETWORKS, TITLES
 from lib.structure import unpack
 
-RECORD = "record.json"
-STRUCTURE = "structure.npz"
+RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
+ANEW = "choose another `out`, or delete that folder to train anew"
 # The edition of the training: one more whenever other weights come out of the same settings and
 # seed, or another network is tested. 1: the epoch with the best validation mIoU was tested. 2: the
 # network after the last epoch is. 3, of one network alone: it is widened in multiples of 8.
@@ -102,14 +100,9 @@ class Run:
 
     @property
     def finest_channels(self) -> int:
-        """Channels of the finest level.
-
-        Before its third edition the wider network had 17 where U-Net has 16, on every level alike.
-        """
-        base_channels = self.config["base_channels"]
-        if NETWORKS[self.variant].matched and self.edition < edition_of(self.variant):
-            return round(base_channels * FORMER_GROWTH)
-        return base_channels
+        """Channels of the finest level; the former wider network had 17 where U-Net has 16."""
+        former = NETWORKS[self.variant].matched and self.edition < edition_of(self.variant)
+        return round(self.config["base_channels"] * (FORMER_GROWTH if former else 1))
 
     @cached_property
     def classes(self) -> ClassTable:
@@ -129,7 +122,7 @@ class Run:
     @cached_property
     def iou(self) -> np.ndarray:
         """The test IoU of each class, float64 (K,), NaN where target and prediction lack it."""
-        return np.asarray(iou_per_class(self.confusion))
+        return iou_per_class(self.confusion)
 
     @cached_property
     def miou(self) -> float:
@@ -146,7 +139,7 @@ class Run:
 
     @property
     def image_names(self) -> list[str]:
-        return [str(name) for name in self._confusions["names"]]
+        return self._confusions["names"].tolist()
 
     @property
     def image_losses(self) -> np.ndarray | None:
@@ -183,6 +176,10 @@ class Run:
         """What `lib.studies.doses` counted at other doses, or {} where it did not."""
         return self._arrays("doses.npz")
 
+    @cached_property
+    def _predictions(self) -> dict[str, np.ndarray]:
+        return self._arrays("predictions.npz")
+
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         path = self.folder / name
         return read_arrays(path) if path.exists() else {}
@@ -194,14 +191,10 @@ class Run:
 
     def prediction(self, name: str) -> np.ndarray:
         """Return a shown image's labels, uint8 (H, W), or any's while predictions.npz is there."""
-        path, stored = self.folder / "predictions" / f"{name}.png", self.folder / "predictions.npz"
-        if path.exists() or not stored.exists():
+        path = self.folder / "predictions" / f"{name}.png"
+        if path.exists() or not self._predictions:
             return read_pixels(path)
         return self._predictions["labels"][self._predictions["names"].tolist().index(name)]
-
-    @cached_property
-    def _predictions(self) -> dict[str, np.ndarray]:
-        return read_arrays(self.folder / "predictions.npz")
 
     def image(self, name: str) -> np.ndarray:
         """Return a shown test image, uint8 (H, W, 3)."""
@@ -243,20 +236,16 @@ def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
     return {key: group[0] for key, group in by_variant(runs).items()}
 
 
-# Whether a record is that of a configuration.
-
-
 def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path) -> None:
     """Raise ValueError unless a record or checkpoint has today's edition and these settings.
 
     Other editions are read, too, where `ANY_EDITION` is set: to make documents anew.
     """
     current = edition_of(config.variant)
-    anew = "choose another `out`, or delete that folder to train anew"
     if edition != current and not os.environ.get(ANY_EDITION):
         raise ValueError(
             f"{folder}: begun by edition {edition} of the training, and this is edition {current}, "
-            f"which gives other results; {anew}")
+            f"which gives other results; {ANEW}")
     wanted = json.loads(json.dumps(asdict(config)))
     recorded = json.loads(json.dumps(complete(recorded)))
     different = [
@@ -264,29 +253,7 @@ def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path
         for name, value in wanted.items() if recorded[name] != value]
     if different:
         settings = "; ".join(different)
-        raise ValueError(f"{folder}: holds a run with other settings ({settings}); {anew}")
-
-
-def read_checkpoint(
-    path: Path, config: TrainConfig, checksums: list[str], device: torch.device
-) -> dict | None:
-    """Return the state of an interrupted training, None where there is none that can be read.
-
-    Raises ValueError for one of another edition, with other settings or of other data.
-    """
-    try:
-        state = read_state(path, device)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        print(f"{error}; going back to the beginning", flush=True)
-        return None
-    require_same(state.get("edition", 1), json.loads(state["config"]), config, path.parent)
-    if state.get("data") != checksums:
-        raise ValueError(
-            f"{path.parent}: its training began on other images or labels; choose another `out`, "
-            "or delete that folder to train anew")
-    return state
+        raise ValueError(f"{folder}: holds a run with other settings ({settings}); {ANEW}")
 
 
 def require_data(run: Run, splits: dict, root: str | Path) -> None:
@@ -294,6 +261,5 @@ def require_data(run: Run, splits: dict, root: str | Path) -> None:
     recorded = run.record["dataset"]["checksums"]
     other = [name for name, split in splits.items() if split.checksum != recorded[name]]
     if other:
-        raise ValueError(
-            f"{run.folder}: holds a run on other data ({', '.join(other)} in {root} are not what "
-            "it saw); choose another `out`, or delete that folder to train anew")
+        where = f"{', '.join(other)} in {root} are not what it saw"
+        raise ValueError(f"{run.folder}: holds a run on other data ({where}); {ANEW}")

@@ -3,14 +3,12 @@
 Boundary IoU follows Cheng et al. (2021): masks are compared within `boundary_width` of their own
 outlines, the frame of the image being an outline as in the authors' code. The trimap IoU follows
 Kohli et al. (2009): pixels within a band around the target's outlines. Boundary F1 follows Csurka
-et al. (2013), with two departures: its counts are summed over images before the ratio is taken,
-as for mIoU, and distances are rounded up to whole pixels. Connected components (8 neighbours)
-tell whether a thing was found at all.
+et al. (2013), with two departures: counts are summed over images before the ratio is taken, and
+distances are rounded up to whole pixels. Connected components have 8 neighbours.
 
-Void needs one rule, because it lies along many of CamVid's outlines. For outlines, every void
-pixel takes the labels of the nearest pixel that is not void, in target and prediction alike: void
-then makes no outline of its own, and an outline that void hides runs through the middle of it. No
-void pixel is ever counted.
+Void lies along many of CamVid's outlines. For outlines, every void pixel takes the labels of the
+nearest pixel that is not void, in target and prediction alike, so that an outline which void hides
+runs through the middle of it. No void pixel is ever counted.
 """
 
 from collections.abc import Collection
@@ -20,7 +18,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from lib.files import IGNORE
-from lib.metrics import confusion_matrix, misread_index_maps
+from lib.metrics import confusion_matrix
 
 BANDS = 20  # trimap bands, and the longest contour distance told apart, in pixels
 SIZES = (16, 64, 256, 1024)  # pixels: a component is in the first bin whose bound exceeds its size
@@ -29,7 +27,7 @@ EIGHT = np.ones((3, 3), bool)
 NAMES = ("boundary", "trimap", "contours", "components", "false_components", "index_maps")
 APART = 4 * BANDS  # what separates two classes among contour points
 IMAGES_LAST = ", images last"  # behind the name of a packed array
-WITH_VOID = ("components", "false_components")
+Map = np.ndarray  # (H, W): class indices, or bool
 
 
 def boundary_width(shape: tuple[int, int]) -> int:
@@ -38,7 +36,7 @@ def boundary_width(shape: tuple[int, int]) -> int:
 
 
 def structure_counts(
-    prediction: np.ndarray, target: np.ndarray, num_classes: int, names: Collection[str] = NAMES
+    prediction: Map, target: Map, num_classes: int, names: Collection[str] = NAMES
 ) -> dict[str, np.ndarray]:
     """Return the counts of one image, to be summed over images.
 
@@ -54,38 +52,31 @@ def structure_counts(
                                  pixel of the class lies on it), pixels, pixels predicted as it
     false_components (K, 5, 2)   predicted components that cover labelled pixels, none of them of
                                  the class, by size: number, pixels (void not counted)
-    index_maps       (2,)        float64, see `metrics.misread_index_maps`
+    index_maps       (2,)        float64, see `misread_index_maps`
 
     All others are int32; `names` chooses among them. Raises ValueError as `confusion_matrix` does.
     """
     confusion_matrix(prediction, target, num_classes)
     prediction, target = np.asarray(prediction), np.asarray(target)
     known = target != IGNORE
-    filled = _without_void(prediction, target, known)
-    counts = {}
-    for name in names:
-        if name == "index_maps":
-            counts[name] = misread_index_maps(prediction, target)
-            continue
-        maps = (prediction, target) if name in WITH_VOID else filled
-        counts[name] = COUNTS[name](*maps, known, num_classes).astype(np.int32)
-    return counts
+    predicted, truth = prediction, target
+    if known.any() and not known.all():
+        rows, columns = ndimage.distance_transform_edt(
+            ~known, return_distances=False, return_indices=True)
+        predicted, truth = prediction[rows, columns], target[rows, columns]
+    counts = {
+        "boundary": lambda: _boundary(predicted, truth, known, num_classes),
+        "trimap": lambda: _trimap(predicted, truth, known, num_classes),
+        "contours": lambda: _contours(predicted, truth, known, num_classes),
+        "components": lambda: _components(prediction, target, known, num_classes),
+        "false_components": lambda: _false_components(prediction, target, known, num_classes),
+        "index_maps": lambda: misread_index_maps(prediction, target),
+    }
+    arrays = {name: counts[name]() for name in names}
+    return {name: a.astype(np.int32) if a.dtype.kind == "i" else a for name, a in arrays.items()}
 
 
-def _without_void(
-    prediction: np.ndarray, target: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return both maps with every void pixel labelled as the nearest that is not void."""
-    if known.all() or not known.any():
-        return prediction, target
-    rows, columns = ndimage.distance_transform_edt(
-        ~known, return_distances=False, return_indices=True)
-    return prediction[rows, columns], target[rows, columns]
-
-
-def _boundary(
-    predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int
-) -> np.ndarray:
+def _boundary(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.ndarray:
     width = boundary_width(truth.shape)
     near_predicted = _near_outline(predicted, width) & known
     near_truth = _near_outline(truth, width) & known
@@ -96,19 +87,17 @@ def _boundary(
     return np.stack([intersection, union], -1)
 
 
-def _near_outline(labels: np.ndarray, width: int) -> np.ndarray:
+def _near_outline(labels: Map, width: int) -> Map:
     """Return where another class, or the frame, is at most `width` px away (chessboard)."""
     # A window holds another label than its centre's exactly when its extremes differ.
     window = 2 * width + 1
     near = ndimage.minimum_filter(labels, window) != ndimage.maximum_filter(labels, window)
-    near[:width] = True
-    near[-width:] = True
-    near[:, :width] = True
-    near[:, -width:] = True
-    return near
+    inside = np.zeros_like(near)
+    inside[width:-width, width:-width] = True
+    return near | ~inside
 
 
-def outline(labels: np.ndarray) -> np.ndarray:
+def outline(labels: Map) -> Map:
     """Return the pixels on both sides of every change of class, 4 neighbours, bool (H, W)."""
     edges = np.zeros(labels.shape, bool)
     down = labels[1:] != labels[:-1]
@@ -120,9 +109,7 @@ def outline(labels: np.ndarray) -> np.ndarray:
     return edges
 
 
-def _trimap(
-    predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int
-) -> np.ndarray:
+def _trimap(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.ndarray:
     edges = outline(truth)
     if not edges.any():
         return np.zeros((BANDS, num_classes, 2), int)
@@ -130,7 +117,7 @@ def _trimap(
     ring = ndimage.distance_transform_edt(~edges).astype(int)
     inside = known & (ring < BANDS)
 
-    def per_ring(labels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    def per_ring(labels: Map, where: Map) -> np.ndarray:
         cells = ring[where] * num_classes + labels[where]
         return np.bincount(cells, minlength=BANDS * num_classes).reshape(BANDS, num_classes)
 
@@ -139,14 +126,11 @@ def _trimap(
     return np.stack([intersection, union], -1)
 
 
-def _contours(
-    predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, num_classes: int
-) -> np.ndarray:
+def _contours(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.ndarray:
     points = []
     for labels in (predicted, truth):
         rows, columns = np.nonzero(outline(labels))
-        # The class is a third coordinate, farther apart than any distance asked for: one tree
-        # serves all.
+        # The class is a third coordinate, farther apart than any distance asked for.
         classes = labels[rows, columns].astype(int) * APART
         points.append(np.stack([rows, columns, classes], -1))
     counts = np.zeros((num_classes, 2, BANDS + 2), int)
@@ -161,54 +145,51 @@ def _contours(
     return counts
 
 
-def _components(
-    prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int
-) -> np.ndarray:
+def _components(prediction: Map, target: Map, known: Map, num_classes: int) -> np.ndarray:
     counts = np.zeros((num_classes, len(SIZES) + 1, 4), int)
-    hit = prediction == target
     for index in range(num_classes):
-        size, recalled = _component_sums(target == index, known, hit)
-        bins = np.digitize(size, SIZES)
-        for column, values in enumerate((np.ones_like(size), recalled == 0, size, recalled)):
-            np.add.at(counts[index, :, column], bins, values)
+        size, recalled = _component_sums(target == index, known, prediction == target)
+        columns = np.stack([np.ones_like(size), recalled == 0, size, recalled], -1)
+        np.add.at(counts[index], np.digitize(size, SIZES), columns)
     return counts
 
 
-def _false_components(
-    prediction: np.ndarray, target: np.ndarray, known: np.ndarray, num_classes: int
-) -> np.ndarray:
+def _false_components(prediction: Map, target: Map, known: Map, num_classes: int) -> np.ndarray:
     counts = np.zeros((num_classes, len(SIZES) + 1, 2), int)
-    hit = prediction == target
     for index in range(num_classes):
-        size, right = _component_sums(prediction == index, known, hit)
+        size, right = _component_sums(prediction == index, known, prediction == target)
         size = size[(right == 0) & (size > 0)]
-        bins = np.digitize(size, SIZES)
-        np.add.at(counts[index, :, 0], bins, 1)
-        np.add.at(counts[index, :, 1], bins, size)
+        columns = np.stack([np.ones_like(size), size], -1)
+        np.add.at(counts[index], np.digitize(size, SIZES), columns)
     return counts
 
 
-def _component_sums(mask: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
+def _component_sums(mask: Map, *weights: Map) -> list[np.ndarray]:
     """Return the pixels of each connected component of `mask` in each of the boolean `weights`."""
     labels, number = ndimage.label(mask, EIGHT)
     inside = labels[mask]
     return [np.bincount(inside[weight[mask]], minlength=number + 1)[1:] for weight in weights]
 
 
-COUNTS = {
-    "boundary": _boundary, "trimap": _trimap, "contours": _contours, "components": _components,
-    "false_components": _false_components,
-}
+def misread_index_maps(prediction: Map, target: Map) -> np.ndarray:
+    """Return the sum of scores and the number of rows, (2,), that torchmetrics' `MeanIoU` sees.
 
-
-# How counts are stored.
+    It takes the rows of an index map (H, W) for classes and the indices for masks: bitwise "and"
+    for the intersection, the sum of indices for the area. The ratio means nothing.
+    """
+    void = target == IGNORE
+    prediction = np.where(void, 0, prediction).astype(np.int64)
+    target = np.where(void, 0, target).astype(np.int64)
+    intersection = (prediction & target).sum(1)
+    union = prediction.sum(1) + target.sum(1) - intersection
+    rows = union > 0
+    return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], np.float64)
 
 
 def pack(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the counts of all images (N, ...) in the form that compresses best.
+    """Return the counts of all images (N, ...) as they compress best: small integers, images last.
 
-    Integers are small and images last: neighbouring frames of a film are alike, so that the same
-    count of consecutive images is stored side by side.
+    Neighbouring frames of a film are alike: the same count of both is stored side by side.
     """
     packed = {}
     for name, array in counts.items():
@@ -230,39 +211,11 @@ def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return counts
 
 
-# Scores of counts.
-
-
 def ratio(counts: np.ndarray, part: int = 0, whole: int = 1) -> np.ndarray:
     """Return one of the counts on the last axis over another, fractions (...); NaN for 0 / 0.
 
-    `ratio(boundary)` is the boundary IoU per class, `ratio(components, 1, 0)` the share of
-    components missed altogether, `ratio(components, 3, 2)` the recall in pixels.
+    `ratio(boundary)` is the boundary IoU, `ratio(components, 1, 0)` the share of components missed.
     """
     part = np.asarray(counts[..., part], float)
     whole = np.asarray(counts[..., whole], float)
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
-
-
-def trimap_iou(trimap: np.ndarray) -> np.ndarray:
-    """Return the IoU by band and class, (..., 20, K); row w - 1: less than w px from an outline."""
-    return ratio(np.cumsum(trimap, -3))
-
-
-def boundary_f1(contours: np.ndarray, tolerance: int) -> np.ndarray:
-    """Return F1 of contour pixels matched within `tolerance` px, (..., K), of (..., K, 2, 22)."""
-    total = contours.sum(-1)
-    matched = contours[..., : tolerance + 1].sum(-1)
-    shares = np.nan_to_num(ratio(np.stack([matched, total], -1)))
-    precision, recall = shares[..., 0], shares[..., 1]
-    score = ratio(np.stack([2 * precision * recall, precision + recall], -1))
-    return np.where(total.sum(-1) > 0, np.nan_to_num(score), np.nan)
-
-
-def contour_distance(contours: np.ndarray) -> np.ndarray:
-    """Return the mean distance in px between the two contours, both ways together, (..., K).
-
-    Over 20 px count as 21.
-    """
-    by_distance = contours.sum(-2)
-    return ratio(np.stack([by_distance @ np.arange(BANDS + 2), by_distance.sum(-1)], -1))

@@ -6,10 +6,11 @@
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019) descends the
 weighted cross-entropy, with soft Dice beside it where that is configured. The network after the
 last epoch is the one that is tested: validation is a curve to look at and selects nothing. The
-order and the augmentation of an epoch are drawn from (seed, epoch) alone, alike for all networks:
-an interrupted training continues as if nothing had happened.
+order and the augmentation of an epoch come from (seed, epoch) alone, alike for all networks: an
+interrupted training continues as if nothing had happened.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -23,35 +24,34 @@ from itertools import product
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from lib.config import TrainConfig, command, parser
-from lib.data import SPLITS, Augment, Dataset, Feed, load_split
-from lib.evaluation import WEIGHTS, GradientLog, evaluate, mean_loss, write_record
-from lib.files import locked, write_arrays, write_state
-from lib.machine import Machine, World, compiled, enough_memory, watched
+from lib.config import TrainConfig, parse_value, read_settings
+from lib.data import SPLITS, Augment, Dataset, Feed, Root, load_split
+from lib.evaluation import GradientLog, evaluate, mean_loss, write_record
+from lib.files import locked, read_state, write_arrays, write_state
+from lib.machine import Machine, World, compiled, enough_memory
 from lib.metrics import class_weights, cross_entropy, mean_iou, soft_dice
 from lib.models import VARIANTS, build_model, multiply_adds
 from lib.records import (
-    RECORD, Run, edition_of, read_checkpoint, require_data, require_same, run_folder)
+    ANEW, RECORD, WEIGHTS, Run, edition_of, require_data, require_same, run_folder)
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
 UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
+STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
 PATIENCE = 5  # seconds for a process that is being ended to unlock a run's folder
-SAVING = 0.05  # share of the time that may go into checkpoints
-COMPILE_FROM = 1e16  # multiply-adds of a network's trainings that win the compiler's minute back
+SAVE_EVERY = 20  # seconds that an interruption may cost, beside the epoch that is cut short
+COMPILE_FROM = 4e15  # multiply-adds of a training from which the compiler's minute is won back
 
 
 class Trainer:
-    """The state of one training: network, optimiser, schedule and history; continues a checkpoint.
-
-    `trainings` is how many of this network a process makes: they share what the compiler made.
-    """
+    """The state of one training, which continues a checkpoint."""
 
     def __init__(
         self, config: TrainConfig, folder: Path, machine: Machine, train: Dataset, val: Dataset,
-        world: World = World(), trainings: int = 1,
+        world: World = World(),
     ):
         self.config, self.folder, self.machine, self.world = config, folder, machine, world
         # 1. Data: batches on the device, class weights, augmentation.
@@ -84,41 +84,40 @@ class Trainer:
                       "gradients": self.gradients}
         self.history: list[dict] = []  # one row per epoch
         self.bar = tqdm(disable=True)
-        self.loss = self._compiled(trainings) if machine.compiled and world.alone else self._loss
+        self.loss = self._compiled() if machine.compiled and world.alone else self._loss
         self._resume()
 
     def run(self) -> None:
         """Train all epochs that are left; raise TimeoutError, with a checkpoint, at `UNTIL`."""
         config, done, steps = self.config, len(self.history), self.feed.steps
-        saved, saving, seconds = time.monotonic(), 0.0, 0.0  # of checkpoints, and of an epoch
-        with tqdm(
+        saved, seconds = time.time(), 0.0  # when the checkpoint was written, and of an epoch
+        full = (f"{self.folder}: no memory left with batch_size = {config.batch_size}; set a "
+                "smaller one, or a smaller crop_size, image_size or base_channels")
+        self.bar = tqdm(
             desc=f"{config.variant}, seed {config.seed}", total=config.epochs * steps,
-            initial=done * steps, unit="step", disable=not (self.world.first and watched()),
-        ) as self.bar:
-            for epoch in range(done + 1, config.epochs + 1):
-                self._require_time(seconds)
-                start = time.monotonic()
-                self.history.append(self._train_and_validate(epoch))
-                self._tell(self.history[-1])
-                now = time.monotonic()
-                seconds = now - start
-                if SAVING * (now - saved) >= saving or epoch == config.epochs:
-                    self._save()
-                    saved = time.monotonic()
-                    saving = saved - now
-
-    def _train_and_validate(self, epoch: int) -> dict:
-        """Return the epoch's row of the history; see `lib.records.Run.history`."""
-        config, start = self.config, time.perf_counter()
-        with enough_memory(f"{self.folder}: no memory left with {config.smaller}"):
-            loss = self._epoch(epoch)
-        row = {
-            "epoch": epoch, "train_loss": loss, "val_loss": None, "val_miou": None,
-            "learning_rate": self.schedule.get_last_lr()[0], "seconds": time.perf_counter() - start,
-        }
-        if epoch % config.validate_every == 0 or epoch == config.epochs:
-            row |= self._validate()
-        return row
+            initial=done * steps, unit="step", disable=None if self.world.first else True)
+        for epoch in range(done + 1, config.epochs + 1):
+            start = time.time()
+            if start + seconds > float(os.environ.get(UNTIL, "inf")):
+                self._save()
+                raise TimeoutError(
+                    f"{self.folder}: stopped after epoch {epoch - 1} of {config.epochs}; the same "
+                    "command goes on from there")
+            with enough_memory(full):
+                loss = self._epoch(epoch)
+            row = {
+                "epoch": epoch, "train_loss": loss, "val_loss": None, "val_miou": None,
+                "learning_rate": self.schedule.get_last_lr()[0], "seconds": time.time() - start,
+            }
+            if epoch % config.validate_every == 0 or epoch == config.epochs:
+                row |= self._validate()
+                self._tell(row)
+            self.history.append(row)
+            seconds = time.time() - start
+            if time.time() - saved >= SAVE_EVERY or epoch == config.epochs:
+                self._save()
+                saved = time.time()
+        self.bar.close()
 
     def _epoch(self, epoch: int) -> float:
         """Train on every batch once; return the mean cross-entropy in nats per pixel."""
@@ -134,7 +133,12 @@ class Trainer:
             self.schedule.step()
             self.bar.update()
         losses = self.world.total(losses).cpu() / self.world.size
-        self._require_finite(losses, epoch)
+        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
+        if wrong:
+            raise FloatingPointError(
+                f"{self.folder}: the training loss is {losses[wrong[0]]} in epoch {epoch}, step "
+                f"{wrong[0] + 1} of {steps}; lower learning_rate (now {self.config.learning_rate}) "
+                "and choose another `out` or delete that folder")
         return losses.double().mean().item()
 
     def _loss(self, images: Tensor, targets: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,9 +150,9 @@ class Trainer:
             loss = nats + self.config.dice * (1 - soft_dice(logits, target))
         return loss, nats.detach()
 
-    def _compiled(self, trainings: int) -> Callable[..., tuple[Tensor, Tensor]]:
+    def _compiled(self) -> Callable[..., tuple[Tensor, Tensor]]:
         """Return `_loss`, compiled where that pays and the compiler can, tried on one batch."""
-        images = self.feed.batch * self.feed.steps * self.config.epochs * trainings
+        images = self.feed.batch * self.feed.steps * self.config.epochs
         forward = multiply_adds(self.model.eval(), self.augment.crop)
         self.model.train()  # which the compiler makes another form of
         if 3 * forward * images < COMPILE_FROM:
@@ -168,37 +172,16 @@ class Trainer:
 
     def _tell(self, row: dict) -> None:
         """Say how the epoch went, in the bar where there is one and in a line elsewhere."""
-        if row["val_miou"] is None or not self.world.first:
-            return
+        epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
         losses = f"loss {row['train_loss']:.3f}, validation {row['val_loss']:.3f}"
         scores = f"{losses}  mIoU {row['val_miou']:.1%}"
-        epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
         self.bar.set_postfix_str(f"{epoch}, {scores}")
-        if self.bar.disable:
+        if self.world.first and self.bar.disable:
             print(f"{epoch}  {scores}  {row['seconds']:.1f} s", flush=True)
 
-    def _require_time(self, seconds: float) -> None:
-        """Save and raise TimeoutError unless an epoch of that many seconds ends before `UNTIL`."""
-        if time.time() + seconds > float(os.environ.get(UNTIL, "inf")):
-            if self.history:
-                self._save()
-            raise TimeoutError(
-                f"{self.folder}: stopped after epoch {len(self.history)} of {self.config.epochs}; "
-                "the same command goes on from there")
-
-    def _require_finite(self, losses: Tensor, epoch: int) -> None:
-        """Raise FloatingPointError for the first loss of the epoch that is no number."""
-        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
-        if wrong:
-            where = f"epoch {epoch}, step {wrong[0] + 1} of {len(losses)}"
-            raise FloatingPointError(
-                f"{self.folder}: the training loss is {losses[wrong[0]]} in {where}; lower "
-                f"learning_rate (now {self.config.learning_rate}) and choose another `out` or "
-                "delete that folder")
-
     def _save(self) -> None:
-        """Write the checkpoint."""
-        if self.world.first:
+        """Write the checkpoint, once an epoch is finished."""
+        if self.world.first and self.history:
             parts = {name: part.state_dict() for name, part in self.parts.items()}
             edition, config = edition_of(self.config.variant), json.dumps(asdict(self.config))
             write_state(self.folder / CHECKPOINT, parts | {
@@ -206,11 +189,20 @@ class Trainer:
                 "history": self.history})
 
     def _resume(self) -> None:
-        """Continue the checkpoint in the folder, if there is one that can be read."""
-        path = self.folder / CHECKPOINT
-        state = read_checkpoint(path, self.config, self.checksums, self.machine.device)
-        if state is None:
+        """Continue the checkpoint in the folder, if there is one that can be read.
+
+        Raises ValueError for one of another edition, with other settings or of other data.
+        """
+        try:
+            state = read_state(self.folder / CHECKPOINT, self.machine.device)
+        except FileNotFoundError:
             return
+        except ValueError as error:
+            print(f"{error}; going back to the beginning", flush=True)
+            return
+        require_same(state.get("edition", 1), json.loads(state["config"]), self.config, self.folder)
+        if state["data"] != self.checksums:
+            raise ValueError(f"{self.folder}: its training began on other images or labels; {ANEW}")
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.history = state["history"]
@@ -218,21 +210,20 @@ class Trainer:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
 
 
-def load_splits(config: TrainConfig, data_root: str | Path | None) -> dict[str, Dataset]:
+def load_splits(config: TrainConfig, data_root: Root) -> dict[str, Dataset]:
     """Return the splits that a training reads, by name."""
     return {split: load_split(config, split, data_root) for split in SPLITS}
 
 
 def fit(
-    config: TrainConfig, out: str | Path, data_root: str | Path | None = None,
-    load: Callable[..., dict[str, Dataset]] = load_splits, trainings: int = 1,
+    config: TrainConfig, out: str | Path, data_root: Root = None,
+    load: Callable[..., dict[str, Dataset]] = load_splits,
 ) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
-    Continues an interrupted call. Under `torchrun` its processes train together. `trainings` is how
-    many of this network the process makes, and `load` loads their data. Raises ValueError for a
-    record with other settings, other data or of another edition, BlockingIOError when another
-    process trains it, FloatingPointError for a loss that is not finite, MemoryError with advice.
+    Continues an interrupted call. Raises ValueError for a record with other settings, other data or
+    of another edition, BlockingIOError when another process trains it, FloatingPointError for a
+    loss that is not finite, MemoryError with advice.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
     if (folder / RECORD).exists():
@@ -243,7 +234,7 @@ def fit(
         if world.alone and (folder / RECORD).exists():  # by a process that was quicker
             return _recorded(config, folder, data_root, world)
         machine, train, val = Machine.detect(), splits["train"], splits["val"]
-        trainer = Trainer(config, folder, machine, train, val, world, trainings)
+        trainer = Trainer(config, folder, machine, train, val, world)
         trainer.run()
         if world.first:
             machine.choose_kernels(training=False)
@@ -255,7 +246,7 @@ def fit(
     return Run.read(folder)
 
 
-def _recorded(config: TrainConfig, folder: Path, data_root: object, world: World) -> Run:
+def _recorded(config: TrainConfig, folder: Path, data_root: Root, world: World) -> Run:
     """Return the run that is on record, after comparing it with what is asked for."""
     run = Run.read(folder)
     require_same(run.edition, run.config, config, folder)
@@ -284,16 +275,35 @@ def train(settings: dict, out: Path) -> None:
     loaded = cache(lambda: load_splits(TrainConfig(**settings), data_root))
     for variant, seed in pairs:
         config = TrainConfig(variant=variant, seed=seed, **settings)
-        fit(config, out, data_root, lambda *_: loaded(), len(seeds))
+        fit(config, out, data_root, lambda *_: loaded())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit status; a SIGTERM ends it after the epoch."""
+    """Run the command line; a SIGTERM ends it after the epoch.
+
+    Return 0, 1 after one line that says what failed, or `STOPPED` where time ended.
+    """
     signal.signal(signal.SIGTERM, lambda number, frame: os.environ.update({UNTIL: "0"}))
+    parser = argparse.ArgumentParser("python -m lib.train", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--profile", default="quick", metavar="NAME", help="a file of notebooks/profiles")
+    add("--out", required=True, type=Path, metavar="DIR", help="where records go")
+    add("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+        help="another value for a setting; variant and seed choose one network and one seed")
+    options = parser.parse_args(arguments)
     try:
-        return command(train, parser("lib.train", __doc__).parse_args(arguments))
+        overrides = {name: parse_value(value) for name, value in options.parameters}
+        train(read_settings(options.profile, overrides), options.out.resolve())
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return STOPPED
+    except (ValueError, TypeError, OSError, ArithmeticError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     finally:
-        World.leave()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
 
 
 if __name__ == "__main__":

@@ -29,14 +29,15 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from lib import ROOT
-from lib.config import (
-    SETTINGS, Parameter, TrainConfig, UsageError, check_names, check_types, declared)
+from lib.config import SETTINGS, TrainConfig, UsageError, check_names
 from lib.files import write_atomically
 from lib.models import EXTRA
 from lib.records import STRUCTURE
+from report.parameters import Parameter, check_types, declared
 
-# Whatever lies below these folders decides what a notebook shows, but not what makes the page.
+# What decides what a notebook shows, but for what makes the page: folders and a module.
 DECIDING = ("lib", "report/evidence", "report/figures", "report/fonts", "report/template")
+CHECKING = "report/parameters.py"
 PAGE = "report/template/page"
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
 BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} epochs, {postfix}, {remaining} left"
@@ -97,7 +98,8 @@ class Execution:
 def deciding_files() -> list[Path]:
     """Return every file of the project that decides what a notebook shows, in order."""
     files = [path for folder in DECIDING for path in sorted((ROOT / folder).rglob("*"))]
-    return [path for path in files if path.is_file() and _decides(path.relative_to(ROOT))]
+    decide = [path for path in files if path.is_file() and _decides(path.relative_to(ROOT))]
+    return [*decide, ROOT / CHECKING]
 
 
 def _decides(path: Path) -> bool:

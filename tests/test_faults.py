@@ -65,7 +65,7 @@ def _train(config, out, data_root, point=None):
     """In a process of its own."""
     torch.set_num_threads(1)
     tqdm.set_lock(RLock())  # its own would outlive this process
-    Machine.detect, train.SAVING = classmethod(lambda cls: CPU), float("inf")
+    Machine.detect, train.SAVE_EVERY = classmethod(lambda cls: CPU), 0
     if point and point[0] == "write":
         opened = iter(range(1, 10**6))
         files.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)

@@ -32,14 +32,6 @@ def test_an_epoch_shows_what_seed_and_epoch_draw(tiny):
     assert not torch.equal(batches[0][0], next(feed.epoch(5, 3))[0])
 
 
-def test_a_split_beside_the_device_gives_the_same_batches(tiny):
-    data = load_split(tiny(), "train")
-    near, far = (Feed(data, 4, Machine(CPU.device, False, resident=kept)) for kept in (True, False))
-    assert near.resident and not far.resident
-    for one, other in zip(near.epoch(0, 1), far.epoch(0, 1), strict=True):
-        assert all(map(torch.equal, one, other))
-
-
 def test_processes_share_every_batch(tiny):
     data = load_split(tiny(), "train")
     whole, parts = Feed(data, 4, CPU), [Feed(data, 4, CPU, World(rank, 2)) for rank in range(2)]
@@ -77,7 +69,7 @@ def test_a_failing_compiler_leaves_the_training_as_it_was_with_a_word(tiny, caps
     assert trainer._epoch(1) == plain._epoch(1)
 
 
-def test_all_trainings_of_a_network_count_when_the_compiler_must_pay(tiny, monkeypatch):
+def test_a_training_is_compiled_where_it_is_long_enough_for_the_compiler_to_pay(tiny, monkeypatch):
     compiled = []
 
     def compiler(function, dynamic):
@@ -85,12 +77,11 @@ def test_all_trainings_of_a_network_count_when_the_compiler_must_pay(tiny, monke
         return function
 
     trainer = _compiling(tiny, monkeypatch, compiler)
-    forward = multiply_adds(trainer.model, (32, 48))
-    work = 3 * forward * 8 * 3  # images of an epoch, epochs
-    for trainings, number in ((1, 0), (2, 1)):
+    work = 3 * multiply_adds(trainer.model, (32, 48)) * 8 * 3  # images of an epoch, epochs
+    for share, number in ((1.5, 0), (0.5, 1)):
         compiled.clear()
-        monkeypatch.setattr(train, "COMPILE_FROM", 1.5 * work)
-        trainer._compiled(trainings)
+        monkeypatch.setattr(train, "COMPILE_FROM", share * work)
+        trainer._compiled()
         assert len(compiled) == number
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.segmentation import MeanIoU
 
-from lib import metrics
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
+from lib.structure import misread_index_maps
+from report.evidence.scores import area_under_curve, epochs_to_reach, miou_definitions, seconds_to_reach
 
 K = 4
 settings.register_profile("here", max_examples=40, deadline=None, derandomize=True)
@@ -130,7 +131,7 @@ def test_definitions_of_miou_by_hand():
     ])
     batch = (5 / 7, 1 / 3)  # of the first two images together, class 2 absent
     last = (1 / 3 + 1 / 3 + 1) / 3
-    scores = metrics.miou_definitions(counts, batch_size=2, index_maps=np.array([[1.0, 2], [0.5, 1], [0, 3]]))
+    scores = miou_definitions(counts, batch_size=2, index_maps=np.array([[1.0, 2], [0.5, 1], [0, 3]]))
     assert list(scores.values()) == pytest.approx([
         (6 / 10 + 2 / 6 + 1) / 3,
         ((3 / 4 + 0 + 0) / 3 + (2 / 3 + 1 / 2 + 0) / 3 + last) / 3,
@@ -143,7 +144,7 @@ def test_definitions_of_miou_by_hand():
 def test_misread_index_maps_is_what_torchmetrics_prints():
     prediction, target = maps(5)
     target[target == 255] = 0
-    sums = np.sum([metrics.misread_index_maps(p.numpy(), t.numpy()) for p, t in zip(prediction, target)], 0)
+    sums = np.sum([misread_index_maps(p.numpy(), t.numpy()) for p, t in zip(prediction, target)], 0)
     assert sums[0] / sums[1] == pytest.approx(float(MeanIoU()(prediction, target)), abs=1e-6)
     assert sums[0] / sums[1] > naive_miou(prediction, target) + 0.05
 
@@ -153,9 +154,9 @@ def test_curves():
         "epoch": [1, 2, 3, 4, 5], "train_loss": [4.0, 2.0, 1.0, 1.0, 1.0],
         "val_miou": [np.nan, 0.2, np.nan, 0.6, 0.5], "seconds": [10.0, 20.0, 10.0, 10.0, 10.0],
     })
-    assert metrics.area_under_curve(history, "train_loss") == pytest.approx((3 + 1.5 + 1 + 1) / 4)
-    assert metrics.area_under_curve(history, "val_miou") == pytest.approx((0.4 * 2 + 0.55) / 3)
-    assert metrics.epochs_to_reach(history, 0.4) == pytest.approx(3)
-    assert metrics.seconds_to_reach(history, 0.4) == pytest.approx(40)
-    assert metrics.epochs_to_reach(history, 0.1) == 2
-    assert np.isnan(metrics.epochs_to_reach(history, 0.7)) and np.isnan(metrics.seconds_to_reach(history, 0.7))
+    assert area_under_curve(history, "train_loss") == pytest.approx((3 + 1.5 + 1 + 1) / 4)
+    assert area_under_curve(history, "val_miou") == pytest.approx((0.4 * 2 + 0.55) / 3)
+    assert epochs_to_reach(history, 0.4) == pytest.approx(3)
+    assert seconds_to_reach(history, 0.4) == pytest.approx(40)
+    assert epochs_to_reach(history, 0.1) == 2
+    assert np.isnan(epochs_to_reach(history, 0.7)) and np.isnan(seconds_to_reach(history, 0.7))

@@ -15,8 +15,9 @@ from PIL import Image
 from lib import ROOT
 from lib.config import TrainConfig
 from lib.data import load_dataset
-from lib.predict import load_network, main, photographs, training_command
+from lib.predict import load_network, main
 from lib.records import Run
+from lib.studies.photographs import largest_logit, photographs, training_command
 from lib.train import fit
 from lib.train import main as train
 
@@ -64,12 +65,10 @@ def test_a_photograph_has_the_scale_and_the_shape_of_the_training_images(out):
 
 def test_labels_follow_the_image_not_the_scale(out):
     """The largest logit of each pixel after scaling, class by class, is that of all at once."""
-    from lib.predict import _largest
-
     logits = torch.randn(5, 6, 7, generator=torch.Generator().manual_seed(0))
     scaled = torch.nn.functional.interpolate(logits[None], (40, 50), mode="bilinear")[0]
-    assert torch.equal(_largest(logits, (40, 50)).long(), scaled.argmax(0))
-    assert torch.equal(_largest(logits, (6, 7)).long(), logits.argmax(0))
+    assert torch.equal(largest_logit(logits, (40, 50)).long(), scaled.argmax(0))
+    assert torch.equal(largest_logit(logits, (6, 7)).long(), logits.argmax(0))
 
 
 def test_files_of_every_form_are_labelled_at_their_own_size(out, photos, tmp_path, capsys):

@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from lib import ROOT, train
-from lib.config import TrainConfig, UsageError, check_parameters, parse_value, read_profile
+from lib.config import TrainConfig, UsageError, parse_value, read_profile
 from report import __main__ as report
+from report.parameters import check_parameters
 
 PROFILES = ROOT / "notebooks" / "profiles"
 TEXTS = {
@@ -22,20 +23,20 @@ def test_a_text_is_one_value(text):
     assert value == TEXTS[text] and type(value) is type(TEXTS[text])
 
 
-def _of_a_training(program, *arguments: str) -> dict:
-    options = train.parser(program, "A test.").parse_args(["--profile", "smoke", "--out", "x", *arguments])
+def _of_a_training(monkeypatch, *arguments: str) -> dict:
     read = []
-    assert train.command(lambda settings, out: read.append(settings), options) == 0
+    monkeypatch.setattr(train, "train", lambda settings, out: read.append(settings))
+    assert train.main(["--profile", "smoke", "--out", "x", *arguments]) == 0
     return read[0]
 
 
 @pytest.mark.parametrize("name, text", [
     ("learning_rate", "1e-3"), ("data_root", "yes"), ("crop_size", "None"), ("seeds", "[1, 2]"),
 ])
-def test_every_command_reads_the_same_value(tmp_path, name, text):
+def test_every_command_reads_the_same_value(tmp_path, monkeypatch, name, text):
     options = report.parser().parse_args(["--out", str(tmp_path), "-p", name, text])
     expected = report._profile(options, tmp_path)[1][name]
-    value = _of_a_training("lib.train", "-p", name, text)[name]
+    value = _of_a_training(monkeypatch, "-p", name, text)[name]
     assert value == expected == TEXTS.get(text, expected) and type(value) is type(expected)
 
 

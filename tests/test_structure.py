@@ -5,9 +5,8 @@ import pytest
 from scipy import ndimage
 
 from lib.metrics import iou_per_class
-from lib.structure import (
-    boundary_f1, boundary_width, contour_distance, ratio, structure_counts, trimap_iou,
-)
+from lib.structure import boundary_width, ratio, structure_counts
+from report.evidence.scores import boundary_f1, trimap_iou
 
 SHAPES = {
     "boundary": (3, 2), "trimap": (20, 3, 2), "contours": (3, 2, 22), "components": (3, 5, 4),
@@ -41,7 +40,7 @@ def test_a_perfect_prediction():
     counts = structure_counts(target, target, 3)
     assert (ratio(counts["boundary"]) == 1).all()
     assert np.nanmin(trimap_iou(counts["trimap"])) == 1
-    assert (boundary_f1(counts["contours"], 0) == 1).all() and (contour_distance(counts["contours"]) == 0).all()
+    assert (boundary_f1(counts["contours"], 0) == 1).all()
     assert counts["components"][:, :, 1].sum() == 0 and counts["false_components"].sum() == 0
     assert (counts["components"][..., 2] == counts["components"][..., 3]).all()
     assert counts["components"][..., 2].sum() == target.size
@@ -96,8 +95,7 @@ def test_contours_by_hand():
     counts = structure_counts(prediction, target, 3)["contours"]
     assert counts[:2, :, 3].tolist() == [[40, 40], [40, 40]] and counts.sum() == 160
     assert boundary_f1(counts, 2)[:2].tolist() == [0, 0] and boundary_f1(counts, 3)[:2].tolist() == [1, 1]
-    assert contour_distance(counts)[:2].tolist() == [3, 3]
-    assert np.isnan(boundary_f1(counts, 3)[2]) and np.isnan(contour_distance(counts)[2])
+    assert np.isnan(boundary_f1(counts, 3)[2])
 
 
 def test_f1_weighs_precision_and_recall():

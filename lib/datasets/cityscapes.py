@@ -5,7 +5,7 @@ from pathlib import Path
 from torchvision.datasets import Cityscapes
 
 from lib.datasets.pairs import Known, Root, Size, Source, absent, data_folder, from_files, indexed
-from lib.files import IGNORE, class_table
+from lib.files import IGNORE, ClassTable
 
 VAL_CITIES = ("ulm", "weimar", "zurich")  # of Cityscapes' training cities
 ENDING = "_gtFine_labelIds.png"
@@ -19,7 +19,7 @@ ABOUT = (
 
 _SCORED = [entry for entry in Cityscapes.classes if not entry.ignore_in_eval]
 _SCORED.sort(key=lambda entry: entry.train_id)
-CLASSES = class_table(*((entry.name.capitalize(), *entry.color) for entry in _SCORED))
+CLASSES = ClassTable.of(*((entry.name.capitalize(), *entry.color) for entry in _SCORED))
 
 
 def source(root: Root, split: str, size: Size | None) -> Source:

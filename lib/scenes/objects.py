@@ -11,10 +11,10 @@ from functools import cache
 
 import numpy as np
 
-from lib.files import class_table
+from lib.files import ClassTable
 
 # The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is Unlabeled.
-CLASSES = class_table(
+CLASSES = ClassTable.of(
     ("Unlabeled", 0, 0, 0),
     ("Building", 70, 70, 70),
     ("Fence", 100, 40, 40),

@@ -33,13 +33,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.data import Dataset, as_image
-from lib.evaluation import WEIGHTS, evenly_spaced, load_model
+from lib.data import Dataset, as_image, evenly_spaced
+from lib.evaluation import load_model
 from lib.files import write_arrays
 from lib.machine import Machine, in_processes
 from lib.metrics import class_weights, confusion_matrix
 from lib.models import UNet
-from lib.records import Run
+from lib.records import WEIGHTS, Run
 from lib.structure import structure_counts
 from lib.studies import gates, interventions, landscape, matched, probes
 from lib.studies.command import split_of

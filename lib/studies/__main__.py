@@ -9,8 +9,7 @@ no weights.
 
 import sys
 
-from lib.evaluation import WEIGHTS
-from lib.records import Run
+from lib.records import WEIGHTS, Run
 from lib.studies import study
 from lib.studies.command import for_each_run, parser
 

@@ -123,12 +123,18 @@ def side_by_side(calls: dict[str, Call], machine: Machine, settings: Settings) -
     return taken
 
 
+def _wait_for(machine: Machine) -> None:
+    """Wait until the device has done everything that it was asked for."""
+    if machine.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def _timed(call: Call, machine: Machine, often: int) -> float:
-    machine.synchronise()
+    _wait_for(machine)
     start = time.perf_counter()
     for _ in range(often):
         call()
-    machine.synchronise()
+    _wait_for(machine)
     return (time.perf_counter() - start) / often
 
 

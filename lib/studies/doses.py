@@ -27,11 +27,12 @@ from lib.config import TrainConfig
 from lib.data import Dataset, load_dataset
 from lib.datasets.pairs import Size
 from lib.datasets.scenes import DOSES, SCENE_DOSES, scene_name
-from lib.evaluation import ROUNDED, WEIGHTS, evaluate, load_model
+from lib.evaluation import evaluate, load_model
 from lib.files import read_arrays, write_arrays
 from lib.machine import Machine
 from lib.records import Run
 from lib.studies.command import for_each_run, parser
+from lib.studies.recount import require_recorded
 
 FILE = "doses.npz"
 GROUP = 20
@@ -65,7 +66,7 @@ def dose_counts(run: Run, data_root: str | Path | None = None) -> dict[str, np.n
         confusions, _, _ = evaluate(model, test, weights, machine)
         return _by_group(confusions.numpy())
 
-    _same_network(run, groups(**trained))
+    require_recorded(run, groups(**trained).sum(0, dtype=np.int64))
     clutter = [groups(dose, trained["noise"]) for dose in DOSES]
     noise = [groups(trained["clutter"], dose) for dose in DOSES]
     found = {
@@ -91,16 +92,6 @@ def _by_group(confusions: np.ndarray) -> np.ndarray:
     """Sum (N, K, K) over groups of consecutive images: int32 (G, K, K); the last may be smaller."""
     starts = np.arange(0, len(confusions), GROUP)
     return np.add.reduceat(confusions, starts).astype(np.int32)
-
-
-def _same_network(run: Run, groups: np.ndarray) -> None:
-    """Raise ValueError unless these are, but for rounding, the labels that are on record."""
-    found = groups.sum(0, dtype=np.int64)
-    moved = np.abs(found - run.confusion).sum() / 2
-    if moved > ROUNDED * run.confusion.sum():
-        raise ValueError(
-            f"{run.folder / WEIGHTS}: {moved:.0f} pixels are labelled otherwise than on record; "
-            "expected the same weights and the same test scenes")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from lib.evaluation import WEIGHTS
 from lib.files import locked
-from lib.records import RECORD
+from lib.records import RECORD, WEIGHTS
 from lib.studies.cost import COST
 from lib.studies.designs import (
     SCENES, Part, Training, to_be_studied, train_command, trainings,

@@ -14,9 +14,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.evaluation import WEIGHTS
 from lib.files import write_json
-from lib.records import RECORD
+from lib.records import RECORD, WEIGHTS
 from lib.studies.cost import COST
 
 LIST = "packed.json"  # path from OUT -> size and time of what was packed

@@ -35,14 +35,14 @@ from pathlib import Path
 import torch
 
 from lib import ROOT
-from lib.config import STOPPED, UsageError
+from lib.config import UsageError
 from lib.files import write_json
 from lib.machine import PRECISION, processors
 from lib.records import Run
 from lib.studies.designs import collect, trainings
 from lib.studies.jobs import EXPECTED, MEASURE, TRAIN, Job, jobs
 from lib.studies.pack import pack
-from lib.train import UNTIL
+from lib.train import STOPPED, UNTIL
 
 LOWEST_PRIORITY = 19
 ENOUGH = 3  # failures one after the other

@@ -12,15 +12,18 @@ refused or has no predictions, or when there is no run.
 import sys
 
 import numpy as np
+import torch
 
 from lib.data import Dataset
-from lib.evaluation import write_structure
-from lib.files import read_arrays
+from lib.evaluation import evaluate, load_model, write_structure
+from lib.files import read_arrays, write_arrays
+from lib.machine import Machine
 from lib.metrics import confusion_matrix
-from lib.records import Run
+from lib.records import WEIGHTS, Run
 from lib.studies.command import for_each_run, parser, split_of
 
 PREDICTIONS = "predictions.npz"
+ROUNDED = 0.001  # share of the pixels that another machine's rounding may label otherwise
 
 
 def recount(run: Run, test: Dataset) -> None:
@@ -55,6 +58,25 @@ def _same(what: str, found: object, expected: object, run: Run) -> None:
 def _refused(run: Run, reason: str) -> ValueError:
     expected = "the predictions of this run and the data it was tested on (see --data-root)"
     return ValueError(f"{run.folder}: {reason}; expected {expected}")
+
+
+def write_predictions(run: Run, test: Dataset) -> None:
+    """Write the predictions of a recorded run from its weights, checked against the record."""
+    machine, classes = Machine.detect(), len(test.classes)
+    model = load_model(run.folder, run.variant, run.config["base_channels"], classes)
+    weights = torch.ones(classes, device=machine.device)
+    confusions, _, predictions = evaluate(machine.place(model), test, weights, machine)
+    require_recorded(run, confusions.sum(0).numpy())
+    write_arrays(run.folder / PREDICTIONS, labels=predictions, names=np.array(test.items))
+
+
+def require_recorded(run: Run, confusion: np.ndarray) -> None:
+    """Raise ValueError unless these counts (K, K) are, but for rounding, those on record."""
+    moved = np.abs(confusion - run.confusion).sum() / 2
+    if moved > ROUNDED * run.confusion.sum():
+        raise ValueError(
+            f"{run.folder / WEIGHTS}: {moved:.0f} pixels are labelled otherwise than on record; "
+            "expected the same weights and the same test images")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from lib import ROOT
-from lib.metrics import epochs_to_reach, final_value, miou_definitions, seconds_to_reach
 from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant, load_runs
 from lib.structure import ratio
@@ -16,6 +15,9 @@ from report.evidence import measures as of
 from report.evidence.findings import conditions, count_of, pixels, title
 from report.evidence.measures import Measure
 from report.evidence.readings import NotMeasured
+from report.evidence.scores import (
+    epochs_to_reach, final_value, miou_definitions, seconds_to_reach,
+)  # fmt: skip
 from report.evidence.statistics import Estimate, compare_counts, compare_ratios
 from report.evidence.wording import (
     Unit, capitalised, change, epochs, in_seconds, listed, literal, p_cell, percent, points,

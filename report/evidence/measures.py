@@ -13,7 +13,7 @@ from operator import attrgetter
 import numpy as np
 
 from lib.files import family
-from lib.metrics import area_under_curve, final_value, mean_iou
+from lib.metrics import mean_iou
 from lib.models import DEPTH
 from lib.records import Run
 from lib.structure import SIZES, ratio
@@ -21,7 +21,9 @@ from lib.studies.depth import NORMALISED
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from report.evidence import readings, scores
 from report.evidence.readings import ANY_SIZE, BAND, NotMeasured, study_images
-from report.evidence.scores import RECALL, TOLERANCE, class_mean
+from report.evidence.scores import (
+    RECALL, TOLERANCE, area_under_curve, class_mean, final_value,
+)  # fmt: skip
 from report.evidence.statistics import (
     BLOCK, Estimate, Frames, compare_ratios, contrast_counts, contrast_numbers,
 )  # fmt: skip

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lib.metrics import final_value, nan_mean
+from lib.metrics import nan_mean
 from lib.models import DEPTH
 from lib.records import Run
 from lib.structure import ratio
 from lib.studies.probes import parts
+from report.evidence.scores import final_value
 
 RARE = 0.01  # a class with less than this share of the training pixels
 BAND = 5  # px around an outline

@@ -1,13 +1,14 @@
 """Scores of counts that were summed over images, of one sum or of many resamples at once.
 
-Every function takes counts (..., *) and returns fractions (...). More are in `lib.metrics` and
-`lib.structure`.
+Functions of counts (..., *) return fractions (...). Others measure the curves of a run's history,
+and `miou_definitions` compares what different authors call mIoU.
 """
 
 import numpy as np
+import pandas as pd
 
-from lib.metrics import mean_iou, nan_mean
-from lib.structure import boundary_f1, ratio
+from lib.metrics import iou_per_class, mean_iou, nan_mean
+from lib.structure import ratio
 
 SMALL, LARGE = slice(0, 2), slice(3, None)  # sizes: under 64 px, from 256 px
 NEAR, FAR = slice(0, 3), slice(5, None)  # distances to an outline: under 4 px, from 16 px
@@ -18,6 +19,20 @@ RECALL = 0.5  # at which precision is compared
 def class_mean(counts: np.ndarray) -> np.ndarray:
     """Return the mean over classes of one count by the other: (..., K, 2) -> (...)."""
     return nan_mean(ratio(counts))
+
+
+def trimap_iou(trimap: np.ndarray) -> np.ndarray:
+    """Return the IoU by band and class, (..., 20, K); row w - 1: less than w px from an outline."""
+    return ratio(np.cumsum(trimap, -3))
+
+
+def boundary_f1(contours: np.ndarray, tolerance: int) -> np.ndarray:
+    """Return F1 of contour pixels matched within `tolerance` px, (..., K), of (..., K, 2, 22)."""
+    total = contours.sum(-1)
+    matched = contours[..., : tolerance + 1].sum(-1)
+    precision, recall = np.moveaxis(matched / np.maximum(total, 1), -1, 0)
+    score = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+    return np.where(total.sum(-1) > 0, score, np.nan)
 
 
 def contour_f1(contours: np.ndarray) -> np.ndarray:
@@ -87,3 +102,63 @@ def spread(sums: np.ndarray) -> np.ndarray:
     overall = np.nansum(means * share, -1, keepdims=True)
     variance = np.nansum(share * (means - overall) ** 2, -1)
     return np.sqrt(variance).mean(-1)
+
+
+# Curves of a run's history.
+
+
+def final_value(history: pd.DataFrame, column: str) -> float:
+    """Return the curve's last measured value, NaN without one."""
+    return float(history[column].dropna().iloc[-1:].mean())
+
+
+def area_under_curve(history: pd.DataFrame, column: str) -> float:
+    """Return the mean height of the curve over the epochs where it was measured (trapezoids)."""
+    curve = history[["epoch", column]].dropna()
+    if len(curve) < 2:
+        return final_value(history, column)
+    epochs = curve["epoch"].to_numpy(float)
+    return float(np.trapezoid(curve[column], epochs) / (epochs[-1] - epochs[0]))
+
+
+def epochs_to_reach(history: pd.DataFrame, threshold: float) -> float:
+    """Return the epochs until validation mIoU reaches the threshold, NaN for never.
+
+    Between validations the curve is a straight line.
+    """
+    return _until(history, threshold, history["epoch"])
+
+
+def seconds_to_reach(history: pd.DataFrame, threshold: float) -> float:
+    """Return the seconds of training until `epochs_to_reach`."""
+    return _until(history, threshold, history["seconds"].cumsum())
+
+
+def _until(history: pd.DataFrame, threshold: float, clock: pd.Series) -> float:
+    score = history["val_miou"].dropna()
+    reached = np.flatnonzero(score >= threshold)
+    if not len(reached):
+        return np.nan
+    around = slice(max(reached[0] - 1, 0), reached[0] + 1)
+    return float(np.interp(threshold, score.iloc[around], clock[score.index].iloc[around]))
+
+
+def miou_definitions(
+    per_image: np.ndarray, batch_size: int, index_maps: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return what different authors call mIoU, fractions by name.
+
+    `per_image` (N, K, K) are confusion matrices in test order; batches are what a loader without
+    shuffling yields, the last one short. `index_maps` (N, 2): see `lib.structure`.
+    """
+    by_image = iou_per_class(per_image)
+    by_batch = iou_per_class(np.add.reduceat(per_image, np.arange(0, len(per_image), batch_size)))
+    definitions = {
+        "one matrix of the whole test set (ours)": mean_iou(per_image.sum(0)),
+        "mean over images, absent class as 0": np.nan_to_num(by_image, nan=0.0).mean(),
+        "mean over batches, absent class as 1": np.nan_to_num(by_batch, nan=1.0).mean(),
+        "mean over batches, absent class left out": nan_mean(nan_mean(by_batch)),
+    }
+    if index_maps is not None:
+        definitions["index maps read as one-hot masks"] = ratio(index_maps.sum(0))
+    return {name: float(value) for name, value in definitions.items()}

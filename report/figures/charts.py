@@ -15,10 +15,11 @@ from matplotlib.ticker import MaxNLocator
 from lib.metrics import nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.records import Run, by_variant
-from lib.structure import BANDS, SIZE_NAMES, ratio, trimap_iou
+from lib.structure import BANDS, SIZE_NAMES, ratio
 from report.evidence.design import BLOCKS, CELLS, SKIPS
 from report.evidence.findings import conditions
 from report.evidence.measures import MIOU
+from report.evidence.scores import trimap_iou
 from report.evidence.wording import interval_text, listed, nats, percent, points, whole_percent
 from report.figures.show import Exhibit
 from report.figures.style import (

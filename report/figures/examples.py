@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from lib.data import load_dataset, load_split
-from lib.evaluation import write_predictions
 from lib.files import family, write_image
 from lib.metrics import mean_iou
 from lib.records import Run, first_seeds, load_runs
+from lib.studies.recount import write_predictions
 from lib.train import TrainConfig
 from report.evidence.wording import listed, literal
 from report.figures.pictures import FULL

@@ -20,10 +20,9 @@ from scipy import ndimage
 
 from lib import ROOT
 from lib.data import as_image
-from lib.evaluation import WEIGHTS
 from lib.files import IGNORE, read_arrays
 from lib.models import DEPTH, UNet
-from lib.records import Run, load_runs
+from lib.records import WEIGHTS, Run, load_runs
 from lib.structure import boundary_width, outline
 from lib.studies.interventions import leaving
 from lib.studies.quantized import VARIANT, quantise, restore

@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from scipy.optimize import isotonic_regression
 
 from lib import ROOT
-from lib.models import TITLES, short_name
+from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant
 
 COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
@@ -69,7 +69,7 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
     for number, shade in enumerate(SHADES, 1):
         alike = [key for key in subsets if key.removeprefix(SUBSET).count("1") == number]
         table |= {key: Look(shade, marker, "-") for key, marker in zip(alike, SUBSET_MARKERS)}
-    return {key: replace(table[key], short=short_name(key)) for key in variants}
+    return {key: replace(table[key], short=SHORT.get(key, key)) for key in variants}
 
 
 LOOKS = looks(TITLES)

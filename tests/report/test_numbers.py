@@ -32,12 +32,11 @@ def test_a_batch_of_void_teaches_nothing_and_stops_nothing(tmp_path, own, cpu):
     assert run.history.train_loss.between(0.1, 2).all() and np.isfinite(run.miou)
 
 
-@pytest.mark.parametrize("batch_size, advice", [(4, "try batch_size = 2"), (1, "set a smaller crop_size, image_size or")])
 @pytest.mark.parametrize("exhaust", [lambda *_: torch.empty(1 << 60), lambda *_: _cuda()], ids=["processor", "GPU"])
-def test_out_of_memory_names_what_to_try(tmp_path, own, cpu, monkeypatch, batch_size, advice, exhaust):
+def test_out_of_memory_names_what_to_try(tmp_path, own, cpu, monkeypatch, exhaust):
     monkeypatch.setattr("lib.train.cross_entropy", exhaust)
-    with pytest.raises(MemoryError, match=f"no memory left with batch_size = {batch_size}; {advice}"):
-        fit(own_config(epochs=1, batch_size=batch_size), tmp_path, str(own))
+    with pytest.raises(MemoryError, match="no memory left with batch_size = 4; set a smaller one"):
+        fit(own_config(epochs=1), tmp_path, str(own))
 
 
 def _cuda():

@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from lib import ROOT
-from lib.evaluation import WEIGHTS
 from lib.files import read_arrays, write_state
 from lib.metrics import mean_iou
 from lib.models import build_model
-from lib.records import Run, load_runs
+from lib.records import WEIGHTS, Run, load_runs
 from lib.studies.quantized import folded, largest_weights, layers, main, quantise, restore
 
 PUBLISHED = ROOT / "report" / "records" / "camvid"

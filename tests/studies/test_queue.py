@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from lib import ROOT
-from lib.config import STOPPED, declared
 from lib.files import locked, write_json
 from lib.models import NETWORKS
 from lib.records import RECORD, Run
@@ -24,7 +23,8 @@ from lib.studies import pack, queue
 from lib.studies.designs import CAMVID, DEFAULTS, DESIGNS, Training, train_command, trainings
 from lib.studies.jobs import DOSES, MEASURE, STUDY, TRAIN, Job, jobs
 from lib.studies.queue import ENOUGH, Runner, main, seconds
-from lib.train import fit
+from lib.train import STOPPED, fit
+from report.parameters import declared
 
 NOT_THERE = {"nbformat", "papermill", "ipykernel", "pybtex", "bs4", "pypdf", "nbconvert", "IPython"}
 

@@ -49,7 +49,7 @@ def test_altered_and_lost_counts_come_back_and_nothing_else_changes(out, capsys)
 
 
 def test_a_changed_measure_is_counted(out, monkeypatch):
-    monkeypatch.setitem(structure.COUNTS, "boundary", lambda drawn, *_: np.full((2, 2), drawn.size))
+    monkeypatch.setattr(structure, "_boundary", lambda drawn, *_: np.full((2, 2), drawn.size))
     assert recount.main([str(out.parent)]) == 0, "runs are found wherever they are below the folder"
     assert (Run.read(_folder(out)).structure["boundary"] == 32 * 48).all()
 
