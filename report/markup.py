@@ -13,14 +13,9 @@ from html import escape, unescape
 
 from markupsafe import Markup as Safe
 from math_core import LatexError, LatexToMathML
-from mistune import BlockState, InlineState
+from mistune import BlockState
 from mistune.plugins.table import table
-from nbconvert.filters.markdown_mistune import (
-    IPythonRenderer,
-    MarkdownWithMath,
-    MathBlockParser,
-    MathInlineParser,
-)
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from report.references import works
 from report.template import MACROS
@@ -30,8 +25,7 @@ LINK = re.compile(r'<a class="ref" href="([^"]*)" data-place="([^"]*)">(.*?)</a>
 FORMULA_STOP = re.compile(r"(<math(?: [^>]*)?>(?:(?!</math>).)*</math>)([,.;:)]+)", re.DOTALL)
 LABEL = re.compile(r"\\label\{([^}]*)\}")
 EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
-WITHOUT = ("inline_html", "latex_environment")  # rules of nbconvert's that are not ours
-TYPOGRAPHY = {"---": "—", "--": "–", "...": "…", "+-": "±"}
+EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
 NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
 
@@ -61,44 +55,11 @@ class Heading:
     html: Safe
 
 
-class Blocks(MathBlockParser):
-    """Blocks of Markdown without HTML; a display formula is a block that begins its line."""
-
-    SPECIFICATION = MathBlockParser.SPECIFICATION | {
-        "multiline_math": r"(?s:^ {0,3}(?:\$\$(?P<display>.*?)(?<!\\)\$\$"
-        r"|(?P<environment>\\begin\{(?P<math_name>[a-z]*\*?)\}.*?\\end\{(?P=math_name)\}))"
-        r"(?:[ \t]*\n)?)"
-    }
-    DEFAULT_RULES = [rule for rule in MathBlockParser.DEFAULT_RULES if rule != "raw_html"]
-
-    def parse_multiline_math(self, match: re.Match, state: BlockState) -> int:
-        """Append a formula instead of the paragraph around one that nbconvert makes."""
-        raw = match["display"] or match["environment"]
-        state.append_token({"type": "block_math", "raw": raw})
-        return match.end()
-
-
-class Inlines(MathInlineParser):
-    """Text without HTML; `$5 and $6` are no formula."""
-
-    SPECIFICATION = MathInlineParser.SPECIFICATION | {
-        "inline_math_tex": r"\$(?![\s$])(?P<math_inline_tex>(?:\\[\s\S]|[^$\\])+)(?<!\s)\$",
-    }
-    DEFAULT_RULES = [rule for rule in MathInlineParser.DEFAULT_RULES if rule not in WITHOUT]
-
-    def process_text(self, text: str, state: InlineState, parse_emphasis: bool = True) -> None:
-        """Append text with dashes and dots as they are printed, unless they were escaped."""
-        if parse_emphasis:
-            for typed, printed in TYPOGRAPHY.items():
-                text = text.replace(typed, printed)
-        super().process_text(text, state, parse_emphasis)
-
-
 class Renderer(IPythonRenderer):
-    """Tokens -> HTML. Whoever renders sets the place, and how far headings go down."""
+    """Tokens -> HTML, in which HTML is text. Whoever renders sets the place and the level."""
 
     place: Place
-    down = 0
+    down = 0  # how many levels headings are further down
 
     def __init__(self, markup: "Markup"):
         super().__init__(allow_harmful_protocols=False)
@@ -110,11 +71,17 @@ class Renderer(IPythonRenderer):
     def heading(self, text: str, level: int, **attributes: object) -> str:
         return self.markup.heading(Safe(text), level + self.down, self.place)
 
+    def paragraph(self, text: str) -> str:
+        return text if text.startswith(EQUATION_BLOCK) else super().paragraph(text)
+
     def inline_math(self, body: str) -> str:
         return self.markup.formula(body, False, self.place)
 
     def block_math(self, body: str) -> str:
         return MACROS.equation(self.markup.formula(body, True, self.place))
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         if url in works():
@@ -147,7 +114,7 @@ class Markup:
         self.taken, self.counts, self.cited = set(), Counter(), Counter()
         self.latex = LatexToMathML(fancy_error=False)
         self.renderer = Renderer(self)
-        self.parser = MarkdownWithMath(self.renderer, Blocks(), Inlines(), [table])
+        self.parser = MarkdownWithMath(self.renderer, plugins=[table])
 
     def prose(self, text: str, place: Place, down: int = 0) -> Safe:
         """Return block Markdown as HTML; headings are `down` levels further down."""

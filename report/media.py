@@ -16,7 +16,7 @@ from report.template import MACROS
 
 SVG = "{http://www.w3.org/2000/svg}svg"
 ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
-INK = re.compile(r"text_|line2d_|matplotlib\.axis_|LineCollection_")  # Matplotlib's groups of ink
+INKED = re.compile(r'<(g|text|tspan|use)\b(?!.*"#C\d)')  # letters and marks of lines, not dots ("#C0_")
 COLOR = re.compile(r"(fill|stroke): ?#([0-9a-fA-F]{6})\b")
 NUMBER = re.compile(  # with a unit, an interval or what stands in brackets
     r"[±<>≤≥≈~−+-]*\s*\d[\d.,\s]*(%|[a-zµ]{1,6})?(\s*(to\b|[±\[(]).*)?|–|nan", re.IGNORECASE
@@ -33,13 +33,13 @@ def chart(svg: str, identity: str, alt: str) -> tuple[Safe, bool]:
     """
     paper = 'id="QuadMesh' in svg
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    if not paper:
+        svg = re.sub(r"<\w[^>]*>", _themed, svg)
     svg = re.sub(r'\bid="class\.', 'data-class="', svg)  # a row that `figures.mark_classes` marked
     svg = re.sub(r'\bid="', f'id="{identity}.', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{identity}.", svg.replace("xlink:href", "href"))
     svg = re.sub(r"(<style[^>]*>)(.*?)</style>", rf"\1#{identity}-svg{{\2}}</style>", svg)
     root = ElementTree.fromstring(svg)
-    if not paper:
-        _theme(root, identity, ink=False)
     text = _cards(root, identity, alt) or _whole(root, identity, alt)
     return Safe(re.sub(r">\s+<", "><", text)), paper
 
@@ -77,20 +77,10 @@ def _pixels(length: str) -> float:
     return round(number * 96 / 72, 1) if points else number
 
 
-def _theme(element: ElementTree.Element, identity: str, ink: bool) -> None:
-    """Replace colours of ink by colours that follow the theme, through the whole tree."""
-    name = element.get("id", "").removeprefix(f"{identity}.")
-    starts = not ink and bool(INK.match(name))
-    ink = ink or starts
-    style = element.get("style", "")
-    if style:
-        style = COLOR.sub(lambda m: f"{m[1]}:{_color(m[2], m[1] == 'stroke' or ink)}", style)
-    if starts and "fill:" not in style:
-        style = f"fill:var(--ink);{style}"  # Matplotlib leaves black out
-    if style:
-        element.set("style", style)
-    for child in element:
-        _theme(child, identity, ink)
+def _themed(match: re.Match) -> str:
+    """Return an element whose colours of ink follow the theme."""
+    element, inked = match[0], bool(INKED.match(match[0]))
+    return COLOR.sub(lambda m: f"{m[1]}:{_color(m[2], inked or m[1] == 'stroke')}", element)
 
 
 def _color(code: str, ink: bool) -> str:

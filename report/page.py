@@ -16,7 +16,7 @@ from string import ascii_uppercase
 
 import nbformat
 import yaml
-from jinja2 import Environment, pass_context
+from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup as Safe
 from nbconvert import HTMLExporter
@@ -28,7 +28,7 @@ from report import media
 from report.evidence.findings import title
 from report.markup import Markup, MarkupError, Place
 from report.references import formatted
-from report.template import ENVIRONMENT, MACROS, RULES
+from report.template import ENVIRONMENT, MACROS
 
 
 @dataclass
@@ -94,13 +94,6 @@ class ChapterExporter(HTMLExporter):
     def __init__(self, markup: Markup):
         self.markup = markup
         super().__init__(config=CONFIG, extra_loaders=[ENVIRONMENT.loader])
-
-    def _create_environment(self) -> Environment:
-        """Return nbconvert's environment, which would escape nothing, with the rules of ours."""
-        environment = super()._create_environment()
-        for rule, value in RULES.items():
-            setattr(environment, rule, value)
-        return environment
 
     def default_filters(self):
         """Yield nbconvert's filters, and those that chapter.html adds."""

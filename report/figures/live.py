@@ -118,7 +118,7 @@ def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
         f"{scores['finest skip cut']} with its finest skip cut and {scores['all skips cut']} with "
         "all four cut; a network *trained* without skips reaches "
         f"{scores['trained without skips']}. On a screen the network runs inside this page. One "
-        f"value of level 0, 1, ... of its encoder sees {listed([*map(str, fields())])} pixels in "
+        f"value of level 0, 1, … of its encoder sees {listed([*map(str, fields())])} pixels in "
         "each direction.",
         "One test image as the U-Net labels it, with skips cut, and as a network trained without "
         "skips does.",

@@ -12,12 +12,6 @@ from markupsafe import Markup
 from lib import ROOT
 
 FOLDER = Path(__file__).parent
-RULES = {
-    "autoescape": True,
-    "undefined": StrictUndefined,
-    "trim_blocks": True,
-    "lstrip_blocks": True,
-}
 
 
 def source(name: str) -> Markup:
@@ -31,6 +25,12 @@ def embedded(name: str) -> str:
     return f"data:font/woff2;base64,{b64encode(data).decode()}"
 
 
-ENVIRONMENT = Environment(loader=FileSystemLoader(FOLDER), **RULES)
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(FOLDER),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 ENVIRONMENT.globals |= {"source": source, "embedded": embedded}
 MACROS = ENVIRONMENT.get_template("page/macros.html").module
