@@ -5,9 +5,8 @@
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019) descends the
 weighted cross-entropy, with soft Dice beside it where that is configured. The network after the
-last epoch is the one that is tested: validation is a curve to look at and selects nothing. The
-order and the augmentation of an epoch come from (seed, epoch) alone, alike for all networks: an
-interrupted training continues as if nothing had happened.
+last epoch is tested: validation selects nothing. The order and the augmentation of an epoch come
+from (seed, epoch) alone: an interrupted training continues as if nothing had happened.
 """
 
 import argparse
@@ -171,7 +170,7 @@ class Trainer:
         return {"val_loss": mean_loss(losses), "val_miou": float(mean_iou(confusion))}
 
     def _tell(self, row: dict) -> None:
-        """Say how the epoch went, in the bar where there is one and in a line elsewhere."""
+        """Say how the epoch went, in a terminal's bar or in a line."""
         epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
         losses = f"loss {row['train_loss']:.3f}, validation {row['val_loss']:.3f}"
         scores = f"{losses}  mIoU {row['val_miou']:.1%}"
@@ -183,16 +182,12 @@ class Trainer:
         """Write the checkpoint, once an epoch is finished."""
         if self.world.first and self.history:
             parts = {name: part.state_dict() for name, part in self.parts.items()}
-            edition, config = edition_of(self.config.variant), json.dumps(asdict(self.config))
             write_state(self.folder / CHECKPOINT, parts | {
-                "edition": edition, "config": config, "data": self.checksums,
-                "history": self.history})
+                "edition": edition_of(self.config.variant), "data": self.checksums,
+                "config": json.dumps(asdict(self.config)), "history": self.history})
 
     def _resume(self) -> None:
-        """Continue the checkpoint in the folder, if there is one that can be read.
-
-        Raises ValueError for one of another edition, with other settings or of other data.
-        """
+        """Continue the checkpoint in the folder, if there is one that can be read."""
         try:
             state = read_state(self.folder / CHECKPOINT, self.machine.device)
         except FileNotFoundError:
@@ -221,9 +216,8 @@ def fit(
 ) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
-    Continues an interrupted call. Raises ValueError for a record with other settings, other data or
-    of another edition, BlockingIOError when another process trains it, FloatingPointError for a
-    loss that is not finite, MemoryError with advice.
+    Continues an interrupted call. Raises ValueError for a record or checkpoint with other settings,
+    of other data or another edition, BlockingIOError when another process trains it.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
     if (folder / RECORD).exists():
@@ -263,8 +257,7 @@ def _recorded(config: TrainConfig, folder: Path, data_root: Root, world: World) 
 def train(settings: dict, out: Path) -> None:
     """Train every network with every seed, unless `variant` or `seed` chooses one.
 
-    A GPU trains the seeds of a network in turn, which compile it once, a CPU all networks with a
-    seed, to be compared early. Data are loaded once.
+    A GPU trains the seeds of a network in turn, which compile it once, a CPU seed by seed.
     """
     data_root, seeds, extra = (settings.pop(name) for name in ("data_root", "seeds", "extra"))
     seeds = [settings.pop("seed")] if "seed" in settings else seeds
@@ -279,10 +272,7 @@ def train(settings: dict, out: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; a SIGTERM ends it after the epoch.
-
-    Return 0, 1 after one line that says what failed, or `STOPPED` where time ended.
-    """
+    """Run the command line and return the exit status; a SIGTERM ends it after the epoch."""
     signal.signal(signal.SIGTERM, lambda number, frame: os.environ.update({UNTIL: "0"}))
     parser = argparse.ArgumentParser("python -m lib.train", description=__doc__.splitlines()[0])
     add = parser.add_argument
