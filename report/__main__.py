@@ -16,7 +16,8 @@ from lib.config import UsageError, parse_value, read_profile
 from lib.datasets import check
 from lib.files import locked, write_atomically
 from report import cluster
-from report.build import Execution, ReportError, execute, plan
+from report.build import execute
+from report.plan import Execution, ReportError, plan
 
 BUILD = "build.json"  # what DIR was made with: --only render takes it up again
 STOPPED = "\nstopped: whatever was finished is kept, and the same command goes on from there"
@@ -127,7 +128,7 @@ def _write_documents(jobs: list[Execution], out: Path, install: bool) -> None:
 
     page, printed = out / "report.html", out / "report.pdf"
     chapters = [job.target for job in jobs if job.target.name == job.source.name]
-    write_atomically(page, render(chapters, out).encode())
+    write_atomically(page, render(chapters).encode())
     if install and not pdf.find_browser():
         pdf.install_browser()
     if not pdf.up_to_date(page, printed):

@@ -15,7 +15,8 @@ from pathlib import Path
 from lib import ROOT
 from lib.config import UsageError
 from lib.files import write_atomically
-from report.build import Execution, ReportError, execute
+from report.build import execute
+from report.plan import Execution, ReportError
 
 NOT_SENT = ["build", "data", ".venv", ".git", "report/published"]
 

@@ -1,4 +1,4 @@
-"""Executed notebooks and run records -> one self-contained HTML page, arranged as an article.
+"""Executed notebooks -> one self-contained HTML page, arranged as an article.
 
 Every cell goes to the chapter of its notebook (`HOMES`) unless a tag names another: `front`, or
 `section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells by template/page/chapter.html,
@@ -7,7 +7,6 @@ metadata (`report.figures.show`). The page asks for nothing from anywhere: fonts
 formulas and pictures are in it. The same inputs give the same bytes.
 """
 
-import json
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -25,7 +24,6 @@ from traitlets.config import Config
 
 from lib import ROOT
 from report import media
-from report.evidence.findings import title
 from report.markup import Markup, MarkupError, Place
 from report.references import formatted
 from report.template import ENVIRONMENT, MACROS
@@ -71,18 +69,6 @@ CONFIG = Config({
         "display_data_priority": [*DRAWINGS, "text/html", "text/markdown", "text/plain"]
     },
 })
-MADE_FROM = {
-    "Data set": lambda record: title(record["dataset"]),
-    "Images for training, validation, test": lambda record: ", ".join(
-        map(str, record["dataset"]["counts"].values())
-    ),
-    "Image size in pixels": lambda record: " × ".join(
-        map(str, record["config"]["image_size"] or ["own"])
-    ),
-    "Base channels": lambda record: record["config"]["base_channels"],
-    "Epochs": lambda record: record["config"]["epochs"],
-    "Device": lambda record: record["device"],
-}
 
 
 class ChapterExporter(HTMLExporter):
@@ -215,20 +201,7 @@ def _numbered(chapters: list[Chapter]) -> list[Chapter]:
     return chapters
 
 
-def provenance(out: Path) -> dict[str, str]:
-    """Return what the report is made from, by name; values that differ are listed."""
-    paths = sorted(out.glob("runs/*/seed-*/record.json"))
-    records = [json.loads(path.read_text()) for path in paths]
-    if not records:
-        return {}
-    values = {
-        name: ", ".join(dict.fromkeys(str(read_from(record)) for record in records))
-        for name, read_from in MADE_FROM.items()
-    }
-    return values | {"Seeds per network": len({record["seed"] for record in records})}
-
-
-def render(notebooks: list[Path], out: Path) -> str:
+def render(notebooks: list[Path]) -> str:
     """Return the page of the executed notebooks; raise MarkupError for what cannot be rendered."""
     markup = Markup()
     exporter = ChapterExporter(markup)
@@ -243,7 +216,6 @@ def render(notebooks: list[Path], out: Path) -> str:
         chapters=chapters,
         contents=markup.headings,
         references=[(key, Safe(text), markup.cited[key]) for key, text in references.items()],
-        provenance=provenance(out),
         about=yaml.safe_load((ROOT / "CITATION.cff").read_text()),
     )
     return markup.fill(page)

@@ -4,6 +4,9 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
 
 from lib.config import SETTINGS, TrainConfig, UsageError, check_names
 
@@ -30,6 +33,13 @@ def declared(cell: str) -> dict[str, Parameter]:
             kind, default = ast.unparse(node.annotation), ast.literal_eval(node.value)
             parameters[ast.unparse(node.target)] = Parameter(kind, default, optional)
     return parameters
+
+
+def declared_by(notebook: Path) -> dict[str, Parameter]:
+    """Return the parameters of a notebook, by name."""
+    cells = nbformat.read(notebook, 4).cells
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    return declared(tagged[0].source) if tagged else {}
 
 
 def check_types(values: Mapping, parameters: Mapping[str, Parameter], origin: str = "") -> None:

@@ -39,7 +39,7 @@ def write(path, *cells):
 
 def page(tmp_path, *cells):
     """The rendered page of one notebook with these cells."""
-    return render([write(tmp_path / "5_analysis.ipynb", *cells)], tmp_path)
+    return render([write(tmp_path / "5_analysis.ipynb", *cells)])
 
 
 @contextmanager

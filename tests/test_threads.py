@@ -65,7 +65,7 @@ def test_the_kernels_of_notebooks_have_the_policy_from_their_start(tmp_path, cho
     cell = code(f"import os; print(os.environ.get('{POLICY}'))")
     source = write(tmp_path / "6_theory.ipynb", cell)
     target = tmp_path / "done.ipynb"
-    script = ("from pathlib import Path; from report.build import Execution, execute; "
+    script = ("from pathlib import Path; from report.build import execute; from report.plan import Execution; "
               f"execute(Execution(Path({str(source)!r}), Path({str(target)!r}), {{}}))")
     _in_a_process(script, chosen)
     (cell,) = nbformat.read(target, 4).cells

@@ -72,8 +72,10 @@ def certainty(runs: Sequence[Run]) -> str:
     seeds = sorted({len(group) for group in by_variant(runs).values()})
     images = runs[0].record["dataset"]["counts"]["test"]
     where = conditions(runs[0]).split(", seed")[0]
+    devices = listed(list(dict.fromkeys(run.record["device"] for run in runs)))
     return (
-        f"**On what.** {where}; {seeds_text(seeds)} per network and {images} test images. "
+        f"**On what.** {where}; {seeds_text(seeds)} per network and {images} test images; trained "
+        f"on {devices}. "
         "Another data set, a larger network or a longer training can give another answer."
     )
 

@@ -19,7 +19,7 @@ from lib.files import write_atomically
 from lib.machine import Machine
 from lib.records import Run, run_folder
 from lib.train import CHECKPOINT, Trainer, fit
-from report.build import Execution
+from report.plan import Execution
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from report.build import ReportError, plan
+from report.plan import ReportError, plan
 from report.cluster import run
 
 NOTEBOOK = """import json, os, pathlib, signal

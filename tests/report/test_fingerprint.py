@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from lib import ROOT
-from report import build
-from report.build import Execution, deciding_files
+from report import plan
+from report.plan import Execution, deciding_files
 from tests.pages import code, write
 
 
@@ -20,7 +20,7 @@ def project(tmp_path, monkeypatch) -> Path:
         ignored = shutil.ignore_patterns("__pycache__", "published")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "README.md", tmp_path / "README.md")
-    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(plan, "ROOT", tmp_path)
     return tmp_path
 
 

@@ -37,4 +37,4 @@ def test_several_seeds_tell_networks_apart(runs):
 
     study = [like(variant, seed, variant == "unet") for variant in list(VARIANTS)[:2] for seed in range(3)]
     assert re.search(r"difference of −\d\d\.\d\spoints, 95 % interval −\d\d\.\d to −", front.found(study))
-    assert "3 seeds per network and 9 test images" in front.certainty(study)
+    assert "3 seeds per network and 9 test images; trained on CPU" in front.certainty(study)

@@ -16,7 +16,8 @@ from lib.config import PLANS, PROFILES, SETTINGS, read_settings
 from lib.models import VARIANTS
 from lib.records import load_runs
 from report.__main__ import main
-from report.build import chapters, declared_by
+from report.parameters import declared_by
+from report.plan import chapters
 from report.pdf import find_browser
 
 SOURCES = chapters(ROOT / "notebooks")
@@ -123,7 +124,7 @@ def test_every_notebook_checks_its_parameters_before_it_imports_anything_heavy(p
     notebook = nbformat.read(path, 4)
     (first, *_) = [cell for cell in notebook.cells if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])]
     lines = first.source.splitlines()
-    assert lines[1] == "from lib.config import check_parameters" and lines[2].endswith("check_parameters(globals())")
+    assert lines[1] == "from report.parameters import check_parameters" and lines[2].endswith("check_parameters(globals())")
 
 
 @pytest.mark.parametrize("name, right", [("1_unet", "epoch: no such parameter; did you mean epochs?"),

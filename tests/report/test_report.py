@@ -62,7 +62,7 @@ def test_cells_go_to_the_chapter_of_their_notebook_or_to_the_one_that_a_tag_name
         write(tmp_path / "5_analysis.ipynb", cell("# All"), cell("Found.", "front"), cell("First.", "section-networks")),
         write(tmp_path / "8_mine.ipynb", cell("# Mine\n\nOwn.")),
     ]
-    soup = BeautifulSoup(render(paths, tmp_path), "html.parser")
+    soup = BeautifulSoup(render(paths), "html.parser")
     chapters = {each["id"]: each.get_text(" ", strip=True) for each in soup.select(".chapter")}
     assert chapters == {
         "chapter-front": "Found.", "chapter-networks": "1 Four networks First. 1.1 U-Net 1.2 No skips Part",
@@ -83,17 +83,8 @@ def test_what_cannot_be_rendered_is_named_with_its_place(tmp_path, cell, words):
     assert all(word in str(error.value) for word in [*words, "5_analysis.ipynb, cell 2"])
 
 
-def test_the_report_tells_what_it_is_made_from_who_made_it_and_how_it_is_cited(tmp_path):
-    for seed in (0, 1):
-        record = tmp_path / "runs" / "unet" / f"seed-{seed}" / "record.json"
-        record.parent.mkdir(parents=True)
-        record.write_text(json.dumps({"seed": seed, "device": "<b>GPU", "config": {"image_size": [96, 128], "base_channels": 8, "epochs": 9},
-                                      "dataset": {"name": "scenes", "counts": {"train": 3, "val": 2, "test": 1}}}))
+def test_the_report_tells_who_made_it_and_how_it_is_cited(tmp_path):
     soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# Text")), "html.parser")
-    strip = {pair.dt.get_text(): pair.dd.get_text() for pair in soup.select(".provenance div")}
-    assert strip == {"Data set": "Scenes", "Images for training, validation, test": "3, 2, 1",
-                     "Image size in pixels": "96 × 128", "Base channels": "8", "Epochs": "9", "Device": "<b>GPU",
-                     "Seeds per network": "2"}
     about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert all(str(about[key]) in soup.select_one(".byline").get_text() for key in ("date-released", "version", "license"))
     assert about["title"] in soup.select_one("#cite").get_text()

@@ -11,7 +11,7 @@ from lib import structure
 from lib.files import read_arrays, write_arrays
 from lib.records import RECORD, STRUCTURE, Run
 from lib.studies import recount
-from report.build import Execution
+from report.plan import Execution
 from tests.pages import code, write
 
 PREDICTIONS = recount.PREDICTIONS

@@ -1,6 +1,5 @@
 /* Fills pages before printing: where a figure does not fit on the rest of a page, the text after it goes before it.
-   Figures keep their order and their chapter. Runs in a window as wide as the text, in print media; height in pixels.
-   Pictures become JPEG, the only lossy kind that a PDF takes as it is. */
+   Figures keep their order and their chapter. Runs in a window as wide as the text, in print media; height in pixels. */
 async height => {
   const figure = block => block.matches("figure:not(.long)"), heading = block => block.matches("h1, h2, h3, h4, h5, h6");
   const whole = block => !block.matches("p, ul, ol, blockquote, figure.long, .scroll, pre");
@@ -61,22 +60,13 @@ async height => {
   };
 
   const shrink = ({block, room, tall}, least) => {  // a little, so that a figure fits where it stands
-    const drawing = block.querySelector(".visual > :is(img, svg)"), box = drawing?.getBoundingClientRect();
+    const drawing = block.querySelector(".visual > svg"), box = drawing?.getBoundingClientRect();
     const share = box && 1 - (tall - room + 4) / box.height;
     if (!(share >= least)) return false;
     drawing.style.width = `${share * box.width}px`;
     return true;
   };
 
-  for (const image of document.querySelectorAll("main img[src^='data:image/webp']")) {
-    await image.decode();
-    const canvas = document.createElement("canvas"), box = image.getBoundingClientRect();
-    if (!box.height) continue;
-    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-    canvas.getContext("2d").drawImage(image, 0, 0);
-    image.src = canvas.toDataURL("image/jpeg", 0.88);
-    await image.decode();
-  }
   for (const link of document.querySelectorAll(".print-contents a")) link.dataset.page = "00";  // room for its number
   for (const box of document.querySelectorAll("main :is(.equation, .scroll)")) {  // or the browser shrinks every page
     if (box.scrollWidth > box.clientWidth) box.style.zoom = box.clientWidth / box.scrollWidth;

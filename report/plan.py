@@ -1,0 +1,187 @@
+"""What the report executes: each notebook once, and a network's notebook once per seed.
+
+An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters,
+the project's files that decide what it shows (`deciding_files`), the list of the user's own images
+and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to
+date. Whether a record is still good is another question, which the edition of the training answers
+(`lib.records.EDITION`).
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from lib import ROOT
+from lib.config import SETTINGS, TrainConfig, UsageError, check_names
+from lib.models import EXTRA
+from lib.records import STRUCTURE
+from report.parameters import Parameter, check_types, declared_by
+
+# What decides what a notebook shows, but for what makes the page: folders and a module.
+DECIDING = ("lib", "report/evidence", "report/figures", "report/fonts", "report/template")
+CHECKING = "report/parameters.py"
+PAGE = "report/template/page"
+OWN = ("seed", "variant", "out")  # what the report sets in each notebook
+
+
+class ReportError(RuntimeError):
+    """The report could not be made: exit status 1."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of one notebook.
+
+    `record` is what a network's notebook writes, `reads` what an analysis reads.
+    """
+
+    source: Path
+    target: Path
+    parameters: dict
+    record: Path | None = None
+    reads: tuple[Path, ...] = ()
+
+    @property
+    def partial(self) -> Path:
+        return self.target.with_suffix(".partial.ipynb")
+
+    def fingerprint(self) -> str:
+        """Return a sha256 in hexadecimal of what decides the copy, but for its folder."""
+        cells = [
+            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
+            for cell in nbformat.read(self.source, 4).cells
+        ]
+        settings = {name: value for name, value in self.parameters.items() if name != "out"}
+        digest = hashlib.sha256(json.dumps([cells, settings], sort_keys=True).encode())
+        for path in deciding_files():
+            digest.update(f"\n{path.relative_to(ROOT).as_posix()}\n".encode())
+            digest.update(path.read_bytes())
+        for record in self.reads:
+            for path in (record, record.with_name(STRUCTURE)):  # `lib.studies.recount` renews it
+                digest.update(path.read_bytes() if path.exists() else b"")
+        if settings.get("dataset") == "folder":  # its images are still being worked on
+            digest.update(_listing(settings.get("data_root")).encode())
+        return digest.hexdigest()
+
+    def signature(self) -> str | None:
+        """Return the fingerprint in the executed copy; None without a copy that can be read."""
+        try:
+            return json.loads(self.target.read_text())["metadata"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def up_to_date(self) -> bool:
+        return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
+
+
+def deciding_files() -> list[Path]:
+    """Return every file of the project that decides what a notebook shows, in order."""
+    files = [path for folder in DECIDING for path in sorted((ROOT / folder).rglob("*"))]
+    decide = [path for path in files if path.is_file() and _decides(path.relative_to(ROOT))]
+    return [*decide, ROOT / CHECKING]
+
+
+def _decides(path: Path) -> bool:
+    """Return whether the file of that path, from the project's folder, counts."""
+    hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
+    return not hidden and path.suffix != ".md" and Path(PAGE) not in path.parents
+
+
+def _listing(root: str | None) -> str:
+    """Return names, sizes and times of the files of a data set, "[]" where there are none."""
+    files = sorted(path for path in (ROOT / root).rglob("*") if path.is_file()) if root else []
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+
+
+def chapters(notebooks: Path) -> list[Path]:
+    """Return the notebooks named by a number and an underscore, in the order of the numbers.
+
+    Every other notebook is named on standard error, since it is no part of the report.
+    """
+    numbers = {}
+    for path in sorted(notebooks.glob("*.ipynb")):
+        number = path.name.split("_")[0]
+        if number.isdecimal():
+            numbers[path] = int(number)
+        else:
+            reason = "its name does not begin with a number and an underscore"
+            print(f"{path}: left out, {reason}", file=sys.stderr)
+    return sorted(numbers, key=numbers.get)
+
+
+def plan(
+    notebooks: Path, out: Path, profile: str, values: dict, overrides: dict
+) -> list[Execution]:
+    """Return what to execute, in order: each notebook once, and a network's once per seed.
+
+    A network beyond the four (`extra`) runs in the first network's notebook, in copies of its own
+    that are no chapter.
+    """
+    sources = chapters(notebooks)
+    if not sources:
+        raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
+    parameters = {source: declared_by(source) for source in sources}
+    values = _checked(parameters, profile, values, overrides)
+    values["out"] = str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out)
+    networks = [source for source in sources if {"variant", "seed"} <= parameters[source].keys()]
+
+    def execution(source: Path, name: str, *evidence: object, **own: object) -> Execution:
+        given = _given(parameters[source], values) | own
+        return Execution(source, out / "notebooks" / f"{name}.ipynb", given, *evidence)
+
+    trainings = []
+    variants = [(source, parameters[source]["variant"].default) for source in networks]
+    variants += [(networks[0], variant) for variant in values["extra"]]
+    for source, variant in variants:
+        extra = variant in values["extra"]
+        for seed in values["seeds"]:
+            name = f"extra-{variant}" if extra else source.stem
+            if extra or seed != values["seeds"][0]:
+                name = f"{name}-seed-{seed}"
+            record = out / "runs" / variant / f"seed-{seed}" / "record.json"
+            trainings.append(execution(source, name, record, variant=variant, seed=seed))
+    records = tuple(each.record for each in trainings)
+    first = sources.index(networks[0]) if networks else 0
+    before = [execution(source, source.stem) for source in sources[:first]]
+    after = [source for source in sources[first:] if source not in networks]
+    return before + trainings + [execution(each, each.stem, None, records) for each in after]
+
+
+def _given(known: dict[str, Parameter], values: dict) -> dict:
+    """Return the values of a notebook's parameters.
+
+    Settings of a training without a parameter of their own go into `settings`.
+    """
+    given = {name: value for name, value in values.items() if name in known}
+    if "settings" in known:
+        others = values.keys() & SETTINGS.keys() - known.keys()
+        given["settings"] = {name: values[name] for name in SETTINGS if name in others}
+    return given
+
+
+def _checked(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
+    """Return the profile's values under the overrides; raise UsageError for one that is wrong."""
+    own = {"seeds": [0], "extra": []}
+    known = {name: Parameter("", default, False) for name, default in (SETTINGS | own).items()}
+    known |= {name: parameter for names in parameters.values() for name, parameter in names.items()}
+    for origin, given in ((f"profile {profile}: ", values), ("-p ", overrides)):
+        for name in given.keys() & OWN:
+            advice = "set --out, -p seeds '[3]' and -p extra instead"
+            raise UsageError(f"{origin}{name}: the report sets this one itself; {advice}")
+        check_names(given, known, origin)
+        check_types(given, known, origin)
+        check_names(given.get("settings", {}), SETTINGS, f"{origin}settings: ")
+    values = own | values | values.get("settings", {}) | overrides | overrides.get("settings", {})
+    values.pop("settings", None)
+    TrainConfig(**{name: value for name, value in values.items() if name in SETTINGS})
+    seeds, extra = values["seeds"], values["extra"]
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
+    if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
+        names = ", ".join(EXTRA)
+        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {names}")
+    return values
