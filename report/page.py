@@ -57,7 +57,7 @@ CHAPTERS = (
 )
 HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": "results",
          "6_theory": "theory", "7_cost": "cost"}  # fmt: skip
-DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')  # `show.as_image`
+DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')  # `show.svg_image`
 DRAWINGS = ["image/svg+xml", "image/png", "image/jpeg"]
 LONG = 2000  # characters: such a table may break across pages
 CONFIG = Config({

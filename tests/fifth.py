@@ -53,12 +53,12 @@ def main(out: Path) -> dict:
     from report.evidence import analysis, design, findings, front, ledger
     from report.evidence import closed_forms as theory
     from report.evidence.claims import STUDY, judge
-    from report.figures import by_class, charts, diagrams, style, tables
+    from report.figures import charts, diagrams, style, tables
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)
     runs = analysis.load_runs(out)
-    compared = ("scores_table", "convergence_table", "loss_table", "structure_table", "cost_table")
+    compared = ("scores_table", "loss_table", "cost_table")
     differences = analysis.class_differences(runs)
     verdicts = judge(runs)
     field = theory.receptive_field(KEY).set_index("part").largest
@@ -66,7 +66,6 @@ def main(out: Path) -> dict:
         "order": [run.variant for run in runs],
         "looks": {key: [look.color, look.marker] for key, look in style.LOOKS.items()},
         "networks": {name: getattr(analysis, name)(runs).Network.tolist() for name in compared},
-        "classes": analysis.class_table(runs).columns.tolist(),
         "definitions": analysis.definitions_table(runs).columns.tolist(),
         "differences": differences.variant.unique().tolist(),
         "ledger": len(ledger.ledger(verdicts, STUDY)),
@@ -74,13 +73,13 @@ def main(out: Path) -> dict:
                  front.found(runs), front.certainty(runs), findings.chapter(runs[-1])],
         "design": design.missing_cells(runs),
         "charts": {
-            "loss": drawn(charts.loss(runs).content), "miou": drawn(charts.convergence(runs).content),
+            "loss": drawn(charts.loss(runs).content),
             "fine": drawn(charts.fine_structures(runs).content), "test": drawn(charts.test_miou(runs).content),
-            "scores": drawn(by_class.scores(runs).content), "own": drawn(charts.training(runs[-1]).content),
+            "scores": drawn(charts.class_scores(runs).content),
         },
         "drawings": [diagrams.network(run).content for run in runs],
         "summary": theory.summary(4, 13, (32, 48)).to_dict("list"),
-        "levels": tables.parts(runs[-1]).content["Part"].tolist(),
+        "levels": tables.part_by_part(runs[-1]).content["Part"].tolist(),
         "field": [int(side) for side in field],
         "paths": theory.shortest_paths(KEY),
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Small notebooks as papermill leaves them, and pages made of them, for the tests of the report."""
 
 import os
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import Browser, sync_playwright
 
-from report.page import render
+from report.page import DRAWING, render
 from report.pdf import FLAGS, find_browser
 
 SVG = ('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="504pt" height="180pt" '
@@ -27,6 +28,11 @@ def shown(data, **report):
 
 def figure(label, caption="What to see.", alt="A chart.", **report):
     return code("draw()", shown({"image/svg+xml": SVG}, label=label, caption=caption, alt=alt, **report))
+
+
+def svg_of(data: dict[str, str]) -> str:
+    """Return the drawing that a notebook holds as an image."""
+    return b64decode(DRAWING.match(data["text/html"])[1]).decode()
 
 
 def write(path, *cells):

@@ -1,6 +1,8 @@
-"""The charts of training and of test scores, each with its caption.
+"""The charts of training, of test scores and of classes, each with its caption.
 
 Networks with a subset of the skips are left out of these: they belong to a design of their own.
+Classes go from frequent to rare in the training pixels, each with its colour in the pictures; each
+row is marked, so that the page can light up one class in every chart at once.
 """
 
 from collections.abc import Sequence
@@ -9,57 +11,27 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lib.data import Dataset
+from lib.files import ClassTable
 from lib.metrics import nan_mean
 from lib.models import TITLES, VARIANTS
-from lib.records import Run, by_variant
+from lib.records import Run
 from lib.structure import BANDS, SIZE_NAMES, ratio
-from report.evidence.design import BLOCKS, CELLS, SKIPS
-from report.evidence.findings import conditions
+from report.evidence.analysis import class_differences, frequent_first
 from report.evidence.measures import MIOU
 from report.evidence.scores import trimap_iou
-from report.evidence.wording import interval_text, listed, nats, percent, points, whole_percent
+from report.evidence.wording import interval_text, literal, nats, percent, points, whole_percent
+from report.figures.palette import displayed
 from report.figures.show import Exhibit
 from report.figures.style import (
-    COLUMN, DASHED, FAINT, GREY, INK, LOOKS, PAGE, label_ends, legible, plain_rows,
+    INK, LOOKS, PAGE, dots, interval, label_ends, legible, line, mark_classes, plain_rows,
     without_subsets,
 )  # fmt: skip
 
-
-def training(run: Run) -> Exhibit:
-    """One run: both losses at the left, validation mIoU and the tested epoch at the right."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4))
-    look, tested = LOOKS[run.variant], run.tested_epoch
-    history = run.history.set_index("epoch")
-    validated = history.dropna()
-    curves = {"training": history.train_loss, "validation": validated.val_loss}
-    for (name, curve), line in zip(curves.items(), ("-", DASHED)):
-        left.plot(curve.index, curve, color=look.color, ls=line, label=name)
-    ends = {name: (curve.index[-1], curve.iloc[-1], look.color) for name, curve in curves.items()}
-    label_ends(left, ends)
-    right.plot(validated.index, 100 * validated.val_miou, color=look.color, marker=look.marker,
-               ms=3, label=run.title)  # fmt: skip
-    right.axvline(tested, color=FAINT, zorder=0)
-    right.annotate("tested", (tested, right.get_ylim()[0]), (-3, 3), textcoords="offset points",
-                   ha="right", color=GREY, fontsize=7)  # fmt: skip
-    left.set(xlabel="epoch", ylabel="loss (nats per pixel)")
-    right.set(xlabel="epoch", ylabel="validation mIoU (%)")
-    for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    epochs = run.config["epochs"]
-    which = "the last" if tested == epochs else "the best on validation"
-    training, validation = (nats.number(curve.iloc[-1]) for curve in curves.values())
-    return Exhibit(
-        figure,
-        f"fig-curves-{run.variant}",
-        f"The {run.title} ends with a training loss of {training} and a validation loss of "
-        f"{validation} nats per pixel, and a validation mIoU of "
-        f"{percent(validated.val_miou.iloc[-1])}. The weights of epoch {tested}, {which}, are "
-        f"tested. {conditions(run)}.",
-        f"Line charts of loss and validation mIoU of the {run.title} over {epochs} epochs.",
-    )
+SPLIT_MARKS = (("o", INK), ("|", "#0072B2"), ("x", "#D55E00"))  # marker and colour
+ACROSS = 4  # panels in a row
 
 
 def loss(runs: Sequence[Run]) -> Exhibit:
@@ -69,67 +41,32 @@ def loss(runs: Sequence[Run]) -> Exhibit:
     _by_epoch(right, runs, "val_loss")
     left.set(title="training", ylabel="loss (nats per pixel)")
     right.set(title="validation")
+    low, high = min(finals, key=finals.get), max(finals, key=finals.get)
+    found = f"The {TITLES[low]} ends with a training loss of {nats(finals[low])}."
+    if low != high:
+        found = (
+            f"The training loss ends lowest for the {TITLES[low]} ({nats(finals[low])}) and "
+            f"highest for the {TITLES[high]} ({nats(finals[high])})."
+        )
     return Exhibit(
         figure,
         "fig-loss",
-        f"{_ends(finals, 'training loss', nats)} Training loss (left) and validation loss (right) "
-        "by epoch: means over seeds, bands from the lowest to the highest seed.",
+        f"{found} Training loss (left) and validation loss (right) by epoch: means over seeds, "
+        "bands from the lowest to the highest seed.",
         "Line charts of the loss of the networks.",
         file="loss_curves.png",
     )
 
 
-def convergence(runs: Sequence[Run]) -> Exhibit:
-    """Validation mIoU by epoch (means over seeds) and by seconds of training (every run)."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.8), sharey=True)
-    finals = _by_epoch(left, runs, "val_miou", scale=100)
-    left.set(ylabel="validation mIoU (%)")
-    for key, group in without_subsets(runs).items():
-        look = LOOKS[key]
-        for run in group:
-            history = run.history.assign(clock=run.history.seconds.cumsum())
-            history = history.dropna(subset=["val_miou"])
-            right.plot(history.clock, 100 * history.val_miou, color=look.color, ls=look.line,
-                       lw=1, alpha=0.8)  # fmt: skip
-    right.set(xlabel="seconds of training")
-    shares = {key: value / 100 for key, value in finals.items()}
-    return Exhibit(
-        figure,
-        "fig-convergence",
-        f"{_ends(shares, 'validation mIoU', percent)} Left: by epoch, means over seeds, bands from "
-        "the lowest to the highest. Right: by seconds of training, every run, colours as at the "
-        "left.",
-        "Line charts of validation mIoU by epoch and by time.",
-    )
-
-
-def _ends(finals: dict[str, float], what: str, unit: callable) -> str:
-    """Who ends lowest and who highest, in a sentence."""
-    low, high = min(finals, key=finals.get), max(finals, key=finals.get)
-    if low == high:
-        return f"The {TITLES[low]} ends with a {what} of {unit(finals[low])}."
-    return (
-        f"The {what} ends lowest for the {TITLES[low]} ({unit(finals[low])}) and highest for the "
-        f"{TITLES[high]} ({unit(finals[high])})."
-    )
-
-
-def _by_epoch(
-    axes: Axes, runs: Sequence[Run], column: str, scale: float = 1.0
-) -> dict[str, float]:
+def _by_epoch(axes: Axes, runs: Sequence[Run], column: str) -> dict[str, float]:
     """Draw one column of the history, and return the final mean of each network."""
     ends, finals = {}, {}
     for key, group in without_subsets(runs).items():
-        look = LOOKS[key]
         histories = [run.history.set_index("epoch")[column].dropna() for run in group]
-        table = scale * pd.concat(histories, axis=1)
-        mean = table.mean(axis=1)
-        axes.plot(mean.index, mean, color=look.color, ls=look.line, marker=look.marker, ms=2.8,
-                  markevery=max(1, len(mean) // 8), label=look.short)  # fmt: skip
-        axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=look.color,
-                          alpha=0.15, lw=0)  # fmt: skip
-        finals[key] = mean.iloc[-1]
-        ends[look.short] = (mean.index[-1], finals[key], look.color)
+        table = pd.concat(histories, axis=1)  # (epochs, seeds)
+        line(axes, table.index, table.T.to_numpy(), key, markevery=max(1, len(table) // 8))
+        finals[key] = table.iloc[-1].mean()
+        ends[LOOKS[key].short] = (table.index[-1], finals[key], LOOKS[key].color)
     label_ends(axes, ends)
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -144,19 +81,15 @@ def test_miou(runs: Sequence[Run]) -> Exhibit:
     )
     found = []
     for row, (key, group) in enumerate(groups.items()):
-        look = LOOKS[key]
         scores = np.array([100 * run.miou for run in group])
-        left.plot(scores, np.full(len(scores), row), look.marker, color=look.color, ms=4.5,
-                  alpha=0.55, mew=0)  # fmt: skip
-        left.plot(scores.mean(), row, "|", color=look.color, ms=15, mew=1.8)
+        dots(left, row, scores, key, 4.5)
         left.annotate(f"{scores.mean():.1f}", (scores.mean(), row), (0, 9), ha="center",
-                      textcoords="offset points", color=legible(look.color))  # fmt: skip
+                      textcoords="offset points", color=legible(LOOKS[key].color))  # fmt: skip
         if key != "unet" and "unet" in groups:
             estimate = MIOU.compare(group, groups["unet"])[0]
-            right.hlines(row, 100 * estimate.low, 100 * estimate.high, color=look.color, lw=2,
-                         alpha=0.6)  # fmt: skip
-            right.plot(100 * estimate.value, row, look.marker, color=look.color, ms=4.5)
-            found.append((key in VARIANTS, abs(estimate.value), TITLES[key], estimate))
+            low, value, high = (100 * x for x in (estimate.low, estimate.value, estimate.high))
+            interval(right, [row], [low], [value], [high], key)
+            found.append((key in VARIANTS, abs(value), TITLES[key], estimate))
     right.axvline(0, color=INK, lw=0.8, zorder=0)
     left.set(title="test mIoU (%)")
     right.set(title="difference from U-Net (points)")
@@ -196,78 +129,114 @@ def fine_structures(runs: Sequence[Run]) -> Exhibit:
         2, len(others), squeeze=False, figsize=(PAGE, 3.9), sharey="row", sharex="row"
     )
     for key, upper, lower in zip(others, above, below):
-        _against(upper, np.arange(1, BANDS + 1), near, key, reference)
-        _against(lower, np.arange(len(SIZE_NAMES)), missed, key, reference)
+        for name in dict.fromkeys((reference, key)):
+            line(upper, np.arange(1, BANDS + 1), near[name], name, ms=2.5, lw=1.1)
+            line(lower, np.arange(len(SIZE_NAMES)), missed[name], name, ms=2.5, lw=1.1)
         upper.set_title(LOOKS[key].short, color=legible(LOOKS[key].color))
         lower.set_xticks(range(len(SIZE_NAMES)), SIZE_NAMES, rotation=40, ha="right", fontsize=6.5)
     above[0].set_ylabel("mIoU near outlines (%)")
     below[0].set_ylabel("objects missed (%)")
-    _label_below(figure, above, "half width of the band (px)")
-    _label_below(figure, below, "size of the object (px)")
-    smallest = {key: (near[key].mean(0)[0], missed[key].mean(0)[0]) for key in near}
-    found = [
-        f"{LOOKS[key].short} {percent(near_outline / 100)} ({whole_percent(lost / 100)})"
-        for key, (near_outline, lost) in smallest.items()
-    ]
+    above[len(others) // 2].set_xlabel("half width of the band (px)")
+    below[len(others) // 2].set_xlabel("size of the object (px)")
+    found = []
+    for key in near:
+        by_outline, lost = near[key].mean(0)[0] / 100, missed[key].mean(0)[0] / 100
+        found.append(f"{LOOKS[key].short} {percent(by_outline)} ({whole_percent(lost)})")
     return Exhibit(
         figure,
         "fig-fine",
         "mIoU within a pixel of the outlines, and in brackets the share missed of objects under "
-        f"{SIZE_NAMES[0].split()[-1]} px: {'; '.join(found)}. Each panel sets one network "
-        f"beside the {TITLES[reference]}. Above: mIoU of the pixels near an outline of the ground "
-        "truth, by "
-        "the width of the band. Below: share of the connected components of the ground truth that "
-        "no predicted pixel of their class touches, by size. Means over seeds, bands from the "
+        f"{SIZE_NAMES[0].split()[-1]} px: {'; '.join(found)}. Each panel sets one network beside "
+        f"the {TITLES[reference]}. Above: mIoU of the pixels near an outline of the ground truth, "
+        "by the width of the band. Below: share of the connected components of the ground truth "
+        "that no predicted pixel of their class touches, by size. Means over seeds, bands from the "
         "lowest to the highest.",
         "Small line charts of mIoU against band width and of missed components by size.",
     )
 
 
-def _label_below(figure: Figure, row: np.ndarray, text: str) -> None:
-    """Name the x axis of a row of panels once, below its middle."""
-    row[len(row) // 2].set_xlabel(text)
-
-
-def _against(
-    axes: Axes, places: np.ndarray, scores: dict[str, np.ndarray], key: str, reference: str
-) -> None:
-    """Draw a network and the reference: means over seeds of scores (S, P) at places (P,)."""
-    for name in dict.fromkeys((reference, key)):
-        look, values = LOOKS[name], scores[name]
-        axes.plot(places, values.mean(0), color=look.color, ls=look.line, marker=look.marker,
-                  ms=2.5, lw=1.1, label=look.short)  # fmt: skip
-        axes.fill_between(places, values.min(0), values.max(0), color=look.color, alpha=0.18, lw=0)
-
-
-def interaction(runs: Sequence[Run]) -> Exhibit:
-    """Test mIoU by kind of skip, a line for each kind of block; parallel lines add up."""
-    groups = by_variant(runs)
-    figure, axes = plt.subplots(figsize=(COLUMN, 2.6))
-    ends, gains = {}, {}
-    for (block, name), variant in zip(BLOCKS.items(), ("unet", "unet-residual")):
-        look = LOOKS[variant]
-        means = {}
-        for place, skip in enumerate(SKIPS):
-            group = groups.get(CELLS[block, skip], [])
-            if group:
-                scores = [100 * run.miou for run in group]
-                axes.plot([place] * len(group), scores, look.marker, color=look.color, ms=4,
-                          alpha=0.5, mew=0)  # fmt: skip
-                means[place] = np.mean(scores)
-        axes.plot(list(means), list(means.values()), color=look.color, label=f"{name} blocks")
-        place, score = list(means.items())[-1]
-        ends[f"{name} blocks"] = (place, score, look.color)
-        if {0, 1} <= means.keys():
-            gains[name] = (means[1] - means[0]) / 100
-    label_ends(axes, ends)
-    axes.set_xticks(range(len(SKIPS)), [f"{name} skips" for name in SKIPS.values()])
-    axes.set(ylabel="test mIoU (%)")
-    found = [f"{points(gain)} with {name} blocks" for name, gain in gains.items()]
-    finding = f"Skips add {listed(found)}. " if found else ""
+def balance(splits: dict[str, Dataset]) -> Exhibit:
+    """Share of the pixels of every class in each split, on a logarithmic scale."""
+    pixels = {name: np.asarray(split.pixels_per_class()) for name, split in splits.items()}
+    classes, order = splits["train"].classes, np.argsort(-pixels["train"], kind="stable")
+    figure, axes = plt.subplots(figsize=(PAGE, 0.6 + 0.2 * len(order)))
+    for (name, counts), (marker, color) in zip(pixels.items(), SPLIT_MARKS):
+        share = 100 * counts[order] / counts.sum()
+        rows = np.flatnonzero(counts[order])  # a logarithmic scale has no 0
+        axes.plot(share[rows], rows, marker, color=color, ms=5, label=name)
+    _class_rows(axes, classes, order)
+    axes.set(xscale="log", xlabel="share of labelled pixels (%)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.legend(loc="lower right")
+    shares = pixels["train"] / pixels["train"].sum()
+    present = [index for index in order if shares[index]]
+    first, last = present[0], present[-1]
     return Exhibit(
         figure,
-        "fig-interaction",
-        f"{finding}Test mIoU by kind of skip: lines join means, dots are runs; parallel lines mean "
-        "that blocks and skips add up.",
-        "Line chart of test mIoU by kind of skip.",
+        "fig-balance",
+        f"{literal(classes.names[first])} has {percent(shares[first])} of the labelled training "
+        f"pixels, {literal(classes.names[last])} {percent(shares[last])}. Shares in the three "
+        "splits, on a logarithmic scale; where the marks lie apart, a split is not a fair sample "
+        "of another.",
+        "Dot chart of class shares in three splits.",
     )
+
+
+def class_scores(runs: Sequence[Run]) -> Exhibit:
+    """Test IoU of every class for U-Net, and how far each other network is from it."""
+    groups, classes, order = without_subsets(runs), runs[0].classes, frequent_first(runs[0])
+    reference = "unet" if "unet" in groups else next(iter(groups))
+    table = class_differences(runs)  # its classes are in this order
+    others = [key for key in groups if key in set(table.variant)]
+    columns = min(ACROSS, 1 + len(others))
+    lines = -(-(1 + len(others)) // columns)
+    figure, panels = plt.subplots(
+        lines, columns, squeeze=False, sharey=True,
+        figsize=(PAGE, lines * (0.55 + 0.2 * len(order))),
+    )  # fmt: skip
+    first, *rest = panels.flat
+    rows, look = range(len(order)), LOOKS[reference]
+    values = 100 * np.stack([run.iou for run in groups[reference]])[:, order]
+    interval(first, rows, values.min(0), values.mean(0), values.max(0), reference)
+    first.set(xlim=(-2, 102), xlabel="test IoU (%)")
+    first.set_title(look.short, color=legible(look.color))
+    widest = 105 * max(0.01, table[["low", "high"]].abs().max(axis=None))
+    for axes, key in zip(rest, others):
+        own = table[table.variant == key]
+        interval(axes, rows, 100 * own.low, 100 * own.value, 100 * own.high, key)
+        axes.axvline(0, color=INK, lw=0.8, zorder=0)
+        axes.set(xlim=(-widest, widest), xlabel="difference (points)")
+        axes.set_title(f"{LOOKS[key].short} − {look.short}", color=legible(LOOKS[key].color))
+    for index, axes in enumerate(panels.flat[: 1 + len(others)]):
+        _class_rows(axes, classes, order, colored=index % columns == 0)
+        axes.tick_params(labelleft=index % columns == 0)
+    for axes in panels.flat[1 + len(others) :]:
+        axes.set_axis_off()
+    finding, lost = "", table[table.variant == "unet-noskip"].dropna(subset="value")
+    if len(lost):
+        worst = lost.loc[lost.value.idxmin()]
+        name, change = literal(worst["class"]), points(worst.value)
+        finding = f"Without skips {name} changes most, by {change}. "
+    return Exhibit(
+        figure,
+        "fig-classes",
+        f"{finding}First panel: test IoU of the {TITLES[reference]}, mean and range over seeds; "
+        "the others: differences from it with 95 % intervals over seeds and images (with one seed, "
+        "over images alone), not adjusted for their number. Classes from frequent to rare.",
+        "Dot charts of class IoU, and of differences from the U-Net with intervals.",
+    )
+
+
+def _class_rows(
+    axes: Axes, classes: ClassTable, order: np.ndarray, colored: bool = True
+) -> None:
+    """A row for each class, marked for the page, with its colour at the left if that is wanted."""
+    names = [classes.names[index] for index in order]
+    colors = np.array(displayed(classes).colors)[order] / 255
+    plain_rows(axes, names)
+    mark_classes(axes, names)
+    axes.grid(axis="y")
+    if colored:
+        place = axes.get_yaxis_transform()
+        axes.scatter(np.zeros(len(order)), np.arange(len(order)), 12, colors, "s", ec="#999999",
+                     lw=0.3, transform=place, clip_on=False, zorder=3)  # fmt: skip

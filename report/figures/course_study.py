@@ -3,7 +3,6 @@
 The table of all studies says the same without a script and on paper.
 """
 
-import json
 from collections.abc import Sequence
 
 from lib.records import Run
@@ -18,9 +17,9 @@ def play(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:
     data = evidence.studies(runs, verdicts)
     if not data or max(len(network["scores"]) for network in data["networks"]) < 2:
         return None
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    template = ENVIRONMENT.get_template("course_study.html")
     return Exhibit(
-        ENVIRONMENT.get_template("course_study.html").render(data=text, columns=data["columns"]),
+        template.render(data=data, columns=data["columns"]),
         "fig-course-study",
         "*Be the course study.* Each click trains every network once: it draws one of the recorded "
         "seeds per network and reports what a study of these four runs would. A statement counts "

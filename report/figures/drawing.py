@@ -3,13 +3,11 @@
 import io
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 from PIL import Image
 
@@ -75,12 +73,12 @@ def _smaller(match: re.Match) -> str:
     picture = np.array(Image.open(io.BytesIO(b64decode(data))).convert("RGBA"))
     colors, indices = np.unique(picture.reshape(-1, 4), axis=0, return_inverse=True)
     if len(colors) <= 256:
-        return element.replace(uri, indexed(indices.reshape(picture.shape[:2]), colors))
+        return element.replace(uri, indexed_png(indices.reshape(picture.shape[:2]), colors))
     photograph = data_uri(Image.fromarray(picture[..., :3]), "jpeg", **JPEG)
     return element.replace(uri, photograph).replace(PIXELATED, "")
 
 
-def indexed(indices: np.ndarray, palette: np.ndarray) -> str:
+def indexed_png(indices: np.ndarray, palette: np.ndarray) -> str:
     """Return indices (H, W) into a palette, uint8 (N, 4), as the data URI of a PNG."""
     image = Image.fromarray(indices.astype(np.uint8))
     image.putpalette(palette[:, :3].tobytes())
@@ -112,60 +110,52 @@ def _rounded(match: re.Match) -> str:
     return str(round(float(match[0]), 3) + 0.0)  # no -0.0
 
 
-def readings(figure: Figure) -> list[dict]:
+def values_of_lines(figure: Figure) -> list[dict]:
     """Return, for each axes with named lines, the points of these in words and where they lie.
 
     Places are in points from the upper left of the figure, which must have been drawn or saved.
     """
+    width, height = 72 * figure.get_size_inches()
+    scale = 72 / figure.dpi
+
+    def place(pixels: np.ndarray) -> list[float]:
+        x, y = (float(value) for value in pixels)
+        return [round(scale * x, 1), round(height - scale * y, 1)]
+
     panels = []
     for axes in figure.axes:
-        lines = [line for line in axes.lines if _is_named(line)]
+        lines = []
+        for line in axes.lines:
+            named = not line.get_label().startswith("_") and line.get_linestyle() != "None"
+            if named:
+                points = np.column_stack(line.get_data()).astype(float)
+                at = [
+                    [_name_of(x, axes), _three_digits(y), *place(axes.transData.transform((x, y)))]
+                    for x, y in points
+                    if np.isfinite(y)
+                ]
+                lines.append({"name": line.get_label(), "color": line.get_color(), "at": at})
         if lines:
-            panels.append(_panel(axes, lines))
+            (left, bottom), (right, top) = map(place, axes.get_window_extent().get_points())
+            panels.append({
+                "x": axes.get_xlabel(),
+                "title": axes.get_title("left") or axes.get_ylabel(),
+                "width": width,
+                "box": [left, right, top, bottom],
+                "lines": lines,
+            })
     return panels
 
 
-def _is_named(line: Line2D) -> bool:
-    return not line.get_label().startswith("_") and line.get_linestyle() != "None"
+def _three_digits(y: float) -> str:
+    return f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
 
 
-def _panel(axes: Axes, lines: list[Line2D]) -> dict:
-    """One axes: its labels, its box (left, right, top, bottom), and its lines."""
-    width, height = 72 * axes.figure.get_size_inches()
-    scale = 72 / axes.figure.dpi
-    box = axes.get_window_extent()
-    return {
-        "x": axes.get_xlabel(),
-        "title": axes.get_title("left") or axes.get_ylabel(),
-        "width": width,
-        "box": [round(scale * x, 1) for x in (box.x0, box.x1)]
-        + [round(height - scale * y, 1) for y in (box.y1, box.y0)],
-        "lines": [
-            {"name": line.get_label(), "color": line.get_color(), "at": list(_points(line, axes))}
-            for line in lines
-        ],
-    }
-
-
-def _points(line: Line2D, axes: Axes) -> Iterator[list]:
-    """Every point of a line: x and y in words, then its place."""
-    height, scale = 72 * axes.figure.get_size_inches()[1], 72 / axes.figure.dpi
-    names = _tick_names(axes)
-    points = np.column_stack(line.get_data()).astype(float)
-    for (x, y), (across, up) in zip(points, axes.transData.transform(points)):
-        if np.isfinite(y):
-            nearest = min(names, key=lambda tick: abs(tick - x), default=None)
-            x_words = f"{x:g}" if nearest is None else names[nearest]
-            y_words = f"{y:,.0f}" if abs(y) >= 1000 else f"{y:#.3g}".rstrip(".")
-            yield [x_words, y_words, round(scale * across, 1), round(height - scale * up, 1)]
-
-
-def _tick_names(axes: Axes) -> dict[float, str]:
-    """The names of ticks that were set one by one; a number set as a formula is a number again."""
+def _name_of(x: float, axes: Axes) -> str:
+    """Return the name of the nearest tick where ticks were set one by one, else the number."""
     if not isinstance(axes.xaxis.get_major_locator(), FixedLocator):
-        return {}
-    names = {}
-    for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()):
-        text = label.get_text()
-        names[tick] = f"{tick:g}" if "$" in text else text
-    return names
+        return f"{x:g}"
+    ticks = axes.get_xticks()
+    nearest = int(np.abs(ticks - x).argmin())
+    text = axes.get_xticklabels()[nearest].get_text()
+    return f"{ticks[nearest]:g}" if "$" in text else text  # a formula is a number again

@@ -6,12 +6,12 @@ its pixels, its ground truth and what each run predicts for it: `keep` writes wh
 these, from predictions.npz and the data set, and the photograph at the size of its file. Before
 runs are published,
 
-    python -m report.figures.examples OUT [--data-root DIR]
+    python -m report.figures.examples OUT [DATA_ROOT]
 
 stores them for the runs under OUT.
 """
 
-import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -28,21 +28,19 @@ from report.evidence.wording import listed, literal
 from report.figures.pictures import FULL
 from report.figures.style import LOOKS
 
-
 TALLEST = 480  # pixels: a photograph that is stored at the size of its file has at most this height
 
 
-def choose(runs: Sequence[Run], among: Sequence[str] | None = None) -> dict[str, str]:
+def choose_images(runs: Sequence[Run], among: Sequence[str] | None = None) -> dict[str, str]:
     """Return names of test images -> why each is shown; one that is chosen twice has both reasons.
 
     `among` names those that there are to choose from, all by default. A network's score is the mIoU
     of one image, over the classes that occur in it or are predicted; ties go to the first image of
     the test set.
     """
-    first = first_seeds(runs)
-    some = next(iter(first.values()))
+    first, some = first_seeds(runs), runs[0]
     images = some.image_names
-    there = np.array([among is None or name in among for name in images])
+    there = np.isin(images, images if among is None else among)
     scores = np.stack([mean_iou(run.per_image) for run in first.values()])  # (networks, images)
     scores[:, ~there] = np.nan
     means = scores.mean(0)
@@ -78,7 +76,11 @@ def keep(runs: Sequence[Run], names: Iterable[str], data_root: str | Path | None
                 write_image(path, run.prediction(name), run.classes)
     some = runs[0]
     _store_photographs(some, [*names, *some.examples], data_root)
-    missing = [name for name in names if not _stored(some, name)]
+    missing = [
+        name
+        for name in names
+        if not (some.shared(name, "png").exists() and some.shared(name, "webp").exists())
+    ]
     if not missing:
         return
     dataset = load_split(TrainConfig(**some.config), "test", data_root)
@@ -93,10 +95,6 @@ def keep(runs: Sequence[Run], names: Iterable[str], data_root: str | Path | None
             )
         write_image(some.shared(name, "png"), target, some.classes)
         write_image(some.shared(name, "webp"), image)
-
-
-def _stored(run: Run, name: str) -> bool:
-    return all(run.shared(name, kind).exists() for kind in ("png", "webp"))
 
 
 def _store_photographs(run: Run, names: Iterable[str], data_root: str | Path | None) -> None:
@@ -122,43 +120,31 @@ def shown(
 
     Where predictions of all test images are not at hand, the choice is among those that are stored.
     """
-    chosen = choose(runs)
+    chosen = choose_images(runs)
+    of = f"{len(runs[0].image_names)} test images"
     try:
         keep(runs, chosen, data_root)
     except FileNotFoundError:
-        chosen = choose(runs, runs[0].examples)
+        chosen = choose_images(runs, runs[0].examples)
         keep(runs, chosen, data_root)
         of = f"{len(runs[0].examples)} test images whose predictions are stored"
-    else:
-        of = f"{len(runs[0].image_names)} test images"
     names = listed([f"{literal(name)} ({reason})" for name, reason in chosen.items()])
     return chosen, f"Of the {of} the rule chooses {names}."
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(out: str, data_root: str | None = None) -> None:
     """Make predictions from checkpoints where none are stored, then store the chosen images."""
-    parser = argparse.ArgumentParser(
-        prog="python -m report.figures.examples",
-        description="Store the test images that the report shows, with every run's predictions.",
-    )
-    parser.add_argument("out", help="the folder that holds runs/")
-    parser.add_argument("--data-root", help="the folder that holds the data set")
-    options = parser.parse_args(arguments)
-    runs = load_runs(options.out)
+    runs = load_runs(out)
     if not runs:
-        parser.error(
-            f"{options.out}: no finished runs; expected runs/<variant>/seed-<k>/record.json"
-        )
-    test = None
+        sys.exit(f"{out}: no finished runs; expected runs/<variant>/seed-<k>/record.json")
     for run in runs:
         if not (run.folder / "predictions.npz").exists():
-            test = test or load_split(TrainConfig(**run.config), "test", options.data_root)
-            write_predictions(run, test)
-    chosen = choose(runs)
-    keep(runs, chosen, options.data_root)
+            write_predictions(run, load_split(TrainConfig(**run.config), "test", data_root))
+    chosen = choose_images(runs)
+    keep(runs, chosen, data_root)
     for name, reason in chosen.items():
         print(f"{name:24} {reason}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 Effects have different units, so each is divided by its margin; the effect itself, with its unit, is
 printed below the row. Rows stand in two columns, which the page sets below each other on a phone.
+The drawing itself is report/template/forest.svg.
 """
 
 import math
@@ -10,10 +11,11 @@ from textwrap import wrap
 
 import numpy as np
 
+from lib.records import Run
 from report.evidence import ledger
 from report.evidence.claims import STUDY, THEORY, Verdict
 from report.evidence.comparison import (
-    HIGHER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED, Finding,
+    HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED, Finding,
 )  # fmt: skip
 from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL, MOST_SEEDS
 from report.evidence.wording import capitalised, seeds_text, whole_percent
@@ -25,7 +27,7 @@ LINE, STRIP, SPACE, AXIS = 15, 58, 12, 36  # pixels: heights
 NAMES = {STUDY: "ledger", THEORY: "theory-ledger"}  # in the labels of figures and tables
 LETTERS = 46  # that a line holds beside the statement's name
 MOST = 12  # margins that the axis shows to either side
-TICKS = (1, 5, 10)
+TICKS = (0, -1, 1, -5, 5, -10, 10)
 GLYPHS = {SUPPORTED: "M0 0l3 4l6 -8", RULED_OUT: "M1 -4l7 8m0 -8l-7 8"}
 RULES = "[How a statement is decided](5_analysis.ipynb#How-a-statement-is-decided)"
 CIRCLE = "M4.5 -4a4 4 0 1 0 .01 0z"
@@ -33,46 +35,56 @@ CIRCLE = "M4.5 -4a4 4 0 1 0 .01 0z"
 
 def forest(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
     """Return the plot of the statements of that source that were measured; None without any."""
-    shown = _measured(verdicts, source)
+    shown = _judged(verdicts, source)
     if not shown:
         return None
-    name = NAMES[source]
-    return Exhibit(drawing(shown), f"fig-{name}", _caption(shown, source), _in_words(shown))
-
-
-def _measured(verdicts: Sequence[Verdict], source: str) -> list[Verdict]:
-    """Return the verdicts on the statements of that source that were measured."""
-    return [
-        verdict
-        for verdict in verdicts
-        if verdict.claim.source == source and verdict.verdict != NOT_MEASURED
-    ]
-
-
-def numbers(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
-    """Return the numbers of the plot `forest`; None where there is no plot."""
-    if not _measured(verdicts, source):
-        return None
+    estimates = [finding.estimate for verdict in shown for finding in verdict.primary]
+    seeds = seeds_text(sorted({number for each in estimates for number in each.seeds}))
+    outcomes, note = {verdict.verdict for verdict in shown}, ""
+    if UNDECIDED in outcomes:
+        note = " In brackets: the seeds per network that would decide the statement."
+    elif ONE_SEED in outcomes:
+        note = " With one seed an interval covers the images alone, and nothing is decided."
     return Exhibit(
+        drawing(shown),
+        f"fig-{NAMES[source]}",
+        f"{ledger.tally(shown, source)} Dots: effects in units of their margin; lines: "
+        f"{whole_percent(LEVEL)} intervals; shaded: where the statement would hold. “No "
+        f"difference” is judged by the {whole_percent(EQUIVALENCE_LEVEL)} interval. {seeds} per "
+        f"network.{note} The rules are in {RULES}, the numbers in [a table](#tbl-{NAMES[source]}).",
+        " ".join(
+            f"{verdict.claim.id}. {verdict.claim.statement} {capitalised(verdict.verdict)}."
+            for verdict in shown
+        ),
+    )
+
+
+def _judged(verdicts: Sequence[Verdict], source: str) -> list[Verdict]:
+    """Return the verdicts on the statements of that source that were measured."""
+    own = [verdict for verdict in verdicts if verdict.claim.source == source]
+    return [verdict for verdict in own if verdict.verdict != NOT_MEASURED]
+
+
+def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
+    """Return the numbers of the plot `forest`, primary and secondary; none without a plot."""
+    if not _judged(verdicts, source):
+        return []
+    name = NAMES[source]
+    primary = Exhibit(
         ledger.ledger(verdicts, source),
-        f"tbl-{NAMES[source]}",
-        f"The primary measurements of [the plot](#fig-{NAMES[source]}). Difference: first network "
-        f"or condition less the second, in the measure's unit, with its {whole_percent(LEVEL)} "
+        f"tbl-{name}",
+        f"The primary measurements of [the plot](#fig-{name}). Difference: first network or "
+        f"condition less the second, in the measure's unit, with its {whole_percent(LEVEL)} "
         "interval; P(A > B): the chance that the first has the higher number in one run of each, "
         "with its interval; p raw and after Holm's adjustment over all statements.",
     )
-
-
-def secondary(verdicts: Sequence[Verdict], source: str) -> Exhibit | None:
-    """Return the secondary measurements to the plot `forest`; None where there is no plot."""
-    if not _measured(verdicts, source):
-        return None
-    return Exhibit(
+    secondary = Exhibit(
         ledger.secondary(verdicts, source),
-        f"tbl-{NAMES[source]}-secondary",
-        f"Secondary measurements of the statements of [the plot](#fig-{NAMES[source]}), as in "
-        f"[the table of primary ones](#tbl-{NAMES[source]}); reported, not decisive.",
+        f"tbl-{name}-secondary",
+        f"Secondary measurements of the statements of [the plot](#fig-{name}), as in "
+        f"[the table of primary ones](#tbl-{name}); reported, not decisive.",
     )
+    return [primary, secondary]
 
 
 def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
@@ -80,36 +92,29 @@ def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
 
     Of verdicts by the name of the part (`lib.studies.designs`); a part without runs is left out.
     """
-    own = {here: judged[here]}
-    drives = {
-        name.removeprefix("without-"): judged[name] for name in judged if name.startswith("without")
-    }
-    tables = [
-        _across("recipe", {"with Dice": judged[here]} | _renamed(judged, "cross-entropy"),
-                "with soft Dice in the loss, and with cross-entropy alone"),
-        _across("drives", own | drives,
-                "on CamVid's own test split, and on each drive when it is left out of the training"),
-        _across("scenes", own | _renamed(judged, "scenes"),
-                "on CamVid and on drawn scenes, whose many independent test images allow equivalence"),
-    ]  # fmt: skip
-    return [table for table in tables if table]
+    others = {capitalised(name.removeprefix("without-")): judged[name] for name in judged}
+    drives = [capitalised(name[8:]) for name in judged if name.startswith("without-")]
+    tables = []
+    for label, own, names, where in (
+        ("recipe", "with Dice", ["Cross-entropy"],
+         "with soft Dice in the loss, and with cross-entropy alone"),
+        ("drives", here, drives,
+         "on CamVid's own test split, and on each drive when it is left out of the training"),
+        ("scenes", here, ["Scenes"],
+         "on CamVid and on drawn scenes, whose many independent test images allow equivalence"),
+    ):  # fmt: skip
+        parts = {own: judged[here]} | {name: others[name] for name in names if name in others}
+        table = ledger.across(parts)
+        if len(table.columns) > 3:  # the statement, and more than one set of runs
+            caption = f"Effects with {whole_percent(LEVEL)} intervals, and verdicts, {where}."
+            tables.append(Exhibit(table, f"tbl-{label}", caption))
+    return tables
 
 
-def _renamed(judged: dict[str, Sequence[Verdict]], name: str) -> dict[str, Sequence[Verdict]]:
-    return {capitalised(name): judged[name]} if name in judged else {}
-
-
-def _across(name: str, parts: dict[str, Sequence[Verdict]], where: str) -> Exhibit | None:
-    """Return effects and verdicts side by side; None for fewer than two sets of runs."""
-    table = ledger.across(parts)
-    if len(table.columns) < 4:
+def by_edition(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:
+    """Return the verdict on each statement in both editions; None for other runs than these."""
+    if runs[0].edition == 1 or runs[0].record["dataset"]["name"] != "camvid":
         return None
-    caption = f"Effects with {whole_percent(LEVEL)} intervals, and verdicts, {where}."
-    return Exhibit(table, f"tbl-{name}", caption)
-
-
-def editions(verdicts: Sequence[Verdict]) -> Exhibit:
-    """Return the verdict on each statement in both editions."""
     return Exhibit(
         ledger.editions(verdicts),
         "tbl-editions",
@@ -121,17 +126,17 @@ def editions(verdicts: Sequence[Verdict]) -> Exhibit:
 def drawing(verdicts: Sequence[Verdict]) -> str:
     """Return the plot as SVG, two drawings side by side."""
     reach = _reach(verdicts)
-    rows = [_row(verdict, reach) for verdict in verdicts]
-    half = _first_half(rows)
-    cards = [_card(part) for part in (rows[:half], rows[half:]) if part]
-    for number, card in enumerate(cards):
-        card["x"] = number * (WIDTH + GAP)
-    ticks = [0, *(sign * tick for tick in TICKS if tick < reach for sign in (-1, 1))]
+    rows = [_statement(verdict, reach) for verdict in verdicts]
+    bottoms = np.cumsum([row["height"] for row in rows])
+    half = int(np.abs(bottoms - bottoms[-1] / 2).argmin()) + 1  # both columns about as high
+    cards = [_column(part) for part in (rows[:half], rows[half:]) if part]
+    ticks = [tick for tick in TICKS if abs(tick) < reach]
     return ENVIRONMENT.get_template("forest.svg").render(
         cards=cards,
         width=len(cards) * (WIDTH + GAP) - GAP,
         height=max(card["height"] for card in cards),
         card_width=WIDTH,
+        step=WIDTH + GAP,
         zero=_place(0, reach),
         ticks=[{"x": _place(tick, reach), "name": f"{tick}".replace("-", "−")} for tick in ticks],
     )
@@ -158,26 +163,26 @@ def _place(margins: float, reach: int) -> float:
     return round(float(share) * WIDTH, 1)
 
 
-def _row(verdict: Verdict, reach: int) -> dict:
+def _statement(verdict: Verdict, reach: int) -> dict:
     """Return one statement: its lines, and a strip for each primary measurement."""
     lines = wrap(verdict.claim.statement, LETTERS)
-    strips = []
+    strips, y = [], LINE * len(lines) + 6
     for finding, part in zip(verdict.primary, verdict.parts):
-        strip = _strip(finding, part, reach)
-        strip["y"] = LINE * len(lines) + 6 + STRIP * len(strips)
-        strips.append(strip)
+        strips.append(_measurement(finding, part, reach) | {"y": y})
+        y += STRIP
     if len(strips) == 1 and verdict.verdict == UNDECIDED:
         strips[0]["verdict"] = f"undecided ({verdict.seeds_needed or f'> {MOST_SEEDS}'} seeds)"
+    secondary = [f"Secondary: {each.text}" for each in verdict.secondary if each.estimate]
     return {
         "id": verdict.claim.id,
         "lines": lines,
         "strips": strips,
-        "height": LINE * len(lines) + 6 + STRIP * len(strips) + SPACE,
-        "details": _details(verdict),
+        "height": y + SPACE,
+        "details": "\n".join([*(each.text for each in verdict.primary), *secondary]),
     }
 
 
-def _strip(finding: Finding, part: str, reach: int) -> dict:
+def _measurement(finding: Finding, part: str, reach: int) -> dict:
     """Return what is drawn of one measurement, in pixels."""
     low, effect, high = _ends(finding)
     unit, estimate = finding.comparison.measure.unit, finding.estimate
@@ -186,7 +191,7 @@ def _strip(finding: Finding, part: str, reach: int) -> dict:
         text += f" ({unit.number(estimate.low)} to {unit.number(estimate.high)})"
     return {
         "measure": capitalised(finding.comparison.measure.name),
-        "zones": _zones(finding.comparison.expect, reach),
+        "zone": _zone(finding.comparison.expect, reach),
         "interval": (_place(low, reach), _place(high, reach)) if low < high else None,
         "beyond_left": low < -reach,
         "beyond_right": high > reach,
@@ -198,31 +203,14 @@ def _strip(finding: Finding, part: str, reach: int) -> dict:
     }
 
 
-def _zones(expect: str, reach: int) -> list[dict]:
+def _zone(expect: str, reach: int) -> dict[str, float]:
     """Return where the statement would hold."""
-    if expect == SAME:
-        start, end = -1, 1
-    elif expect == HIGHER:
-        start, end = 1, reach
-    else:
-        start, end = -reach, -1
+    start, end = {SAME: (-1, 1), HIGHER: (1, reach), LOWER: (-reach, -1)}[expect]
     x = _place(start, reach)
-    return [{"x": x, "width": round(_place(end, reach) - x, 1)}]
+    return {"x": x, "width": round(_place(end, reach) - x, 1)}
 
 
-def _details(verdict: Verdict) -> str:
-    """Return what shows while the pointer rests on a row: all its numbers."""
-    secondary = [f"Secondary: {each.text}" for each in verdict.secondary if each.estimate]
-    return "\n".join([*(each.text for each in verdict.primary), *secondary])
-
-
-def _first_half(rows: Sequence[dict]) -> int:
-    """Return how many rows the first column takes so that both are about as high."""
-    heights = np.cumsum([row["height"] for row in rows])
-    return int(np.argmin(np.abs(heights - heights[-1] / 2))) + 1
-
-
-def _card(rows: Sequence[dict]) -> dict:
+def _column(rows: Sequence[dict]) -> dict:
     """Return a column: its rows below each other, above an axis."""
     y = 0
     for row in rows:
@@ -230,26 +218,3 @@ def _card(rows: Sequence[dict]) -> dict:
         y += row["height"]
     words = "; ".join(f"{row['id']}: {row['strips'][0]['verdict']}" for row in rows)
     return {"rows": rows, "axis": y, "height": y + AXIS, "words": words}
-
-
-def _caption(verdicts: Sequence[Verdict], source: str) -> str:
-    estimates = [finding.estimate for verdict in verdicts for finding in verdict.primary]
-    seeds = seeds_text(sorted({number for each in estimates for number in each.seeds}))
-    note = ""
-    if any(verdict.verdict == ONE_SEED for verdict in verdicts):
-        note = " With one seed an interval covers the images alone, and nothing is decided."
-    if any(verdict.verdict == UNDECIDED for verdict in verdicts):
-        note = " In brackets: the seeds per network that would decide the statement."
-    return (
-        f"{ledger.tally(verdicts, source)} Dots: effects in units of their margin; lines: "
-        f"{whole_percent(LEVEL)} intervals; shaded: where the statement would hold. “No "
-        f"difference” is judged by the {whole_percent(EQUIVALENCE_LEVEL)} interval. {seeds} per "
-        f"network.{note} The rules are in {RULES}, the numbers in [a table](#tbl-{NAMES[source]})."
-    )
-
-
-def _in_words(verdicts: Sequence[Verdict]) -> str:
-    return " ".join(
-        f"{verdict.claim.id}. {verdict.claim.statement} {capitalised(verdict.verdict)}."
-        for verdict in verdicts
-    )

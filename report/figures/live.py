@@ -5,7 +5,6 @@ that file, a trained U-Net whose weights are at hand. The page's part is in `tem
 paper, and where no script runs, stands a figure of what the first image shows.
 """
 
-import json
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from markupsafe import Markup
 from PIL import Image
 from scipy import ndimage
 
@@ -26,11 +24,12 @@ from lib.records import WEIGHTS, Run, load_runs
 from lib.structure import boundary_width, outline
 from lib.studies.interventions import leaving
 from lib.studies.quantized import VARIANT, quantise, restore
+from report.evidence.analysis import frequent_first
 from report.evidence.closed_forms import receptive_field
 from report.evidence.wording import listed, percent
 from report.figures.drawing import data_uri
-from report.figures.palette import by_frequency, displayed
-from report.figures.pictures import class_legend, grid, image_miou, paint, photograph
+from report.figures.palette import displayed
+from report.figures.pictures import class_legend, grid, image_miou, large_photograph, paint
 from report.figures.show import Exhibit
 from report.template import ENVIRONMENT
 
@@ -56,7 +55,7 @@ class Live:
         return sorted(names, key=lambda name: -outline(self.run.target(name)).sum())[:IMAGES]
 
 
-def find(runs: Sequence[Run], out: str | Path) -> Live | None:
+def find_network(runs: Sequence[Run], out: str | Path) -> Live | None:
     """Return the network for the page of these runs, or None where no page can carry one.
 
     The published network stands for runs on its data set whose own weights are not at hand.
@@ -65,8 +64,8 @@ def find(runs: Sequence[Run], out: str | Path) -> Live | None:
     published = [run for run in load_runs(PUBLISHED) if run.record["dataset"]["name"] in datasets]
     for folder, group in ((ROOT / out, runs), (PUBLISHED, published)):
         without = [run for run in group if run.variant == "unet-noskip"]
-        for run in group:
-            stored = _weights_of(run, folder / NETWORK) if without and _fits(run) else None
+        for run in filter(_fits, group if without else ()):
+            stored = _weights_of(run, folder / NETWORK)
             if stored:
                 same_seed = [other for other in without if other.seed == run.seed]
                 return Live(run, (same_seed or without)[0], stored)
@@ -89,12 +88,12 @@ def _weights_of(run: Run, path: Path) -> dict[str, np.ndarray] | None:
     return quantise(run)[1] if (run.folder / WEIGHTS).exists() else None
 
 
-def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
+def unet(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
     """A U-Net to take apart: its skips are cut, or fed another image's features.
 
-    None where `find` finds no network.
+    None where `find_network` finds no network.
     """
-    live = find(runs, out)
+    live = find_network(runs, out)
     if live is None:
         return None
     name, classes = live.names[0], live.run.classes
@@ -107,10 +106,9 @@ def network(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
     }
     scores = {title: percent(image_miou(found, target, classes)) for title, found in maps.items()}
     titles = ["photograph", "ground truth", *(f"{key}: {score}" for key, score in scores.items())]
-    large = photograph(live.run, name)
-    painted = [large, *(paint(each, classes) for each in (target, *maps.values()))]
-    figure = grid([painted[:3], painted[3:]], titles, foot=0.4)
-    class_legend(figure, classes, by_frequency(live.run))
+    painted = [paint(each, classes) for each in (target, *maps.values())]
+    figure = grid([large_photograph(live.run, name), *painted], 3, titles, foot=0.4)
+    class_legend(figure, classes, frequent_first(live.run))
     return Exhibit(
         figure,
         "fig-live",
@@ -139,32 +137,31 @@ def html(live: Live) -> str:
     """Return the network and its controls as HTML, style and scripts in it."""
     height, width = live.run.target(live.names[0]).shape
     stored, classes, base = live.stored, live.run.classes, int(live.stored["base_channels"])
-    images = [_test_image(live, name) for name in live.names]
     parameters = np.concatenate([stored["scales"], stored["biases"]]).astype("<f4")
-    data = {
-        "network": {
-            "weights": _base64(zlib.compress(stored["weights"].tobytes(), 9)),
-            "parameters": _base64(parameters.tobytes()),
-            "base": base,
-            "classes": len(classes),
-            "depth": DEPTH,
-        },
-        "tests": images,
-        "classes": classes.names,
-        "colors": displayed(classes).colors,
-        "fields": fields(),
-        "height": height,
-        "width": width,
-        "band": boundary_width((height, width)),
-    }
-    levels = _drawing(base, height, width)
+    images = [_test_image(live, name) for name in live.names]
+    levels = _levels(base, height, width)
     return ENVIRONMENT.get_template("live/live.html").render(
         images=images,
         levels=levels,
         drawing=levels[-1]["bottom"] + 4,
         height=height,
         width=width,
-        data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
+        data={
+            "network": {
+                "weights": _base64(zlib.compress(stored["weights"].tobytes(), 9)),
+                "parameters": _base64(parameters.tobytes()),
+                "base": base,
+                "classes": len(classes),
+                "depth": DEPTH,
+            },
+            "tests": images,
+            "classes": classes.names,
+            "colors": displayed(classes).colors,
+            "fields": fields(),
+            "height": height,
+            "width": width,
+            "band": boundary_width((height, width)),
+        },
     )
 
 
@@ -173,7 +170,7 @@ def fields() -> list[int]:
     return receptive_field(VARIANT)["largest"].tolist()[: DEPTH + 1]
 
 
-def _drawing(base: int, height: int, width: int) -> list[dict]:
+def _levels(base: int, height: int, width: int) -> list[dict]:
     """Return what each level has and where the drawing, 320 units wide, puts its picture."""
     levels, top = [], 4.0
     for level in range(DEPTH + 1):

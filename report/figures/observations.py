@@ -67,6 +67,12 @@ def region(prediction: np.ndarray, target: np.ndarray, index: int, mask: np.ndar
     return np.isin(labels, touching) & ~foreign
 
 
+def made_of(run: Run, segment: Segment) -> np.ndarray:
+    """Return, bool (H, W), what a run makes of an object."""
+    target, prediction = run.target(segment.image), run.prediction(segment.image)
+    return region(prediction, target, segment.index, segment.mask)
+
+
 def object_iou(
     prediction: np.ndarray, target: np.ndarray, index: int, mask: np.ndarray
 ) -> float:
@@ -75,7 +81,7 @@ def object_iou(
     return float((predicted & mask).sum() / (predicted | mask).sum())
 
 
-def choose(runs: Sequence[Run], names: Sequence[str]) -> list[Segment]:
+def choose_objects(runs: Sequence[Run], names: Sequence[str]) -> list[Segment]:
     """Return the objects that the rule points at in these images, numbered.
 
     There are none without runs of both networks.
@@ -83,17 +89,12 @@ def choose(runs: Sequence[Run], names: Sequence[str]) -> list[Segment]:
     groups = by_variant(runs)
     if not {WITH, WITHOUT} <= groups.keys():
         return []
-    found = [segment for name in names for segment in _segments(groups, name)]
-    best: dict[int, Segment] = {}
-    for segment in sorted(found, key=lambda segment: segment.advantage):
-        best[segment.index] = segment  # the last of a class has its largest advantage
-    ranked = sorted(best.values(), key=lambda segment: -segment.advantage)
-    picked = [segment for segment in ranked if segment.advantage > 0][:MOST]
-    other_side = min(found, key=lambda segment: segment.advantage, default=None)
-    if other_side and other_side.advantage < 0:
-        picked.append(other_side)
-    places = {name: place for place, name in enumerate(names)}
-    picked.sort(key=lambda segment: (places[segment.image], segment.box[1]))
+    ranked = [segment for name in names for segment in _segments(groups, name)]
+    ranked.sort(key=lambda segment: segment.advantage)
+    best = {segment.index: segment for segment in ranked if segment.advantage > 0}  # the last
+    picked = sorted(best.values(), key=lambda segment: -segment.advantage)[:MOST]
+    picked += [segment for segment in ranked[:1] if segment.advantage < 0]  # the other side
+    picked.sort(key=lambda segment: (names.index(segment.image), segment.box[1]))
     return [replace(segment, number=number) for number, segment in enumerate(picked, 1)]
 
 
@@ -106,16 +107,13 @@ def _segments(groups: dict[str, list[Run]], name: str) -> Iterator[Segment]:
         labels, number = ndimage.label(target == index, EIGHT)
         for component in range(1, number + 1):
             mask = labels == component
-            if SMALLEST <= mask.sum() <= largest and not _cut_off(mask):
+            cut_off = mask[[0, -1]].any() or mask[:, [0, -1]].any()
+            if SMALLEST <= mask.sum() <= largest and not cut_off:
                 ious = {
                     key: np.array([object_iou(each, target, index, mask) for each in maps])
                     for key, maps in predictions.items()
                 }
                 yield Segment(name, int(index), mask, ious)
-
-
-def _cut_off(mask: np.ndarray) -> bool:
-    return mask[[0, -1]].any() or mask[:, [0, -1]].any()
 
 
 def sentences(runs: Sequence[Run], segments: Sequence[Segment]) -> str:
@@ -140,16 +138,15 @@ def _sentence(runs: Sequence[Run], segment: Segment, figure: str) -> str:
         for key in VARIANTS
         if key in segment.ious and key not in (WITH, WITHOUT)
     ]
-    ranges = [_range(segment.ious[key]) for key in (WITH, WITHOUT)]
-    scores = f"{ranges[0]} under the U-Net and {ranges[1]} without"
     more = f"; elsewhere {listed(others)}" if others else ""
     means = [np.mean([run.iou[segment.index] for run in groups[key]]) for key in (WITH, WITHOUT)]
     difference = means[1] - means[0]
     compared = f"{points(abs(difference))} {'lower' if difference < 0 else 'higher'}"
     return (
-        f"*{name}*, {segment.size} pixels, in {figure}: {seen}. Its IoU is {scores}{more}. "
-        f"{_agreement(segment)}; over all test images the IoU of {name} is {compared} without "
-        "skips than with them."
+        f"*{name}*, {segment.size} pixels, in {figure}: {seen}. Its IoU is "
+        f"{_range(segment.ious[WITH])} under the U-Net and {_range(segment.ious[WITHOUT])} "
+        f"without{more}. {_agreement(segment)}; over all test images the IoU of {name} is "
+        f"{compared} without skips than with them."
     )
 
 
@@ -161,10 +158,10 @@ def _range(ious: np.ndarray) -> str:
 
 def _agreement(segment: Segment) -> str:
     """Whether the seeds agree on which of the two networks does better by the object."""
-    ahead = segment.ious[WITH][:, None] > segment.ious[WITHOUT]
+    who, better, worse = "the U-Net", segment.ious[WITH], segment.ious[WITHOUT]
     if segment.advantage < 0:
-        ahead = segment.ious[WITH][:, None] < segment.ious[WITHOUT]
-    who = "the U-Net" if segment.advantage >= 0 else "the network without skips"
+        who, better, worse = "the network without skips", worse, better
+    ahead = better[:, None] > worse
     if ahead.size == 1:
         return f"One seed per network puts {who} ahead"
     if ahead.all():
@@ -174,33 +171,30 @@ def _agreement(segment: Segment) -> str:
 
 def fate(run: Run, segment: Segment) -> str:
     """Return what a run makes of an object, as the predicate of a sentence."""
-    target, prediction = run.target(segment.image), run.prediction(segment.image)
-    predicted = region(prediction, target, segment.index, segment.mask)
+    predicted = made_of(run, segment)
     hit = predicted & segment.mask
     recall, growth = hit.sum() / segment.size, predicted.sum() / segment.size
-    pieces = ndimage.label(hit, EIGHT)[1]
+    share, pieces = whole_percent(recall), ndimage.label(hit, EIGHT)[1]
     if recall < LOST:
         return "is lost"
     if pieces > 1 and recall < WHOLE:
-        return f"breaks into {pieces} pieces with {whole_percent(recall)} of its pixels"
+        return f"breaks into {pieces} pieces with {share} of its pixels"
     if recall < HALF:
-        return f"is mostly lost, with {whole_percent(recall)} of its pixels labelled"
+        return f"is mostly lost, with {share} of its pixels labelled"
     if recall < WHOLE:
-        return f"shrinks to {whole_percent(recall)} of its pixels"
+        return f"shrinks to {share} of its pixels"
     if growth > GROWN:
         return f"grows to {growth:.1f} times its size"
     if segment.size >= LARGE:
-        off = in_pixels(edge_error(run, segment))
-        return f"keeps {whole_percent(recall)} of its pixels, its outline {off} off on average"
-    return f"is found with {whole_percent(recall)} of its pixels"
+        off = in_pixels(edge_error(predicted, segment.mask))
+        return f"keeps {share} of its pixels, its outline {off} off on average"
+    return f"is found with {share} of its pixels"
 
 
-def edge_error(run: Run, segment: Segment) -> float:
-    """Return how far, in pixels, the outline of an object is from what a run predicts of it."""
-    target, prediction = run.target(segment.image), run.prediction(segment.image)
-    predicted = region(prediction, target, segment.index, segment.mask)
+def edge_error(predicted: np.ndarray, mask: np.ndarray) -> float:
+    """Return how far, in pixels, the outline of an object is from that of its prediction."""
     distance = ndimage.distance_transform_edt(~rim(predicted))
-    return float(distance[rim(segment.mask)].mean())
+    return float(distance[rim(mask)].mean())
 
 
 def rim(mask: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from matplotlib.colors import to_rgb
 
 from lib.files import ClassTable
 from lib.datasets.camvid import CLASSES as CAMVID
-from lib.records import Run
 from lib.scenes import CLASSES as SCENES
 
 SKY, PAVEMENT, TREE, SIGN = "#a6d0fa", "#cb90ec", "#22861c", "#fff338"
@@ -30,8 +29,3 @@ def displayed(classes: ClassTable) -> ClassTable:
         return classes
     colors = [(255 * np.array(to_rgb(COLORS[name]))).round().astype(int) for name in classes.names]
     return replace(classes, colors=tuple(tuple(color.tolist()) for color in colors))
-
-
-def by_frequency(run: Run) -> np.ndarray:
-    """Return the indices of the classes from the most to the least frequent in training pixels."""
-    return np.argsort(-np.array(run.record["dataset"]["pixels"]["train"]), kind="stable")

@@ -1,36 +1,35 @@
-"""The figures made of pictures, each with its caption: test images, label maps, errors.
+"""The figures made of pictures, each with its caption: a data set's images, test images, errors.
 
 Label maps are shown without interpolation in the colours of `report.figures.palette`, photographs
 at their own resolution where that is stored.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
-from scipy import ndimage
+from matplotlib.patches import Patch
 
+from lib.data import Augment, Dataset
 from lib.files import IGNORE, ClassTable, read_pixels
 from lib.metrics import confusion_matrix, mean_iou
-from lib.records import Run, first_seeds
-from report.evidence.wording import capitalised, listed, literal, percent
-from report.figures.observations import Segment, choose
-from report.figures.palette import by_frequency, displayed
+from lib.records import Run
+from report.evidence.analysis import frequent_first
+from report.evidence.wording import listed, literal, named, percent
+from report.figures.palette import displayed
 from report.figures.show import Exhibit
-from report.figures.style import LOOKS, PAGE, plain
+from report.figures.style import PAGE, plain
 
 RIGHT, WRONG, VOID = "#8080801c", "#d55e00", "#8c8c8c"  # paper shows through what is right
 ERRORS = (255 * np.array([to_rgba(name) for name in (RIGHT, WRONG, VOID)])).round().astype(np.uint8)
-NOTE = {"fc": "white", "ec": "none", "alpha": 0.82, "boxstyle": "round,pad=0.15"}
 FULL = "full.webp"  # the suffix of a photograph at the size of its file
-WHITE = "#fefefe"  # which no theme turns into the colour of its paper
 MOST = 2  # images in a figure of predictions
 ACROSS = 7  # classes in a row of the legend
+SAMPLES, COLUMNS, VERSIONS = 6, 3, 4  # of the training images
 
 
 def paint(target: np.ndarray, classes: ClassTable) -> np.ndarray:
@@ -38,7 +37,7 @@ def paint(target: np.ndarray, classes: ClassTable) -> np.ndarray:
     return displayed(classes).palette[target]
 
 
-def photograph(run: Run, name: str) -> np.ndarray:
+def large_photograph(run: Run, name: str) -> np.ndarray:
     """Return a test image, uint8 (h, w, 3), at its own size where that is stored."""
     path = run.shared(name, FULL)
     return read_pixels(path, "RGB") if path.exists() else run.image(name)
@@ -49,38 +48,29 @@ def errors(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.where(target == IGNORE, 2, prediction != target).astype(np.uint8)
 
 
-def error_map(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return a picture, uint8 (H, W, 4), of where prediction and target differ; void is grey."""
-    return ERRORS[errors(prediction, target)]
-
-
-def error_rate(prediction: np.ndarray, target: np.ndarray) -> float:
-    """Return the share of the labelled pixels that the prediction gets wrong."""
-    return (prediction != target)[target != IGNORE].mean()
-
-
 def image_miou(prediction: np.ndarray, target: np.ndarray, classes: ClassTable) -> float:
     """Return the mIoU of one image, over classes that occur in it or are predicted."""
     return float(mean_iou(confusion_matrix(prediction, target, len(classes))))
 
 
 def grid(
-    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), foot: float = 0
+    pictures: Sequence[np.ndarray], columns: int, titles: Sequence[str] = (), foot: float = 0
 ) -> Figure:
-    """Return pictures in rows and columns, as wide as the page, with room for a foot (inches).
+    """Return pictures in rows, as wide as the page, with room for a foot (inches).
 
     There is a title for each column, or for each picture.
     """
-    height, width = rows[0][0].shape[:2]
-    columns = len(rows[0])
-    tall = len(rows) * (PAGE / columns * height / width + 0.16) + 0.1 + foot
-    figure, axes = plt.subplots(len(rows), columns, squeeze=False, figsize=(PAGE, tall))
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    tall = rows * (PAGE / columns * height / width + 0.16) + 0.1 + foot
+    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(PAGE, tall))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    for panels, pictures in zip(axes, rows):
-        for panel, picture in zip(panels, pictures):
-            draw(panel, picture)
+    for panel, picture in zip(axes.flat, pictures):
+        draw(panel, picture)
+    for panel in axes.flat[len(pictures) :]:
+        panel.set_axis_off()
     for panel, title in zip(axes.flat, titles):
-        panel.set_title(title)
+        panel.set_title(plain(title))
     return figure
 
 
@@ -103,132 +93,111 @@ def class_legend(figure: Figure, classes: ClassTable, order: Sequence[int]) -> N
                   handleheight=0.9, columnspacing=1.1, handletextpad=0.5)  # fmt: skip
 
 
+def samples(train: Dataset) -> Exhibit:
+    """Six images of the training split, or three or fewer, in rows, each above its label."""
+    columns = min(COLUMNS, len(train))
+    number = SAMPLES if len(train) >= SAMPLES else columns
+    chosen = torch.linspace(0, len(train) - 1, number).round().long()
+    images = channels_last(train.images[chosen])
+    labels = paint(train.targets[chosen].numpy(), train.classes)
+    tiles = []
+    for start in range(0, number, columns):
+        row = slice(start, start + columns)
+        tiles += [*images[row], *labels[row]]
+    figure = grid(tiles, columns, foot=0.4)
+    counts = train.pixels_per_class()
+    order = np.argsort(-counts, kind="stable")
+    class_legend(figure, train.classes, order)
+    most = listed([literal(train.classes.names[index]) for index in order[:2]])
+    share = percent(counts[order[:2]].sum() / counts.sum())
+    return Exhibit(
+        figure,
+        "fig-samples",
+        f"{most} fill {share} of the labelled pixels. Images of the training split of "
+        f"{literal(train.title)}, evenly spaced, each above its label. Void is black.",
+        "Training images, each with its map of class colours.",
+    )
+
+
+def class_masks(train: Dataset, index: int) -> Exhibit:
+    """The label of one image, taken apart: one binary mask for each class that occurs."""
+    target, classes = train.targets[index].numpy(), displayed(train.classes)
+    tiles = {"image": channels_last(train.images[index]), "label": paint(target, train.classes)}
+    present = np.unique(target[target != IGNORE])
+    for k in present:
+        mask = np.full((*target.shape, 4), (128, 128, 128, 28), np.uint8)
+        mask[target == k] = (*classes.colors[k], 255)
+        tiles[classes.names[k]] = mask
+    return Exhibit(
+        grid(list(tiles.values()), 5, list(tiles)),
+        "fig-masks",
+        f"One label is {len(present)} binary masks that do not overlap, one for each class in it: "
+        f"a training image ({literal(train.items[index])}).",
+        "A training image, its label and one mask for each class.",
+    )
+
+
+def augmentation(train: Dataset, index: int, crop_size: Sequence[int] | None) -> Exhibit:
+    """Four training samples made of one image, each above its label."""
+    again = torch.full((VERSIONS,), index)
+    augment = Augment(tuple(crop_size or train.targets.shape[1:]))
+    generator = torch.Generator().manual_seed(0)
+    images, targets = augment(train.images[again], train.targets[again], generator)
+    labels = paint(targets.numpy(), train.classes)
+    return Exhibit(
+        grid([*channels_last((255 * images).byte()), *labels], VERSIONS),
+        "fig-augmentation",
+        "No two samples of an image are alike: four that were made of the image in "
+        "[the figure of masks](#fig-masks), each above its label.",
+        "Four zoomed, cropped and mirrored versions of an image with their labels.",
+    )
+
+
+def channels_last(images: torch.Tensor) -> np.ndarray:
+    """Return images, uint8 (..., 3, H, W), as an array (..., H, W, 3)."""
+    return np.moveaxis(images.numpy(), -3, -1)
+
+
 def predictions(run: Run, names: Sequence[str] = ()) -> Exhibit:
     """Image, ground truth, prediction and errors of two test images, the fixed ones by default."""
     names = list(names or run.examples[1::2] or run.examples)[:MOST]
-    rows, wrong = [], []
+    tiles, wrong = [], []
     for name in names:
         target, prediction = run.target(name), run.prediction(name)
-        maps = [paint(labels, run.classes) for labels in (target, prediction)]
-        rows.append([photograph(run, name), *maps, error_map(prediction, target)])
-        wrong.append(error_rate(prediction, target))
-    figure = grid(rows, ("image", "ground truth", "prediction", "errors"), foot=0.4)
-    class_legend(figure, run.classes, by_frequency(run))
-    shares = " and ".join(percent(share) for share in wrong)
+        missed = errors(prediction, target)
+        maps = paint(target, run.classes), paint(prediction, run.classes), ERRORS[missed]
+        tiles += [large_photograph(run, name), *maps]
+        wrong.append(percent((missed == 1).sum() / (missed < 2).sum()))
+    figure = grid(tiles, 4, ("image", "ground truth", "prediction", "errors"), foot=0.4)
+    class_legend(figure, run.classes, frequent_first(run))
+    which = f"the test image{'s' if len(names) > 1 else ''} {named(names)}"
     return Exhibit(
         figure,
         f"fig-predictions-{run.variant}",
-        f"The {run.title} mislabels {shares} of the pixels of {_images(names)} (seed {run.seed}). "
+        f"The {run.title} mislabels {listed(wrong)} of the pixels of {which} (seed {run.seed}). "
         "Errors are orange; void is grey among the errors and black elsewhere.",
         f"Test images with ground truth, prediction of the {run.title} and error map.",
         file=f"predictions/{run.variant}.png",
     )
 
 
-def _images(names: Sequence[str]) -> str:
-    words = " and ".join(literal(name) for name in names)
-    return f"the test image {words}" if len(names) == 1 else f"the test images {words}"
-
-
-def compared(runs: Sequence[Run]) -> list[Run]:
-    """Return the first runs of the two networks that pictures compare: with skips and without."""
-    first = first_seeds(runs)
-    wanted = [first[key] for key in ("unet", "unet-noskip") if key in first]
-    others = [run for run in first.values() if run not in wanted]
-    return [*wanted, *others][:2]
-
-
-def comparisons(runs: Sequence[Run], reasons: dict[str, str]) -> list[Exhibit]:
-    """Two test images, each with its ground truth and the U-Net's labels with and without skips.
-
-    `reasons` maps the names of test images to why they are shown. The pictures of the first are
-    saved in one row as well.
-    """
-    names = list(reasons)[:MOST]
-    segments = choose(runs, names)
-    exhibits = [
-        _comparison(runs, name, reasons[name], segments, number)
-        for number, name in enumerate(names, 1)
-    ]
-    first = replace(exhibits[0], file="comparison.webp", saved=row(runs, names[0]))
-    return [first, *exhibits[1:]]
-
-
-def _comparison(
-    runs: Sequence[Run], name: str, reason: str, segments: Sequence[Segment], number: int
-) -> Exhibit:
-    pair = compared(runs)
-    some, target = pair[0], pair[0].target(name)
-    height, width = target.shape
-    tall = 2 * (PAGE / 2 * height / width + 0.25) + 0.45
-    figure, axes = plt.subplots(2, 2, figsize=(PAGE, tall))
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
-    photo, truth, *mapped = axes.flat
-    draw(photo, photograph(some, name), extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-    draw(truth, paint(target, some.classes))
-    name_regions(truth, target, some.classes)
-    photo.set_title("photograph")
-    truth.set_title("ground truth")
-    found = []
-    for panel, run in zip(mapped, pair):
-        labels = run.prediction(name)
-        score = percent(image_miou(labels, target, some.classes))
-        draw(panel, paint(labels, some.classes))
-        panel.set_title(LOOKS[run.variant].short)
-        found.append(f"{score} under the {run.title}")
-    for panel in mapped[len(pair) :]:
-        panel.set_axis_off()
-    numbered = [segment for segment in segments if segment.image == name]
-    for panel in axes.flat:
-        number_segments(panel, numbered)
-    class_legend(figure, some.classes, by_frequency(some))
-    boxes = ""
-    if numbered:
-        boxes = " The numbered boxes hold the objects of [the close-ups](#fig-objects)."
+def attention(run: Run) -> Exhibit:
+    """The coefficients of the four gates over the first fixed test image, finest level first."""
+    name = run.examples[0]
+    maps = run.attention(name)
+    size = (PAGE, PAGE / (len(maps) + 1) * 0.75 + 0.35)
+    figure, (first, *others) = plt.subplots(1, len(maps) + 1, figsize=size)
+    draw(first, run.image(name))
+    first.set_title("image", fontsize=8, loc="center")
+    for level, (axes, alpha) in enumerate(zip(others, maps)):
+        draw(axes, alpha, cmap="viridis", vmin=0, vmax=1)
+        axes.set_title(f"level {level}, mean {alpha.mean():.2f}", fontsize=8, loc="center")
+    bar = figure.colorbar(axes.images[0], ax=axes, fraction=0.05, ticks=[0, 0.5, 1], label="α")
+    bar.outline.set_visible(False)
     return Exhibit(
         figure,
-        f"fig-comparison-{number}",
-        f"On this image the mIoU is {listed(found)} (first seeds). {capitalised(reason)}: "
-        f"{literal(name)}.{boxes} Void is black.",
-        "A test image, its ground truth and the predictions of two networks.",
-        stack=True,
+        "fig-attention",
+        "Attention coefficients α of the four gates over one test image, from the finest skip "
+        "(level 0) to the coarsest (level 3): yellow passes, blue is suppressed.",
+        "A test image and four maps of attention coefficients.",
     )
-
-
-def row(runs: Sequence[Run], name: str) -> Figure:
-    """Return the photograph, the ground truth and the two predictions side by side."""
-    pair = compared(runs)
-    some = pair[0]
-    maps = [some.target(name), *(run.prediction(name) for run in pair)]
-    pictures = [photograph(some, name), *(paint(labels, some.classes) for labels in maps)]
-    titles = ["photograph", "ground truth", *(LOOKS[run.variant].short for run in pair)]
-    figure = grid([pictures])
-    for panel, title in zip(figure.axes, titles):
-        panel.annotate(title, (0, 1), (4, -4), xycoords="axes fraction", va="top", bbox=NOTE,
-                       textcoords="offset points")  # fmt: skip
-    return figure
-
-
-def number_segments(axes: Axes, segments: Sequence[Segment]) -> None:
-    """Frame each of these objects, its number at a corner of the frame."""
-    for segment in segments:
-        top, left, bottom, right = segment.box
-        corner, width, height = (left - 0.5, top - 0.5), right - left, bottom - top
-        for color, line in (("black", 2.2), (WHITE, 1.1)):
-            axes.add_patch(Rectangle(corner, width, height, fill=False, ec=color, lw=line))
-        axes.annotate(str(segment.number), corner, (1, 1), textcoords="offset points", fontsize=7,
-                      fontweight="semibold", va="bottom", bbox=NOTE)  # fmt: skip
-
-
-def name_regions(axes: Axes, target: np.ndarray, classes: ClassTable) -> None:
-    """Write the name of each class into its roomiest region, where the name has room."""
-    height, width = target.shape
-    for index in np.unique(target[target != IGNORE]):
-        inside = np.pad(target == index, 1)
-        distance = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
-        y, x = np.unravel_index(distance.argmax(), distance.shape)
-        name = classes.names[index]
-        letter = 0.018 * width  # pixels across
-        if distance[y, x] > 1.1 * letter and distance[y, x] > 0.22 * letter * len(name):
-            axes.text(x, y, plain(capitalised(name)), fontsize=7, ha="center", va="center",
-                      bbox=NOTE)  # fmt: skip

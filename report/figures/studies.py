@@ -1,6 +1,6 @@
 """The figures of what was measured on trained networks for the theory chapter, with captions.
 
-They are drawn from records alone. Means are over seeds; bands reach from the lowest to the highest
+They are made from records alone. Means are over seeds; bands reach from the lowest to the highest
 seed, bars are 95 % intervals. A figure whose records are missing is left out.
 """
 
@@ -15,15 +15,17 @@ from lib.metrics import mean_iou
 from lib.models import DEPTH, VARIANTS
 from lib.records import Run, by_variant
 from lib.structure import SIZE_NAMES, ratio
+from lib.studies.gates import DISTANCE_NAMES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.landscape import GRID
+from report.evidence.analysis import frequent_first
 from report.evidence.design import SKIP_EFFECTS, estimates
 from report.evidence.measures import BOUNDARY, MIOU, Measure
 from report.evidence.readings import NotMeasured, condition, probed, studied
 from report.evidence.scores import class_mean, explained
-from report.evidence.wording import seeds_text
+from report.evidence.wording import percent, seeds_text
 from report.figures.show import Exhibit
-from report.figures.style import FAINT, INK, LOOKS, PAGE
+from report.figures.style import FAINT, INK, LOOKS, PAGE, line, plain
 
 LEVELS = ("#08306b", "#2171b5", "#6baed6", "#a6bddb")  # colours, finest to coarsest
 NO_SKIPS, GATED = "unet-noskip", "unet-gated-attention"
@@ -59,18 +61,6 @@ def extent(groups: Groups, images: bool = True) -> str:
     return f"{seeds} per network, {len(studied(first, 'names'))} test images."
 
 
-def line(axes: Axes, x: Sequence[float], values: np.ndarray, variant: str, **style: object) -> None:
-    """Draw the mean of values (seeds, X) with a band, as the variant looks."""
-    look = LOOKS[variant]
-    default = {"marker": look.marker, "ls": look.line, "ms": 3.5, "label": look.short}
-    axes.plot(x, values.mean(0), color=look.color, **default | style)
-    axes.fill_between(x, values.min(0), values.max(0), color=look.color, alpha=0.15, lw=0)
-
-
-def _zero(axes: Axes) -> None:
-    axes.axhline(0, color=FAINT, lw=0.8, zorder=0)
-
-
 def skips(runs: Sequence[Run]) -> Exhibit | None:
     """What each skip of the U-Net is worth: cut in a trained network, and trained without."""
     group = by_variant(runs).get("unet", [])
@@ -79,11 +69,18 @@ def skips(runs: Sequence[Run]) -> Exhibit | None:
     figure, (first, second, third) = plt.subplots(1, 3, figsize=(PAGE, 2.7))
     retrained = _by_level(first, runs, group, MIOU, mean_iou, "conditions.confusions")
     _by_level(second, runs, group, BOUNDARY, class_mean, "structure.boundary")
-    _lost_by_size(third, group)
+    sizes = range(len(SIZE_NAMES))
+    for level in range(DEPTH):
+        lost = [_lost(run, f"shuffle {level}", _recall, "structure.components") for run in group]
+        third.plot(sizes, 100 * np.mean(lost, axis=0), "o-", ms=3.5, color=LEVELS[level],
+                   label=f"skip {level}")  # fmt: skip
+    names = [name.replace(" and more", " +").replace("under ", "< ") for name in SIZE_NAMES]
+    third.set_xticks(sizes, names, rotation=30, ha="right")
+    third.set(xlabel="size of the thing (px)", ylabel="change of recall (points)")
     first.set(ylabel="change of mIoU (points)")
     second.set(ylabel="change of boundary IoU (points)")
     for axes in (first, second, third):
-        _zero(axes)
+        axes.axhline(0, color=FAINT, lw=0.8, zorder=0)
     figure.legend(*first.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     figure.legend(*third.get_legend_handles_labels(), loc="outside upper right", ncols=4)
     words = ""
@@ -116,28 +113,17 @@ def _by_level(
         means = 100 * np.mean(lost, axis=0)
         axes.plot(levels - 0.12, means, "o", color=INK, mfc=fill, ms=4.5, label=name)
     effects = estimates(runs, SKIP_EFFECTS, measure)
-    for level, effect in enumerate(effects):
+    if effects:
+        low, value, high = -100 * np.array([(e.low, e.value, e.high) for e in effects]).T
         color = LOOKS[NO_SKIPS].color
-        axes.vlines(level + 0.15, -100 * effect.low, -100 * effect.high, color=color, lw=2)
-        axes.plot(level + 0.15, -100 * effect.value, "s", color=color, ms=4,
-                  label="trained without" if level == 0 else None)  # fmt: skip
+        axes.vlines(levels + 0.15, low, high, color=color, lw=2)
+        axes.plot(levels + 0.15, value, "s", color=color, ms=4, label="trained without")
     axes.set(xlabel="level of the skip", xticks=levels)
     return bool(effects)
 
 
 def _lost(run: Run, name: str, score: Callable, array: str) -> np.ndarray:
     return score(condition(run, name, array).sum(0)) - score(condition(run, "intact", array).sum(0))
-
-
-def _lost_by_size(axes: Axes, runs: Sequence[Run]) -> None:
-    sizes = range(len(SIZE_NAMES))
-    for level in range(DEPTH):
-        lost = [_lost(run, f"shuffle {level}", _recall, "structure.components") for run in runs]
-        mean = 100 * np.mean(lost, axis=0)
-        axes.plot(sizes, mean, "o-", ms=3.5, color=LEVELS[level], label=f"skip {level}")
-    names = [name.replace(" and more", " +").replace("under ", "< ") for name in SIZE_NAMES]
-    axes.set(xlabel="size of the thing (px)", ylabel="change of recall (points)")
-    axes.set_xticks(sizes, names, rotation=30, ha="right")
 
 
 def _recall(components: np.ndarray) -> np.ndarray:
@@ -148,23 +134,38 @@ def _recall(components: np.ndarray) -> np.ndarray:
 def information(groups: Groups) -> Exhibit:
     """What linear probes read from each part: outlines at the left, classes at the right."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.7))
-    _probes(left, groups, "edges", explained)
-    _probes(right, groups, "confusions", mean_iou)
+    _probe_scores(left, groups, "edges", explained)
+    _probe_scores(right, groups, "confusions", mean_iou)
     left.set(ylabel="variance of outlines explained (%)")
     right.set(ylabel="mIoU of the probe (%)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=5,
                   handlelength=2.8, markerscale=0, columnspacing=1.2)  # fmt: skip
+    finding = ""
+    if len(groups) == 2:
+        low, finest, alone = (
+            percent(np.mean([explained(probed(run, "edges", part).sum(0)) for run in group]))
+            for group, part in (
+                (groups["unet"], "bottleneck"),
+                (groups["unet"], "encoder 0"),
+                (groups[NO_SKIPS], "bottleneck"),
+            )
+        )
+        finding = (
+            f"In the U-Net a linear probe explains {low} of the variance of the outlines from the "
+            f"bottleneck and {finest} from encoder level 0; without skips, where everything has to "
+            f"pass the bottleneck, {alone} there. "
+        )
     return Exhibit(
         figure,
         "fig-study-information",
-        "What a linear probe reads at each level: from the encoder (solid), from what comes up "
+        f"{finding}What a probe reads at each level: from the encoder (solid), from what comes up "
         "before the skip joins (dotted), and from the two joined (dashed). Left: outlines of the "
         f"labels. Right: classes. {extent(groups)}",
         "Two line charts of linear probes by level for the U-Net with and without skips.",
     )
 
 
-def _probes(axes: Axes, groups: Groups, array: str, score: Callable) -> None:
+def _probe_scores(axes: Axes, groups: Groups, array: str, score: Callable) -> None:
     for key, group in groups.items():
         for name, style in PARTS:
             if name == "joined" and key == NO_SKIPS:
@@ -179,7 +180,7 @@ def _probes(axes: Axes, groups: Groups, array: str, score: Callable) -> None:
 
 
 @of_networks(*VARIANTS)
-def disturbances(groups: Groups) -> Exhibit:
+def under_disturbances(groups: Groups) -> Exhibit:
     """Change of mIoU under noise on the skips, clutter in them, and noise on the image."""
     figure, panels = plt.subplots(1, 3, figsize=(PAGE, 2.4), sharey=True)
     for axes, kind, strengths, label in (
@@ -187,7 +188,16 @@ def disturbances(groups: Groups) -> Exhibit:
         (panels[1], "clutter", CLUTTER, "share of another image in the skips"),
         (panels[2], "input noise", INPUT_NOISE, "noise on the image (of its range)"),
     ):
-        _disturbed(axes, groups, kind, strengths)
+        names = [f"{kind} {strength}" for strength in strengths]
+        for key, group in groups.items():
+            if names[0] in studied(group[0], "conditions.names"):
+                lost = [
+                    [_lost(run, name, mean_iou, "conditions.confusions") for name in names]
+                    for run in group
+                ]
+                with_none = np.pad(100 * np.array(lost), ((0, 0), (1, 0)))
+                line(axes, (0, *strengths), with_none, key)
+        axes.axhline(0, color=FAINT, lw=0.8, zorder=0)
         axes.set(xlabel=label)
     panels[0].set(ylabel="change of mIoU (points)")
     panels[0].legend(loc="best")
@@ -200,17 +210,38 @@ def disturbances(groups: Groups) -> Exhibit:
     )
 
 
-def _disturbed(axes: Axes, groups: Groups, kind: str, strengths: Sequence[float]) -> None:
-    names = [f"{kind} {strength}" for strength in strengths]
-    for key, group in groups.items():
-        if names[0] in studied(group[0], "conditions.names"):
-            lost = [
-                [_lost(run, name, mean_iou, "conditions.confusions") for name in names]
-                for run in group
-            ]
-            with_none = np.pad(100 * np.array(lost), ((0, 0), (1, 0)))
-            line(axes, (0, *strengths), with_none, key)
-    _zero(axes)
+@of_networks(GATED)
+def coefficients(groups: Groups) -> Exhibit:
+    """α by class, by distance to an outline, and on wrong and right pixels, one line a level."""
+    runs = groups[GATED]
+    order = frequent_first(runs[0])
+    names = [plain(runs[0].classes.names[k]) for k in order]
+    figure, panels = plt.subplots(1, 3, figsize=(PAGE, 3.0), width_ratios=(2.2, 1.3, 0.6),
+                                  sharey=True)  # fmt: skip
+    for axes, kind, labels, style in (
+        (panels[0], "classes", names, "o"),
+        (panels[1], "distances", DISTANCE_NAMES, "o-"),
+        (panels[2], "correct", ("wrong", "right"), "o-"),
+    ):
+        means = np.mean([ratio(studied(run, f"gates.{kind}").sum(0)) for run in runs], axis=0)
+        if kind == "classes":
+            means = means[:, order]
+        for level in range(DEPTH):
+            axes.plot(range(len(labels)), means[level], style, ms=4, color=LEVELS[level],
+                      label=f"level {level}")  # fmt: skip
+        axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
+        axes.grid(axis="y")
+    panels[0].set(ylabel="mean of α", ylim=(0, 1))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=4,
+                  handletextpad=0.1)  # fmt: skip
+    return Exhibit(
+        figure,
+        "fig-study-coefficients",
+        "Mean gate coefficient α at each level: by class, from frequent to rare; by distance to "
+        f"the nearest outline; on pixels labelled wrong and right. {extent(groups)}",
+        "Three charts of mean attention coefficients by class, by distance to an outline, and by "
+        "correctness.",
+    )
 
 
 @of_networks(*VARIANTS)

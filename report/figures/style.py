@@ -2,8 +2,8 @@
 
 A network has the same colour, marker and line everywhere, and no other network has them. Colours
 are those of Okabe and Ito's palette, which colour-blind readers can tell apart, and darker ones
-beside them. Networks with a subset of the U-Net's skips are shaded by how many skips they have.
-Lines are labelled where they end.
+beside them. Networks with a subset of the U-Net's skips stand in no chart of networks, and share
+one look. Lines are labelled where they end.
 """
 
 import logging
@@ -21,7 +21,7 @@ from lib import ROOT
 from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant
 
-COLUMN, PAGE = 3.5, 7.0  # the two widths of a figure, in inches
+PAGE = 7.0  # the width of a figure, in inches
 INK, FAINT, GREY = "#333333", "#d9d9d9", "#666666"
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.2))  # as Matplotlib writes them: offset, on and off
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -51,7 +51,6 @@ KNOWN = {
 }
 SPARE = (("#000000", "*"), ("#CC79A7", (4, 1)), ("#808000", (6, 1)), ("#7F7F7F", (8, 1)))
 SUBSET = "unet-skips-"  # before a digit for each level, 1 where it has a skip
-SHADES, SUBSET_MARKERS = ("#B4BBC4", "#7D8894", "#46525F"), "<>8hHd"  # of one, two and three skips
 
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:
@@ -59,17 +58,15 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
 
     The first of these have a colour and a marker each; more share them on another kind of line.
     """
-    variants = list(variants)
-    subsets = [key for key in variants if key.startswith(SUBSET)]
-    others = [key for key in variants if key not in KNOWN and key not in subsets]
-    table = dict(KNOWN)
-    for index, key in enumerate(others):
-        color, marker = SPARE[index % len(SPARE)]
-        table[key] = Look(color, marker, ("-", DASHED, DOTTED)[index // len(SPARE) % 3])
-    for number, shade in enumerate(SHADES, 1):
-        alike = [key for key in subsets if key.removeprefix(SUBSET).count("1") == number]
-        table |= {key: Look(shade, marker, "-") for key, marker in zip(alike, SUBSET_MARKERS)}
-    return {key: replace(table[key], short=SHORT.get(key, key)) for key in variants}
+    table, others = {}, 0
+    for key in variants:
+        look = KNOWN.get(key, Look(GREY, ".", "-"))
+        if key not in KNOWN and not key.startswith(SUBSET):
+            color, marker = SPARE[others % len(SPARE)]
+            look = Look(color, marker, ("-", DASHED, DOTTED)[others // len(SPARE) % 3])
+            others += 1
+        table[key] = replace(look, short=SHORT.get(key, key))
+    return table
 
 
 LOOKS = looks(TITLES)
@@ -84,29 +81,24 @@ def without_subsets(runs: Iterable[Run]) -> dict[str, list[Run]]:
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # the fallback font's gaps
 for font in sorted((ROOT / "report" / "fonts").glob("*.ttf")):
     font_manager.fontManager.addfont(font)
+INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+SMALL = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+THIN = ("axes.linewidth", "xtick.major.width", "ytick.major.width")
 sns.set_theme(context="paper", style="ticks", rc={
+    **dict.fromkeys(INKED, INK),
+    **dict.fromkeys(SMALL, 7.5),
+    **dict.fromkeys(THIN, 0.6),
     "font.family": ["Inter", "DejaVu Sans"],
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5,
     "axes.titleweight": "semibold",
     "axes.titlelocation": "left",
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
     "lines.linewidth": 1.4,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "grid.color": FAINT,
     "grid.linewidth": 0.5,
     "legend.frameon": False,
@@ -127,6 +119,32 @@ def plain(text: str) -> str:
     """Return a user's name so that Matplotlib shows it as it is: no maths, never left out."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text  # a legend leaves out what starts with _
+
+
+def line(axes: Axes, x: Sequence[float], values: np.ndarray, variant: str, **style: object) -> None:
+    """Draw the mean of values (seeds, X) in a network's look, and a band from lowest to highest."""
+    look = LOOKS[variant]
+    default = {"marker": look.marker, "ls": look.line, "ms": 3, "label": look.short}
+    axes.plot(x, values.mean(0), color=look.color, **default | style)
+    axes.fill_between(x, values.min(0), values.max(0), color=look.color, alpha=0.15, lw=0)
+
+
+def dots(axes: Axes, row: int, values: np.ndarray, variant: str, size: float) -> None:
+    """Draw a network's runs as faint marks on a row, and their mean as a bar."""
+    look = LOOKS[variant]
+    axes.plot(values, np.full(len(values), row), look.marker, color=look.color, ms=size, mew=0,
+              alpha=0.6)  # fmt: skip
+    axes.plot(values.mean(), row, "|", color=look.color, ms=size * 3, mew=1.8)
+
+
+def interval(
+    axes: Axes, rows: Sequence[int], low: Sequence[float], value: Sequence[float],
+    high: Sequence[float], variant: str,
+) -> None:  # fmt: skip
+    """Draw a network's values on rows as marks, each over its interval."""
+    look = LOOKS[variant]
+    axes.hlines(rows, low, high, color=look.color, lw=2, alpha=0.5)
+    axes.plot(value, rows, look.marker, color=look.color, ms=4.5, mew=0, label=TITLES[variant])
 
 
 def plain_rows(axes: Axes, names: Sequence[str] | None = None) -> None:

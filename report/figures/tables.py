@@ -1,4 +1,4 @@
-"""Every table of the report that is no ledger, with its caption and the format of its numbers."""
+"""Every table of the report that is no ledger, with its caption."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,11 +11,9 @@ from lib.records import Run
 from report.evidence import analysis, closed_forms, cost as evidence, design
 from report.evidence.findings import pixels, splits_table, width
 from report.evidence.wording import literal
-from report.figures.diagrams import difference, of_run
+from report.figures.diagrams import difference, levels_of
 from report.figures.show import Exhibit
 from report.figures.style import LOOKS, without_subsets
-
-TWO_DIGITS, THOUSANDS, TENTHS = "{:,.2f}", "{:,}", "{:,.1f}"
 
 
 def splits(data: dict[str, Dataset]) -> Exhibit:
@@ -28,7 +26,7 @@ def splits(data: dict[str, Dataset]) -> Exhibit:
     )
 
 
-def parts(run: Run) -> Exhibit:
+def part_by_part(run: Run) -> Exhibit:
     """A network part by part."""
     size = tuple(run.record["dataset"]["size"])
     base_channels, num_classes = run.config["base_channels"], len(run.classes)
@@ -37,31 +35,23 @@ def parts(run: Run) -> Exhibit:
         table[table["Parameters"] > 0],  # a plain skip has none, and computes nothing
         f"tbl-levels-{run.variant}",
         f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}.",
-        formats={"Parameters": THOUSANDS, "Multiply-adds (millions)": TENTHS},
     )
 
 
 def of_runs(
-    make: Callable[[Sequence[Run]], pd.DataFrame],
-    name: str,
-    caption: str,
-    runs: Sequence[Run],
-    formats: dict[str, str] | None = None,
+    make: Callable[[Sequence[Run]], pd.DataFrame], name: str, caption: str, runs: Sequence[Run]
 ) -> Exhibit:
     """Return a table that is made of runs, but for networks with a subset of the skips.
 
     A column without any value is left out.
     """
     chosen = [run for group in without_subsets(runs).values() for run in group]
-    table = make(chosen).dropna(axis="columns", how="all")
-    there = {column: form for column, form in (formats or {}).items() if column in table}
-    return Exhibit(table, f"tbl-{name}", caption, formats=there)
+    return Exhibit(make(chosen).dropna(axis="columns", how="all"), f"tbl-{name}", caption)
 
 
 loss = partial(
     of_runs, analysis.loss_table, "loss",
     "Loss after the last epoch, in nats per pixel, means over seeds; gap: test less training.",
-    formats=dict.fromkeys(("Training loss", "Test loss", "Gap"), "{:.3f}"),
 )  # fmt: skip
 scores = partial(
     of_runs, analysis.scores_table, "scores",
@@ -71,25 +61,10 @@ definitions = partial(
     of_runs, analysis.definitions_table, "definitions",
     "The same predictions (first seed) under five definitions of mIoU, batches of eight.",
 )  # fmt: skip
-classes = partial(
-    of_runs, analysis.class_table, "classes",
-    "Test IoU by class, means over seeds, classes from frequent to rare.",
-)  # fmt: skip
-structure = partial(
-    of_runs, analysis.structure_table, "structure",
-    "Fine structures on the test set, means over seeds.",
-)  # fmt: skip
-convergence = partial(
-    of_runs, analysis.convergence_table, "convergence",
-    "Training until validation mIoU reaches a share of U-Net's final value, means over seeds; in "
-    "brackets the 95 % interval of the change against U-Net.",
-)  # fmt: skip
 cost = partial(
     of_runs, analysis.cost_table, "cost",
     "What each network costs: parameters, multiply-adds of one forward pass on one image, measured "
     "seconds and memory of one training run.",
-    formats=dict.fromkeys(("Parameters (millions)", "Multiply-adds (billions)"), TWO_DIGITS)
-    | dict.fromkeys(("Training (s)", "Peak memory (MiB)"), "{:,.0f}"),
 )  # fmt: skip
 
 
@@ -100,7 +75,7 @@ def networks(runs: Sequence[Run]) -> Exhibit:
     costs = closed_forms.summary(base, len(run.classes), size)
     table = pd.DataFrame({
         "Network": costs.Network,
-        "It has": [difference(of_run(run, key)) for key in costs.variant],
+        "It has": [difference(levels_of(run, key)) for key in costs.variant],
         "Parameters (millions)": costs.parameters / 1e6,
         "Multiply-adds (billions)": costs.multiply_adds / 1e9,
         "Saved activations (MiB)": costs.kept / 2**20,
@@ -111,7 +86,6 @@ def networks(runs: Sequence[Run]) -> Exhibit:
         f"One thing differs between the networks: for one image of {pixels(size)}, {base} base "
         "channels. A multiply-add is one multiplication with its addition; saved activations are "
         "the feature maps that the forward pass stores for the backward pass.",
-        formats=dict.fromkeys(table.columns[2:4], TWO_DIGITS) | {table.columns[4]: TENTHS},
     )
 
 
@@ -122,7 +96,6 @@ def siblings() -> Exhibit:
         "tbl-siblings",
         "The same study by others, as their repositories print it: 13 classes, 256 × 256 pixels, "
         "one seed, each under its own definition.",
-        formats=dict.fromkeys(analysis.SIBLINGS.columns[1:], "{:.3f}"),
     )
 
 
@@ -139,20 +112,28 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
         "([Mehta et al., 2018](https://doi.org/10.1007/978-3-030-01249-6_34)), FC-DenseNet103 "
         "([Jégou et al., 2017](https://doi.org/10.1109/CVPRW.2017.156)). Runs at another size are "
         "not comparable with these.",
-        formats={"Test mIoU (%)": "{:.1f}"},
     )
 
 
-def effects(runs: Sequence[Run]) -> Exhibit | None:
-    """Main effects and interactions; None where the runs allow none."""
-    table = design.effects_table(runs)
+def _effects(
+    of: Sequence[design.Effect], name: str, caption: str, runs: Sequence[Run]
+) -> Exhibit | None:
+    """Return a table of a design's effects; None where the runs allow none."""
+    table = design.effects_table(runs, of)
     if table.empty:
         return None
-    return Exhibit(
-        table,
-        "tbl-effects",
-        "Main effects and interactions of blocks and skips; p also after Holm over this table.",
-    )
+    return Exhibit(table, f"tbl-{name}", f"{caption}; p also after Holm over this table.")
+
+
+effects = partial(
+    _effects, design.BLOCK_BY_SKIP, "effects",
+    "Main effects and interactions of blocks and skips",
+)  # fmt: skip
+effects_of_skips = partial(
+    _effects, design.SKIP_BY_SKIP, "theory-skips",
+    "What training with each skip adds, and how much more it adds where another one is present, "
+    "over all subsets of the four skips",
+)  # fmt: skip
 
 
 def theory_levels(base_channels: int) -> Exhibit:
@@ -160,12 +141,12 @@ def theory_levels(base_channels: int) -> Exhibit:
     levels = range(5)
     columns = {
         "Level": levels,
-        "Numbers / pixel of the image": [base_channels / 2**level for level in levels],
+        "Numbers / pixel of the image": [f"{base_channels / 2**level:g}" for level in levels],
         "Receptive field (pixels)": closed_forms.receptive_field("unet").largest[: len(levels)],
     }
     for key in VARIANTS:
-        paths = [closed_forms.shortest_paths(key)[level] for level in levels]
-        columns[f"Path: {LOOKS[key].short}"] = paths
+        paths = closed_forms.shortest_paths(key)
+        columns[f"Path: {LOOKS[key].short}"] = [paths[level] for level in levels]
     return Exhibit(
         pd.DataFrame(columns),
         "tbl-theory-levels",
@@ -173,28 +154,6 @@ def theory_levels(base_channels: int) -> Exhibit:
         f"one of them depends on, both at {base_channels} base channels, and "
         "the fewest convolutions between its output and the logits "
         "([Why skip connections matter](6_theory.ipynb#Why-skip-connections-matter)).",
-        formats={"Numbers / pixel of the image": "{:g}"},
-    )
-
-
-def theory_costs(summary: pd.DataFrame) -> Exhibit:
-    """`closed_forms.summary` in one or several settings, each named in the column Setting."""
-    columns = {
-        "Setting": "Setting",
-        "Network": "Network",
-        "parameters": "Parameters",
-        "counted_parameters": "built model",
-        "multiply_adds": "Multiply-adds",
-        "counted_multiply_adds": "torch's counter",
-        "kept": "Kept (MiB)",
-    }
-    table = summary.assign(kept=summary.kept / 2**20)[[*columns]].rename(columns=columns)
-    return Exhibit(
-        table,
-        "tbl-theory-costs",
-        "Closed forms for one image, each beside what is counted in the built model, in the "
-        "setting of this report and in that of the original study.",
-        formats=dict.fromkeys(table.columns[2:6], THOUSANDS) | {"Kept (MiB)": TENTHS},
     )
 
 
@@ -206,14 +165,6 @@ def step_of_networks(record: dict) -> Exhibit:
         "A training step of each network on a batch that lies ready. The limit is the time of its "
         "multiply-adds at the matrix product's rate and of the bytes that all else moves at the "
         "copy's rate.",
-        formats={
-            "Parameters (M)": TWO_DIGITS,
-            "Multiply-adds a step (G)": TENTHS,
-            "Moved a step (GB)": TWO_DIGITS,
-            "Step (ms)": TENTHS,
-            "Limit (ms)": TENTHS,
-            "Share of the limit (%)": TENTHS,
-        },
     )
 
 
@@ -224,5 +175,4 @@ def loops(record: dict) -> Exhibit:
         "tbl-cost-loops",
         "Whole epochs in this project's loop and in the textbook's. The last column is the ratio "
         "of multiply-adds a second: median of the repeats (lowest to highest).",
-        formats={"Multiply-adds / image (G)": TWO_DIGITS, "Images / s": TENTHS},
     )

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
-from lib.models import DEPTH, VARIANTS
-from lib.records import Run, by_variant
+from lib.models import DEPTH
+from lib.records import Run
 from report.evidence import closed_forms as theory
 from report.evidence.claims import NONE, Verdict
 from report.evidence.comparison import NOT_MEASURED
 from report.evidence.findings import pixels
 from report.evidence.ledger import verdict_text
-from report.evidence.readings import RARE, probed, rare, studied
-from report.evidence.scores import explained
+from report.evidence.readings import RARE, rare, studied
 from report.evidence.wording import capitalised, listed, named, percent
 from report.figures.show import say
 
@@ -53,26 +49,6 @@ def effort(runs: Sequence[Run]) -> str:
     )
 
 
-def probe_sentence(runs: Sequence[Run]) -> str:
-    """Return what probes read of outlines at the bottleneck and at level 0; "" without probes."""
-    groups = by_variant(runs)
-    chosen = [groups.get("unet", []), groups.get(NONE, [])]
-    if not all(group and "probes.edges" in group[0].studies for group in chosen):
-        return ""
-    bottleneck, level0 = (_explained(chosen[0], part) for part in ("bottleneck", "encoder 0"))
-    alone = _explained(chosen[1], "bottleneck")
-    return (
-        f"In the U-Net a linear probe explains {percent(bottleneck)} of the variance of the "
-        f"outlines from the bottleneck and {percent(level0)} from encoder level 0. In the network "
-        f"without skips, where everything has to pass the bottleneck, it explains {percent(alone)} "
-        "there."
-    )
-
-
-def _explained(runs: Sequence[Run], part: str) -> float:
-    return float(np.mean([explained(probed(run, "edges", part).sum(0)) for run in runs]))
-
-
 def open_questions(verdicts: Sequence[Verdict]) -> str:
     """Return which statements the records do not reach; "" where they reach all."""
     missing = [verdict.claim.id for verdict in verdicts if verdict.verdict == NOT_MEASURED]
@@ -80,27 +56,6 @@ def open_questions(verdicts: Sequence[Verdict]) -> str:
         return ""
     are = "is" if len(missing) == 1 else "are"
     return f"For want of trainings or studies on record, {listed(missing)} {are} left out."
-
-
-def agreement(summary: pd.DataFrame, runs: Sequence[Run]) -> str:
-    """Return whether the formulas equal what is counted in built models and stands in records."""
-    same = pd.Series(True, index=summary.index)
-    for name in ("parameters", "multiply_adds", "kept"):
-        same &= summary[name] == summary[f"counted_{name}"]
-    runs = [run for run in runs if run.variant in VARIANTS]  # controls changed between editions
-    equal = sum(_agrees(run) for run in runs)
-    return (
-        f"Formula and count agree to the last digit in {same.sum()} of the {len(summary)} rows of "
-        f"[the table of costs](#tbl-theory-costs), and the counts in {equal} of the {len(runs)} "
-        "records of the four networks."
-    )
-
-
-def _agrees(run: Run) -> bool:
-    base_channels, size = run.config["base_channels"], tuple(run.record["dataset"]["size"])
-    counted = theory.total(run.variant, base_channels, len(run.classes), size)
-    recorded = run.record["parameters"], run.record["multiply_adds"]
-    return (counted.parameters, counted.multiply_adds) == recorded
 
 
 def removal(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:

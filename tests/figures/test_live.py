@@ -57,14 +57,14 @@ LABEL = """async ([names, subsets]) => {
 @pytest.fixture(scope="module")
 def published():
     """The network in the published records."""
-    return live.find(load_runs(live.PUBLISHED), live.PUBLISHED)
+    return live.find_network(load_runs(live.PUBLISHED), live.PUBLISHED)
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """A report of the published network alone."""
     folder = tmp_path_factory.mktemp("live")
-    exhibit = live.network(load_runs(live.PUBLISHED), live.PUBLISHED)
+    exhibit = live.unet(load_runs(live.PUBLISHED), live.PUBLISHED)
     report = {name: getattr(exhibit, name) for name in ("label", "caption", "alt", "live")}
     output = shown(exhibit.data(), **report)
     html = report_page(folder, new_markdown_cell("# T"), code("", output, tags=["hide-input"]))
@@ -106,11 +106,11 @@ def predicted(page, classes):
 
 def test_the_network_of_a_run_whose_weights_are_at_hand(trained):
     runs = load_runs(trained)
-    exhibit = live.network(runs, trained)
+    exhibit = live.unet(runs, trained)
     assert "mIoU" in exhibit.caption
     assert 'aria-busy="true" hidden' in exhibit.live
     assert len(exhibit.live) < 250_000
-    found = live.find(runs, trained)
+    found = live.find_network(runs, trained)
     assert (found.run.variant, found.without.variant) == ("unet", "unet-noskip")
     assert len(found.names) == 4
     outlines = [live.outline(found.run.target(name)).sum() for name in found.names]
@@ -120,20 +120,20 @@ def test_the_network_of_a_run_whose_weights_are_at_hand(trained):
 def test_without_weights_or_partner_there_is_no_figure(trained, tmp_path):
     runs = load_runs(trained)
     moved = [replace(run, folder=tmp_path / run.variant) for run in runs]
-    assert live.network(moved, tmp_path) is None
-    assert live.network([run for run in runs if run.variant == "unet"], trained) is None
-    assert live.network([], trained) is None
+    assert live.unet(moved, tmp_path) is None
+    assert live.unet([run for run in runs if run.variant == "unet"], trained) is None
+    assert live.unet([], trained) is None
 
 
 def test_a_network_too_heavy_for_a_page_is_left_out(trained):
     runs = load_runs(trained)
     heavy = [replace(run, record=run.record | {"parameters": 31_000_000}) for run in runs]
-    assert live.network(heavy, trained) is None
+    assert live.unet(heavy, trained) is None
 
 
 def test_records_of_the_same_data_set_show_the_published_network(published, tmp_path):
     moved = [replace(run, folder=tmp_path / run.variant) for run in load_runs(live.PUBLISHED)]
-    found = live.find(moved, tmp_path)
+    found = live.find_network(moved, tmp_path)
     assert found.run.folder == published.run.folder and found.without.seed == found.run.seed
 
 

@@ -13,8 +13,9 @@ from report.evidence import analysis, findings, ledger
 from report.evidence.claims import STUDY, judge
 from report.evidence.comparison import ONE_SEED
 from report.evidence.wording import listed, nats, percent, points
-from report.figures import by_class, charts, pictures, show as display, tables
+from report.figures import charts, pictures, show as display, tables
 from report.figures.style import LOOKS, PAGE
+from tests.pages import svg_of
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +85,14 @@ def test_class_differences_are_those_of_the_scores(runs):
     expected = dict(zip(runs[0].classes.names, noskip - unet))
     assert dict(table.value) == pytest.approx(expected, nan_ok=True) and np.nanmax(np.abs(table.value)) > 0
     assert table.index[0] == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
-    exhibit = by_class.scores(runs)
+    exhibit = charts.class_scores(runs)
     levels, changes = exhibit.content.axes
     assert levels.get_title("left") == "U-Net" and changes.get_title("left") == "no skips − U-Net"
     values = [line for line in changes.lines if line.get_label() == TITLES["unet-noskip"]]
     assert values[0].get_xdata() == pytest.approx(100 * table.value, nan_ok=True)
     worst = table.value.idxmin()
     assert f"Without skips {worst} changes most, by {points(table.value[worst])}" in exhibit.caption
-    assert len(by_class.scores(runs[:2]).content.axes) == 1
+    assert len(charts.class_scores(runs[:2]).content.axes) == 1
 
 
 def test_captions_state_what_was_found(runs):
@@ -110,8 +111,7 @@ def test_listed():
     assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
 
 
-@pytest.mark.parametrize("draw", [charts.loss, charts.convergence, charts.test_miou, charts.fine_structures,
-                                  by_class.scores])
+@pytest.mark.parametrize("draw", [charts.loss, charts.test_miou, charts.fine_structures, charts.class_scores])
 def test_charts_are_page_wide_and_name_their_axes(runs, draw):
     figure = draw(runs).content
     assert figure.get_size_inches()[0] == PAGE
@@ -122,12 +122,12 @@ def test_charts_are_page_wide_and_name_their_axes(runs, draw):
 
 def test_error_map_and_show(runs, monkeypatch, tmp_path):
     target, prediction = np.array([[1, 2, 255]], np.uint8), np.array([[1, 3, 0]], np.uint8)
-    right, wrong, void = pictures.error_map(prediction, target)[0].tolist()
+    right, wrong, void = pictures.ERRORS[pictures.errors(prediction, target)][0].tolist()
     assert right[3] < 30 and wrong == [213, 94, 0, 255] and void == [140, 140, 140, 255]
     shown = []
     monkeypatch.setattr(display, "display", lambda data, **more: shown.append((data, more["metadata"]["report"])))
     exhibit = replace(pictures.predictions(runs[0]), label="fig-a", caption="What to see.", alt="A picture.", file="a.png")
-    assert exhibit.data()["image/svg+xml"].count("<image") == 4 * len(runs[0].examples[1::2][:2])
+    assert svg_of(exhibit.data()).count("<image") == 4 * len(runs[0].examples[1::2][:2])
     display.show(exhibit, folder=tmp_path)
     (data, report), (_, note) = shown
     assert report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."} and note["caption_of"] == "fig-a"

@@ -13,7 +13,6 @@ from report.evidence.design import (
 )
 from report.evidence.measures import MIOU
 from report.evidence.wording import points
-from report.figures import charts as analysis_figures
 
 IMAGES = 25
 STEPS = [*BLOCK_BY_SKIP[:3], *SKIP_BY_SKIP[:4]]  # main effects: of one step; interactions: of two
@@ -113,12 +112,3 @@ def test_one_seed_has_no_p():
     assert set(one.p) == set(one["After Holm"]) == {"–"} and len(one) == 5
     some = effects_table(study(*list(RIGHT)[1:]) + study("unet-noskip", seeds=1))
     assert list(some.p == "–") == [True, True, False, True, False]
-
-
-def test_the_plot_has_a_line_a_block_through_the_means():
-    runs = study(*VARIANTS, "unet-residual-noskip")
-    axes, = analysis_figures.interaction(runs).content.axes
-    lines = [line for line in axes.lines if line.get_linestyle() == "-"]
-    assert [list(line.get_xdata()) for line in lines] == [[0, 1, 2], [0, 1]]
-    assert lines[1].get_ydata()[0] == pytest.approx(np.mean([100 * r.miou for r in runs if r.variant == "unet-residual-noskip"]))
-    assert sum(len(line.get_xdata()) for line in axes.lines) - 5 == len(runs)

@@ -9,12 +9,13 @@ from faults import own_config
 
 from lib.data import load_split
 from lib.datasets.camvid import CLASSES as CAMVID
-from lib.files import IGNORE, write_arrays
+from lib.files import write_arrays
 from lib.metrics import confusion_matrix
 from lib.records import Run, load_runs
 from lib.train import TrainConfig, fit
 from report.evidence.wording import percent
-from report.figures import examples, pictures, show
+from report.figures import comparisons, examples, pictures, show
+from tests.pages import svg_of
 
 SIGN = CAMVID.names.index("SignSymbol")
 
@@ -34,17 +35,17 @@ def test_the_rule(tmp_path):
     signs = [0, 0, 0, 0, 9, 0]
     unet = stub(tmp_path, "unet", [90, 80, 50, 60, 70, 20], signs)
     noskip = stub(tmp_path, "unet-noskip", [10, 81, 51, 61, 70, 21], signs)
-    assert examples.choose([unet, noskip]) == {
+    assert examples.choose_images([unet, noskip]) == {
         "i0": "the networks differ most, worst for no skips", "i2": "the median image", "i4": "most pixels of signs",
         "i5": "worst for U-Net"}
-    assert examples.choose([unet]) == {"i3": "the median image", "i4": "most pixels of signs", "i5": "worst for every network"}
+    assert examples.choose_images([unet]) == {"i3": "the median image", "i4": "most pixels of signs", "i5": "worst for every network"}
 
 
 def test_an_image_of_nothing_but_void_is_never_chosen(tmp_path):
     run = stub(tmp_path, "unet", [50, 40, 60], [0, 0, 0])
     assert run.per_image[1].any()  # read once, and now without the pixels of the second image
     run._confusions["per_image"][1] = 0
-    assert examples.choose([run]) == {"i0": "the median image, worst for every network"}
+    assert examples.choose_images([run]) == {"i0": "the median image, worst for every network"}
 
 
 def test_what_is_shown_is_written_once_from_predictions_and_data(trained, tmp_path):
@@ -60,7 +61,7 @@ def test_what_is_shown_is_written_once_from_predictions_and_data(trained, tmp_pa
     chosen, sentence = examples.shown(runs)
     written = {path for run in runs for name in chosen for path in (
         run.folder / f"predictions/{name}.png", run.shared(name, "png"), run.shared(name, "webp"))}
-    assert chosen == examples.choose(runs) and all(name in sentence for name in chosen)
+    assert chosen == examples.choose_images(runs) and all(name in sentence for name in chosen)
     assert all(path.exists() for path in written) and not list(trained.rglob("*.partial"))
     assert all(path.read_bytes() == before[path] for path in written & before.keys())
     times = {path: path.stat().st_mtime_ns for path in written}
@@ -78,7 +79,7 @@ def test_without_predictions_the_choice_is_among_the_fixed_images(trained, monke
         for path in (run.folder / "predictions").glob("*.png"):
             if path.stem not in fixed:
                 path.unlink()
-    monkeypatch.setattr(examples, "choose", lambda runs, among=None: dict.fromkeys(among or ["test-99999"], "a reason"))
+    monkeypatch.setattr(examples, "choose_images", lambda runs, among=None: dict.fromkeys(among or ["test-99999"], "a reason"))
     shown, sentence = examples.shown(runs)
     stored.write_bytes(content)
     assert list(shown) == fixed and f"{len(fixed)} test images whose predictions are stored" in sentence
@@ -87,7 +88,7 @@ def test_without_predictions_the_choice_is_among_the_fixed_images(trained, monke
 def test_the_rule_keeps_to_the_images_that_there_are(tmp_path):
     signs = [0, 0, 0, 0, 9, 0]
     run = stub(tmp_path, "unet", [90, 80, 50, 60, 70, 20], signs)
-    assert examples.choose([run], ["i0", "i1", "i2"]) == {"i1": "the median image", "i2": "worst for every network"}
+    assert examples.choose_images([run], ["i0", "i1", "i2"]) == {"i1": "the median image", "i2": "worst for every network"}
 
 
 def test_another_data_set_is_refused(trained):
@@ -105,11 +106,11 @@ def test_predictions_come_back_from_checkpoints(trained, capsys):
     stored = [run.folder / "predictions.npz" for run in load_runs(trained)]
     before = [np.load(path)["labels"] for path in stored]
     stored[1].unlink()
-    examples.main([str(trained)])
+    examples.main(str(trained))
     assert all(np.mean(np.load(path)["labels"] == labels) > 0.999 for path, labels in zip(stored, before))
     assert "median" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        examples.main([str(trained / "nothing")])
+        examples.main(str(trained / "nothing"))
 
 
 def test_photographs_are_stored_at_the_size_of_their_files(own, tmp_path):
@@ -118,21 +119,21 @@ def test_photographs_are_stored_at_the_size_of_their_files(own, tmp_path):
     name = run.examples[0]
     examples.keep([run], [name], str(own))
     assert run.image(name).shape == (16, 24, 3) and run.target(name).shape == (16, 24)
-    assert pictures.photograph(run, name).shape == (32, 48, 3)
+    assert pictures.large_photograph(run, name).shape == (32, 48, 3)
     run.shared(name, pictures.FULL).unlink()
     examples.keep([run], [name], str(tmp_path / "nowhere"))  # everything else is there
-    assert pictures.photograph(run, name).shape == (16, 24, 3)
+    assert pictures.large_photograph(run, name).shape == (16, 24, 3)
 
 
 def test_comparisons_are_large_and_the_first_is_saved_in_a_row(trained, tmp_path):
     runs = load_runs(trained)
     names = {name: "the median image" for name in runs[0].examples}
-    first, second = pictures.comparisons(runs, names)
+    first, second = comparisons.images(runs, names, [])
     assert (first.file, second.file, first.label) == ("comparison.webp", "", "fig-comparison-1")
     for exhibit in (first, second):
         width, height = exhibit.content.get_size_inches()
         assert width == 7 and height < 8.5 and len(exhibit.content.axes) == 4
-        assert exhibit.data()["image/svg+xml"].count("<svg") == 6, "four panels and the legend"
+        assert svg_of(exhibit.data()).count("<svg") == 6, "four panels and the legend"
     target = runs[0].target(runs[0].examples[0])
     score = percent(pictures.image_miou(runs[0].prediction(runs[0].examples[0]), target, runs[0].classes))
     assert f"On this image the mIoU is {score} under the U-Net and " in first.caption
@@ -144,6 +145,6 @@ def test_comparisons_are_large_and_the_first_is_saved_in_a_row(trained, tmp_path
 
 def test_one_network_alone_is_compared_with_nothing(trained):
     runs = [run for run in load_runs(trained) if run.variant == "unet"]
-    (exhibit,) = pictures.comparisons(runs, {runs[0].examples[0]: "a reason"})
+    (exhibit,) = comparisons.images(runs, {runs[0].examples[0]: "a reason"}, [])
     assert "boxes" not in exhibit.caption and not exhibit.content.axes[3].axison
     pictures.plt.close("all")

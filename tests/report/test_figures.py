@@ -19,10 +19,10 @@ from lib.models import TITLES
 from lib.scenes import CLASSES as SCENES
 from report.evidence.wording import percent, points
 from report.figures import show as display
-from report.page import DRAWING
 from report.figures.show import Exhibit, show
 from report.figures.palette import displayed
 from report.figures.style import KNOWN, label_ends, legible, looks, mark_classes
+from tests.pages import svg_of
 
 # OKLab (Ottosson 2020), and what is seen without one kind of cone (Machado et al. 2009), linear RGB
 TO_LMS = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]])
@@ -64,11 +64,6 @@ def test_places_between_ticks_have_the_name_of_the_nearest(shown):
     axes.set(xticks=range(2))
     show(Exhibit(figure, "fig-x", "C.", "A."))
     assert [place[0] for place in shown[0][1]["curves"][0]["lines"][0]["at"]] == ["0", "1"]
-
-
-def svg_of(data: dict[str, str]) -> str:
-    """Return the drawing that a notebook holds as an image."""
-    return b64decode(DRAWING.match(data["text/html"])[1]).decode()
 
 
 def test_pictures_are_embedded_as_they_are_and_have_no_values(shown):
@@ -125,12 +120,12 @@ def test_text_in_the_colour_of_a_network_is_legible():
 
 
 def test_tables_and_what_works_on_a_screen_alone(shown):
-    table = pd.DataFrame({"Network": ["<b>"], "Loss": [0.12345], "Sentence": ["x" * 30]})
+    table = pd.DataFrame({"Network": ["<b>"], "Loss": [0.12345], "Count": [12345], "Sentence": ["x" * 30]})
     html = Exhibit("<p>", "fig-y", "C.", "A.", interactive=True)
-    show(Exhibit(table, "tbl-x", "C.", formats={"Loss": "{:.2f}"}), html)
+    show(Exhibit(table, "tbl-x", "C."), html)
     (data, report), _, (page, interactive), _ = shown
     assert report == {"label": "tbl-x", "caption": "C."} and interactive["interactive"]
-    assert "0.12<" in data["text/html"] and "&lt;b&gt;" in data["text/html"] and page["text/html"] == "<p>"
+    assert "0.123<" in data["text/html"] and "12,345<" in data["text/html"] and "&lt;b&gt;" in data["text/html"] and page["text/html"] == "<p>"
     assert data["text/html"].count("text-align: left") == 2  # of head and cells
 
 
@@ -148,9 +143,16 @@ def test_units_that_all_cells_share_go_into_the_head(shown):
     assert table.columns[0] == "mIoU", "the table itself is as it was"
 
 
-def test_what_is_missing_is_said_and_nothing_is_shown_for_nothing(shown):
-    show(None, "*Not measured: no run.*")
-    assert [data["text/markdown"] for data, _ in shown] == ["*Not measured: no run.*"]
+def test_nothing_is_shown_for_nothing(shown):
+    show(None)
+    display.say("")
+    display.say("*Not measured.*")
+    assert [data["text/markdown"] for data, _ in shown] == ["*Not measured.*"]
+
+
+def test_decimals_show_three_digits_of_a_column_s_largest_number():
+    columns = ([0.434, 0.01], [1.94, 0.5], [51.34, 0.61], [434.5, 435.1], [1234.5, 0.42], [0.0, np.nan])
+    assert [display.digits(pd.Series(column)) for column in columns] == [3, 2, 1, 0, 1, 0]
 
 
 def test_a_file_is_saved_where_a_folder_is_given(shown, tmp_path):
@@ -160,12 +162,10 @@ def test_a_file_is_saved_where_a_folder_is_given(shown, tmp_path):
 
 
 def test_a_network_without_a_row_of_style_looks_like_no_other():
-    looks_of_all = [(look.color, look.marker, look.line) for look in looks(TITLES).values()]
-    assert len(set(looks_of_all)) == len(TITLES) > len(KNOWN)
     for attribute in ("color", "marker"):
         assert len({getattr(look, attribute) for look in KNOWN.values()}) == len(KNOWN), attribute
-    shades = {look.color for key, look in looks(TITLES).items() if key.startswith("unet-skips")}
-    assert len(shades) == 3, "one for each number of skips"
+    subsets = {(look.color, look.marker) for key, look in looks(TITLES).items() if key.startswith("unet-skips")}
+    assert len(subsets) == 1, "no chart compares them"
     variants = [*KNOWN, "unet-new", "unet-other-one"]
     table = looks(variants)
     assert list(table) == variants

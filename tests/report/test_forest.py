@@ -20,7 +20,7 @@ def verdicts() -> list:
 
 def test_places_and_zones_are_in_margins():
     assert [figures._place(x, 10) for x in (-10, 0, 5, 10, 99)] == [0, WIDTH / 2, 0.75 * WIDTH, WIDTH, WIDTH]
-    zones = {expect: figures._zones(expect, 10)[0] for expect in (SAME, HIGHER, LOWER)}
+    zones = {expect: figures._zone(expect, 10) for expect in (SAME, HIGHER, LOWER)}
     assert zones[SAME] == pytest.approx({"x": 0.45 * WIDTH, "width": 0.1 * WIDTH})
     assert zones[HIGHER] == pytest.approx({"x": 0.55 * WIDTH, "width": 0.45 * WIDTH})
     assert zones[LOWER] == pytest.approx({"x": 0.0, "width": 0.45 * WIDTH})
@@ -39,7 +39,7 @@ def test_a_row_a_statement_with_its_verdict_and_numbers(verdicts):
     words = " ".join(root.itertext())
     assert words.count("supported") >= 2 and "effect in margins" in words and "3 seeds per network" in exhibit.caption
     effect = shown[2].primary[0].estimate.value
-    dot = figures._strip(shown[2].primary[0], "supported", 12)["dot"]
+    dot = figures._measurement(shown[2].primary[0], "supported", 12)["dot"]
     assert dot == pytest.approx(figures._place(effect / 0.01, 12))
 
 

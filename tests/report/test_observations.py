@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lib.records import Run, load_runs
-from report.figures import close_ups, observations
-from report.figures.observations import Segment, choose, fate, object_iou, region, sentences
+from report.figures import comparisons, observations
+from report.figures.observations import Segment, choose_objects, fate, object_iou, region, sentences
 
 NAMES = ("Road", "Pole", "Car")
 
@@ -71,18 +71,18 @@ def test_an_object_is_compared_with_the_prediction_that_touches_it():
 
 def test_the_rule_takes_what_differs_most_of_each_class_and_the_other_side():
     runs = study()
-    (pole,) = choose(runs, ["i"])
+    (pole,) = choose_objects(runs, ["i"])
     assert (pole.index, pole.size, pole.number, pole.advantage) == (1, 20, 1, 1.0)
     assert pole.box == (4, 9, 16, 13)
     worse = [painted("unet", 0, grown_car()), runs[1]]
-    assert [(each.index, each.number) for each in choose(worse, ["i"])] == [(1, 1), (2, 2)]
-    assert choose(worse, ["i"])[1].advantage == pytest.approx(24 / 80 - 1), "no skips are better"
-    assert choose(runs[:1], ["i"]) == []
+    assert [(each.index, each.number) for each in choose_objects(worse, ["i"])] == [(1, 1), (2, 2)]
+    assert choose_objects(worse, ["i"])[1].advantage == pytest.approx(24 / 80 - 1), "no skips are better"
+    assert choose_objects(runs[:1], ["i"]) == []
 
 
 def test_an_object_that_the_frame_cuts_is_left_out():
     runs = [painted("unet", 0, scene() % 255), painted("unet-noskip", 0, np.zeros((30, 40), int))]
-    assert [each.size for each in choose(runs, ["i"])] == [20, 24]
+    assert [each.size for each in choose_objects(runs, ["i"])] == [20, 24]
 
 
 @pytest.mark.parametrize("kept, said", [
@@ -103,14 +103,16 @@ def test_pieces_growth_and_edges_are_counted():
     assert "breaks into 2 pieces with 70" in fate(painted("unet", 0, broken), pole)
     car = Segment("i", 2, (scene() == 2) & (np.arange(40) < 30), {})
     assert "grows to 3.3 times its size" in fate(painted("unet", 0, grown_car()), car)
-    assert observations.edge_error(painted("unet", 0, scene() % 255), car) == 0
-    assert observations.edge_error(painted("unet", 0, grown_car()), car) == pytest.approx(2)
+    predictions = scene() % 255, grown_car()
+    predicted = [observations.made_of(painted("unet", 0, each), car) for each in predictions]
+    errors = [observations.edge_error(each, car.mask) for each in predicted]
+    assert errors == pytest.approx([0, 2])
 
 
 def test_sentences_hold_the_numbers_that_confirm_or_limit_them():
     runs = [*study(), painted("unet", 1, grown_car()), painted("unet-noskip", 1, without_pole())]
     runs.append(painted("unet-residual", 0, grown_car()))
-    text = sentences(runs, choose(runs, ["i"])).replace("\N{NO-BREAK SPACE}", " ")
+    text = sentences(runs, choose_objects(runs, ["i"])).replace("\N{NO-BREAK SPACE}", " ")
     pole, car = text.split("\n")
     assert pole.startswith("1. *Pole*, 20 pixels, in [the comparison](#fig-comparison-1): under the U-Net it is found")
     assert "without skips it is lost" in pole and "Every pair of seeds puts the U-Net ahead" in pole
@@ -120,20 +122,20 @@ def test_sentences_hold_the_numbers_that_confirm_or_limit_them():
     assert "0.0 points higher without skips than with them" in car
 
 
-def test_close_ups_have_a_row_for_each_object_and_every_run(trained):
+def test_comparisons_have_a_row_for_each_object_and_every_run(trained):
     runs = load_runs(trained)
     some = runs[0]
     name = some.examples[0]
     mask = np.zeros(some.target(name).shape, bool)
     mask[10:14, 20:24] = True
     segment = Segment(name, 2, mask, {"unet": np.array([0.5]), "unet-noskip": np.array([0.25])}, 1)
-    figure = close_ups.objects(runs, [segment, replace(segment, number=2)]).content
+    figure = comparisons.objects(runs, [segment, replace(segment, number=2)]).content
     assert len(figure.axes) == 8
     strip = figure.axes[3]
     assert sorted(line.get_xdata()[0] for line in strip.lines) == [25, 25, 50, 50]
     assert [label.get_text() for label in strip.get_yticklabels()] == ["U-Net", "no skips"]
     across, down = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
     assert across[0] < 20 and across[1] > 24 and down[1] < 10 and down[0] > 14
-    assert close_ups.objects(runs, []) is None
-    assert re.match("2 of these 2 objects have the higher", close_ups.objects(runs, [segment] * 2).caption)
-    close_ups.plt.close("all")
+    assert comparisons.objects(runs, []) is None
+    assert re.match("2 of these 2 objects have the higher", comparisons.objects(runs, [segment] * 2).caption)
+    comparisons.plt.close("all")

@@ -17,7 +17,7 @@ from report.evidence.claims import CLAIMS, THEORY, judge
 from report.evidence.comparison import NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED
 from report.evidence.design import FACTORIAL, SKIP_EFFECTS, estimates
 from report.evidence.readings import NotMeasured
-from report.figures import gates as gate_figures, gradients, studies, theory
+from report.figures import gradients, studies, theory
 
 IMAGES, PIXELS = 12, 1000
 NETWORKS = ("unet", "unet-noskip", "unet-residual", "unet-gated-attention")
@@ -219,7 +219,7 @@ def test_readings_by_hand():
 
 
 STUDIES = (studies.skips, studies.information, gradients.over_training, gradients.in_deeper_networks,
-           studies.disturbances, gate_figures.coefficients, gate_figures.energy, studies.slices)
+           studies.under_disturbances, studies.coefficients, studies.slices)
 
 
 def with_everything(study: list) -> list:
@@ -244,14 +244,14 @@ def test_figures_and_sentences(monkeypatch):
     study = with_everything(runs(2))
     drawn = {figure(study).label: figure(study).caption for figure in STUDIES}
     assert list(drawn) == [f"fig-study-{name}" for name in (
-        "skips", "information", "training", "depths", "disturbances", "coefficients", "energy", "slices")]
+        "skips", "information", "training", "depths", "disturbances", "coefficients", "slices")]
     assert all("2 seeds per network" in caption for caption in drawn.values())
     without_images = [label for label, caption in drawn.items() if "2 seeds per network, 12 test images." not in caption]
     assert without_images == ["fig-study-training", "fig-study-depths", "fig-study-slices"]
     plt.close("all")
     text = theory.effort(study)
     assert "36 of the 36 runs and on 12 test images" in text and "(Traffic sign)" in text
-    assert "In the U-Net a linear probe explains" in theory.probe_sentence(study)
+    assert drawn["fig-study-information"].startswith("In the U-Net a linear probe explains")
     shown = []
     monkeypatch.setattr(theory, "say", shown.append)
     verdicts = judged(study)
@@ -267,7 +267,7 @@ def test_what_is_not_measured_is_left_out():
     for run in bare:
         run.studies, run.gradients = {}, {}
     assert all(figure(bare) is None for figure in STUDIES)
-    assert theory.effort(bare) == theory.probe_sentence(bare) == ""
+    assert theory.effort(bare) == ""
     plt.close("all")
 
 
@@ -277,7 +277,7 @@ def test_lesions_stand_beside_what_retraining_loses():
     figure = studies.skips(study).content
     first, second, _ = figure.axes
     effects = estimates(study, SKIP_EFFECTS, measures.BOUNDARY)
-    squares = [line.get_ydata()[0] for line in second.lines if line.get_marker() == "s"]
+    squares, = [line.get_ydata() for line in second.lines if line.get_marker() == "s"]
     assert squares == pytest.approx([-100 * effect.value for effect in effects])
     filled = next(line for line in first.lines if line.get_label() == "another image").get_ydata()
     unet = [run for run in study if run.variant == "unet"]

@@ -12,7 +12,7 @@ from pypdf import PdfReader
 
 from lib import ROOT
 from report import media
-from report.figures.show import Exhibit, as_image
+from report.figures.show import Exhibit, svg_image
 from report.markup import Markup, MarkupError, Place
 from report.page import render
 from report.pdf import _renumbered, find_browser, print_pdf, up_to_date
@@ -160,7 +160,7 @@ def test_a_chart_s_values_come_with_it(tmp_path):
 
 def test_a_drawing_that_a_notebook_holds_as_an_image_is_inlined(tmp_path):
     """JupyterLab shows no SVG of a notebook that it does not trust, but an image of one."""
-    image = shown({"text/html": as_image(SVG, 'A "chart".')}, label="fig-c", caption="C.", alt='A "chart".')
+    image = shown({"text/html": svg_image(SVG, 'A "chart".')}, label="fig-c", caption="C.", alt='A "chart".')
     soup = BeautifulSoup(page(tmp_path, new_markdown_cell("# T"), code("", image)), "html.parser")
     assert soup.select_one("#fig-c svg")["aria-label"] == 'A "chart".' and not soup.select("img, script[src]")
 
