@@ -38,7 +38,7 @@ def chart(svg: str, identity: str, alt: str) -> tuple[Safe, bool]:
     svg = re.sub(r'\bid="class\.', 'data-class="', svg)  # a row that `figures.mark_classes` marked
     svg = re.sub(r'\bid="', f'id="{identity}.', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{identity}.", svg.replace("xlink:href", "href"))
-    svg = re.sub(r"(<style[^>]*>)(.*?)</style>", rf"\1#{identity}-svg{{\2}}</style>", svg)
+    svg = re.sub(r"(?s)(<style[^>]*>)(.*?)</style>", rf"\1#{identity}-svg{{\2}}</style>", svg)
     root = ElementTree.fromstring(svg)
     text = _cards(root, identity, alt) or _whole(root, identity, alt)
     return Safe(re.sub(r">\s+<", "><", text)), paper
