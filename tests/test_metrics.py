@@ -13,7 +13,7 @@ from torchmetrics.segmentation import MeanIoU
 
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.structure import misread_index_maps
-from report.evidence.scores import area_under_curve, epochs_to_reach, miou_definitions, seconds_to_reach
+from report.evidence.scores import area_under_curve, miou_definitions
 
 K = 4
 settings.register_profile("here", max_examples=40, deadline=None, derandomize=True)
@@ -156,7 +156,3 @@ def test_curves():
     })
     assert area_under_curve(history, "train_loss") == pytest.approx((3 + 1.5 + 1 + 1) / 4)
     assert area_under_curve(history, "val_miou") == pytest.approx((0.4 * 2 + 0.55) / 3)
-    assert epochs_to_reach(history, 0.4) == pytest.approx(3)
-    assert seconds_to_reach(history, 0.4) == pytest.approx(40)
-    assert epochs_to_reach(history, 0.1) == 2
-    assert np.isnan(epochs_to_reach(history, 0.7)) and np.isnan(seconds_to_reach(history, 0.7))

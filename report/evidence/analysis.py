@@ -15,17 +15,11 @@ from report.evidence import measures as of
 from report.evidence.findings import conditions, count_of, pixels, title
 from report.evidence.measures import Measure
 from report.evidence.readings import NotMeasured
-from report.evidence.scores import (
-    epochs_to_reach, final_value, miou_definitions, seconds_to_reach,
-)  # fmt: skip
-from report.evidence.statistics import Estimate, compare_counts, compare_ratios
-from report.evidence.wording import (
-    Unit, capitalised, change, epochs, in_seconds, listed, literal, p_cell, percent, points,
-    seeds_text, whole_percent,
-)  # fmt: skip
+from report.evidence.scores import miou_definitions
+from report.evidence.statistics import Estimate, compare_counts
+from report.evidence.wording import change, listed, literal, p_cell, percent, points, seeds_text
 
 PUBLISHED, RECORDS = "report/published", "report/records"
-SHARES = (0.85, 0.9, 0.95)  # of U-Net's final validation mIoU
 # The same assignment by others (IIIT Hyderabad, Computer Vision, Spring 2025, assignment 4): 13
 # classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
 SIBLINGS = pd.DataFrame(
@@ -136,53 +130,6 @@ def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
     return means_table(runs, measures)
 
 
-def structure_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return boundary scores and shares of things missed entirely, per cent."""
-    measures = (
-        of.BOUNDARY, *of.GEOMETRY, of.MISSED, of.MISSED_ANY, of.MISSED_SIGNS, of.MISSED_POLES,
-    )  # fmt: skip
-    table = means_table(runs, {capitalised(measure.name): measure for measure in measures})
-    scores = table.columns[1:]
-    return table.assign(**{name: table[name].map(percent, na_action="ignore") for name in scores})
-
-
-def convergence_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return epochs and seconds until validation mIoU reaches shares of U-Net's final one.
-
-    Means over seeds; with the 95 % interval of the change against U-Net.
-    """
-    groups = by_variant(runs)
-    reference = groups.get("unet") or runs
-    final = np.mean([final_value(run.history, "val_miou") for run in reference])
-    rows = []
-    for key, group in groups.items():
-        row = {"Network": TITLES[key]}
-        for name, clock, unit in (
-            ("Epochs", epochs_to_reach, epochs), ("Seconds", seconds_to_reach, in_seconds),
-        ):  # fmt: skip
-            for share in SHARES:
-                column = f"{name} to {whole_percent(share)}"
-                own = np.array([clock(run.history, share * final) for run in group])
-                base = np.array([clock(run.history, share * final) for run in reference])
-                row[column] = _reached(own, None if key == "unet" else base, unit)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _reached(own: np.ndarray, base: np.ndarray | None, unit: Unit) -> str:
-    """Return the mean and the interval of the change; NaN is a run that never got there."""
-    reached = own[~np.isnan(own)]
-    if not len(reached):
-        return "not reached"
-    text = unit(reached.mean())
-    if len(reached) < len(own):
-        return f"{text} ({len(reached)} of {len(own)} seeds)"
-    if base is None or np.isnan(base).any() or min(len(own), len(base)) < 2:
-        return text
-    estimate = compare_ratios(own, base)
-    return f"{text} ({percent.range(estimate.low, estimate.high)})"
-
-
 def cost_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return parameters, multiply-adds, seconds and memory of each network, means over seeds."""
     rows = []
@@ -226,19 +173,6 @@ def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
 def frequent_first(run: Run) -> np.ndarray:
     """Return the indices of the classes from frequent to rare in the training pixels."""
     return np.argsort(-np.array(run.record["dataset"]["pixels"]["train"]), kind="stable")
-
-
-def class_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return test IoU of every class under every network, means over seeds, frequent to rare."""
-    pixels, order = np.array(runs[0].record["dataset"]["pixels"]["train"]), frequent_first(runs[0])
-    table = pd.DataFrame({
-        "Class": [runs[0].classes.names[k] for k in order],
-        "Share of training pixels": [percent(share) for share in (pixels / pixels.sum())[order]],
-    })
-    for key, group in by_variant(runs).items():
-        means = np.mean([run.iou for run in group], axis=0)[order]
-        table[SHORT[key]] = ["–" if np.isnan(mean) else percent(mean) for mean in means]
-    return table
 
 
 def class_differences(runs: Sequence[Run]) -> pd.DataFrame:

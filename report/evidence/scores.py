@@ -121,28 +121,6 @@ def area_under_curve(history: pd.DataFrame, column: str) -> float:
     return float(np.trapezoid(curve[column], epochs) / (epochs[-1] - epochs[0]))
 
 
-def epochs_to_reach(history: pd.DataFrame, threshold: float) -> float:
-    """Return the epochs until validation mIoU reaches the threshold, NaN for never.
-
-    Between validations the curve is a straight line.
-    """
-    return _until(history, threshold, history["epoch"])
-
-
-def seconds_to_reach(history: pd.DataFrame, threshold: float) -> float:
-    """Return the seconds of training until `epochs_to_reach`."""
-    return _until(history, threshold, history["seconds"].cumsum())
-
-
-def _until(history: pd.DataFrame, threshold: float, clock: pd.Series) -> float:
-    score = history["val_miou"].dropna()
-    reached = np.flatnonzero(score >= threshold)
-    if not len(reached):
-        return np.nan
-    around = slice(max(reached[0] - 1, 0), reached[0] + 1)
-    return float(np.interp(threshold, score.iloc[around], clock[score.index].iloc[around]))
-
-
 def miou_definitions(
     per_image: np.ndarray, batch_size: int, index_maps: np.ndarray | None = None
 ) -> dict[str, float]:
