@@ -22,7 +22,7 @@ from lib.files import IGNORE, read_state, write_arrays, write_image, write_json
 from lib.machine import Machine, commit, enough_memory, in_processes, versions
 from lib.models import UNet, attention_maps, build_model, multiply_adds
 from lib.records import RECORD, STRUCTURE, WEIGHTS, edition_of
-from lib.structure import pack, structure_counts
+from lib.structure import pack_counts, structure_counts
 
 BATCH = 8  # images in one evaluation pass
 SAMPLES = 24  # steps at which norms are taken, evenly spaced, the first and the last among them
@@ -204,4 +204,4 @@ def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> Non
     classes = [len(test.classes)] * len(test)
     images = list(in_processes(structure_counts, predictions, test.targets.numpy(), classes))
     counts = {name: np.stack([image[name] for image in images]) for name in images[0]}
-    write_arrays(folder / STRUCTURE, **pack(counts))
+    write_arrays(folder / STRUCTURE, **pack_counts(counts))

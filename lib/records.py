@@ -32,7 +32,7 @@ from lib.config import TrainConfig, complete
 from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import NETWORKS, TITLES
-from lib.structure import unpack
+from lib.structure import unpack_counts
 
 RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
@@ -159,7 +159,7 @@ class Run:
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image, or {} where they were not taken."""
-        return unpack(self._arrays(STRUCTURE))
+        return unpack_counts(self._arrays(STRUCTURE))
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:

@@ -186,7 +186,7 @@ def misread_index_maps(prediction: Map, target: Map) -> np.ndarray:
     return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], np.float64)
 
 
-def pack(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def pack_counts(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the counts of all images (N, ...) as they compress best: small integers, images last.
 
     Neighbouring frames of a film are alike: the same count of both is stored side by side.
@@ -199,8 +199,8 @@ def pack(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return packed
 
 
-def unpack(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what was given to `pack`, integers as int32; the first edition did not pack."""
+def unpack_counts(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what was given to `pack_counts`, integers as int32; the first edition did not pack."""
     counts = {}
     for name, array in packed.items():
         if name.endswith(IMAGES_LAST):

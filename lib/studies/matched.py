@@ -24,7 +24,6 @@ COUNTS = (
     "predicted components", "those that touch the class", "target components",
     "those that are touched", "true positive pixels", "false positive pixels",
     "false negative pixels")
-COMPONENTS, PIXELS = "components", "pixels"
 MOST_GROUPS = 120  # of images whose counts are summed: under 100 kB of record with five classes
 
 
@@ -92,42 +91,3 @@ def grouped(drives: list[str]) -> np.ndarray:
         groups[index] = groups[index - 1] + opens
         filled = 1 if opens else filled + 1
     return groups
-
-
-def precision_and_recall(
-    counts: np.ndarray, what: str = COMPONENTS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return precision and recall, fractions (..., thresholds), of counts (..., thresholds, 7).
-
-    `what` is "components" or "pixels". NaN where nothing is predicted, or nothing is in the target.
-    """
-    counts = np.asarray(counts, float)
-    if what == COMPONENTS:
-        predicted, right, there, touched = np.moveaxis(counts[..., :4], -1, 0)
-    else:
-        right, false, missed = np.moveaxis(counts[..., 4:], -1, 0)
-        predicted, there, touched = right + false, right + missed, right
-    return _quotient(right, predicted), _quotient(touched, there)
-
-
-def _quotient(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
-
-
-def precision_at_recall(counts: np.ndarray, recall: float, what: str = COMPONENTS) -> float:
-    """Return the precision at that recall, a fraction, of one class's counts (thresholds, 7).
-
-    Linear between neighbouring thresholds, and the best precision where several have the same
-    recall; NaN where the thresholds do not reach so high or so low a recall. (Davis and Goadrich
-    2006 show that lines overestimate precision between distant points; neighbouring ones are
-    close.)
-    """
-    precision, recalls = precision_and_recall(counts, what)
-    defined = ~np.isnan(precision) & ~np.isnan(recalls)
-    best: dict[float, float] = {}
-    for x, y in zip(recalls[defined], precision[defined]):
-        best[x] = max(y, best.get(x, 0.0))
-    if not best:
-        return np.nan
-    x = np.array(sorted(best))
-    return float(np.interp(recall, x, [best[value] for value in x], left=np.nan, right=np.nan))

@@ -280,7 +280,7 @@ ALPHA_OUTLINES = Change(
 ALPHA_CLASSES = Change(
     "standard deviation of α between classes",
     partial(readings.alphas, groups="classes"),
-    plain, plain, scores.spread, first="as trained", others="α permuted",
+    plain, plain, scores.class_spread, first="as trained", others="α permuted",
 )  # fmt: skip
 ENERGY = _energy("energy_constant", "α its mean")
 ENERGY_DETACHED = _energy("energy_detached", "α detached")

@@ -95,7 +95,7 @@ def near_less_far(sums: np.ndarray) -> np.ndarray:
     return (near - far).mean(-1)
 
 
-def spread(sums: np.ndarray) -> np.ndarray:
+def class_spread(sums: np.ndarray) -> np.ndarray:
     """Return the standard deviation of α between classes: (..., levels, K, 2) -> (...)."""
     means, pixels = ratio(sums), sums[..., 1]
     share = pixels / pixels.sum(-1, keepdims=True)

@@ -208,7 +208,7 @@ def test_readings_by_hand():
         hessian = SimpleNamespace(studies={"landscape.eigenvalues": np.array([[[smallest, 4.0]]])})
         assert readings.non_convexity(hessian) == expected
     sums = np.array([[[2.0, 10], [16, 20], [0, 0]]])  # α 0.2 on a third, 0.8 on two thirds, an absent class
-    assert scores.spread(sums) == pytest.approx(np.sqrt(1 / 3 * 2 / 3) * 0.6)
+    assert scores.class_spread(sums) == pytest.approx(np.sqrt(1 / 3 * 2 / 3) * 0.6)
     assert scores.explained(np.array([3.0, 4.0])) == pytest.approx(0.25)
     run = SimpleNamespace(record={"dataset": {"pixels": {"train": [900, 0, 95, 5]}}})
     assert readings.rare(run).tolist() == [False, False, False, True]

@@ -18,7 +18,7 @@ from lib import ROOT
 from lib.files import locked, write_json
 from lib.models import NETWORKS
 from lib.records import RECORD, Run
-from lib.structure import pack as pack_counts, unpack
+from lib.structure import pack_counts, unpack_counts
 from lib.studies import pack, queue
 from lib.studies.designs import CAMVID, DEFAULTS, DESIGNS, Training, train_command, trainings
 from lib.studies.jobs import DOSES, MEASURE, STUDY, TRAIN, Job, jobs
@@ -253,7 +253,7 @@ def test_packed_counts_come_back_as_they_were():
     packed = pack_counts(counts)
     assert [array.dtype for array in packed.values()] == [np.uint32, np.uint8, np.float64]
     for stored in (packed, counts):  # the first edition's form is not packed
-        back = unpack(stored)
+        back = unpack_counts(stored)
         assert back.keys() == counts.keys()
         for name, array in counts.items():
             assert np.array_equal(back[name], array) and back[name].dtype == array.dtype
