@@ -89,11 +89,6 @@ class Run:
         return self.record.get("edition", 1)
 
     @property
-    def tested_epoch(self) -> int:
-        """The epoch whose weights were tested."""
-        return self.record.get("best_epoch", self.config["epochs"])
-
-    @property
     def config(self) -> dict:
         """The settings, those that are younger than the record at their defaults."""
         return complete(self.record["config"])
