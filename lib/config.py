@@ -6,7 +6,6 @@ file of notebooks/profiles) and by `-p NAME VALUE` on a command line.
 
 import ast
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -143,20 +142,9 @@ def check_names(names: Iterable[str], known: Iterable[str], origin: str = "") ->
 # Profiles and command lines.
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with numbers such as 1e-3, which YAML 1.1 and so PyYAML take for a text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-
-
 def _read_yaml(path: Path) -> dict:
     try:
-        values = yaml.load(path.read_text(), _Loader) or {}
+        values = parse_value(yaml.safe_load(path.read_text()) or {})
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: not readable as YAML ({reason})") from error
@@ -179,18 +167,25 @@ def read_profile(name: str, folder: Path = PROFILES) -> dict:
     return (added or {}) | _read_yaml(folder / f"{name}.yaml")
 
 
-def parse_value(text: str) -> object:
-    """Return the number, list, True, None, ... that Python reads in the text (also true and null).
+def parse_value(value: object) -> object:
+    """Return the number, list, True, None, ... that Python reads in a text (also true and null).
 
-    A list may hold bare names, as in a profile; any other text is returned as it is.
+    A list may hold bare names, as in a profile, and any other text stays as it is. What a YAML file
+    holds is read as deep as it goes, since YAML 1.1 and so PyYAML take 1e-3 for a text.
     """
+    if isinstance(value, dict):
+        return {name: parse_value(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [parse_value(each) for each in value]
+    if not isinstance(value, str):
+        return value
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError):
         pass  # no literal: a name, a path, a list of names
-    if text.startswith("[") and text.endswith("]"):
-        return [parse_value(item.strip()) for item in text[1:-1].split(",")]
-    return CONSTANTS.get(text.lower(), text)
+    if value.startswith("[") and value.endswith("]"):
+        return [parse_value(item.strip()) for item in value[1:-1].split(",")]
+    return CONSTANTS.get(value.lower(), value)
 
 
 def read_settings(profile: str, overrides: dict) -> dict:
