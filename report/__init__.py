@@ -1,1 +1,1 @@
-"""The half that says and shows what the run records hold: evidence, figures, and the documents. Trains nothing."""
+"""The half that says and shows what the run records hold; it trains nothing."""

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         help="another value for a parameter of the profile; may be repeated")  # fmt: skip
     add("--only", choices=["render", "execute"], help=ONLY)
     add("--install-browser", action="store_true",
-        help="install Chromium, which prints the PDF, where neither it nor Chrome is there")  # fmt: skip
+        help="install Chromium, which prints the PDF, where there is no browser")  # fmt: skip
     add("--executor", choices=["here", "ray"], default="here", help="ray: train on a Ray cluster")
     return parser
 

@@ -89,8 +89,8 @@ def execute(job: Execution, offline: bool = False) -> float:
         cell = f"{name}, cell [{error.exec_count}]: {error.ename}: {reason}"
         raise ReportError(f"{cell} (the notebook as far as it came: {job.partial})") from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        advice = "run again to go on from the last finished epoch; if memory ran out, with a smaller"
-        raise ReportError(f"{name}: {error}; {advice} batch_size") from error
+        advice = "run again to go on from the last finished epoch; if memory ran out, with a"
+        raise ReportError(f"{name}: {error}; {advice} smaller batch_size") from error
     finally:
         progress.bar.close()
         sockets.cleanup()

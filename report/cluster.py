@@ -1,11 +1,10 @@
 """Network trainings on a Ray cluster (Moritz et al. 2018): `python -m report --executor ray`.
 
-Each execution of a network's notebook without a record becomes a task with a GPU of its own, or one
-processor where the cluster has no GPU. The project travels to the workers; records, figures and
-executed notebooks come back through the object store, so that no disk is shared, while weights stay
-there. A lost worker or a failed notebook costs its own run alone, and the next call runs what is
-missing. Data sets that are not drawn must lie on the workers, where `data_root` or
-SEGMENTATION_DATA names them. The cluster is that of RAY_ADDRESS, or else this machine.
+A network's notebook without a record becomes a task with a GPU of its own, or one processor where
+the cluster has no GPU. The project travels to the workers; what they write but weights comes back
+through the object store. A lost worker or a failed notebook costs its own run alone. Data sets that
+are not drawn must lie on the workers, where `data_root` or SEGMENTATION_DATA names them. The
+cluster is that of RAY_ADDRESS, or else this machine.
 """
 
 import tempfile
@@ -42,7 +41,8 @@ def run(jobs: list[Execution], out: Path) -> None:
             except (ray.exceptions.RayError, ReportError) as error:
                 failed.append(f"{job.target.name}: {str(error).strip().splitlines()[-1]}")
                 continue
-            for name in sorted(written, key=lambda name: name.endswith("record.json")):  # it is last
+            # The record comes last: with it the run counts as done.
+            for name in sorted(written, key=lambda name: name.endswith("record.json")):
                 write_atomically(out / name, written[name])
             print(f"{job.target.name:32} back from the cluster", flush=True)
     finally:

@@ -34,17 +34,6 @@ class MarkupError(ValueError):
     """Something in a notebook cannot be rendered; the text names the notebook and the cell."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A cell of a notebook, as error messages name it."""
-
-    notebook: str
-    cell: int
-
-    def __str__(self) -> str:
-        return f"{self.notebook}.ipynb, cell {self.cell}"
-
-
 @dataclass
 class Heading:
     """One line of the table of contents."""
@@ -56,9 +45,12 @@ class Heading:
 
 
 class Renderer(IPythonRenderer):
-    """Tokens -> HTML, in which HTML is text. Whoever renders sets the place and the level."""
+    """Tokens -> HTML, in which HTML is text. Whoever renders sets the place and the level.
 
-    place: Place
+    A place is a cell of a notebook, as error messages name it: "5_analysis.ipynb, cell 3".
+    """
+
+    place = ""
     down = 0  # how many levels headings are further down
 
     def __init__(self, markup: "Markup"):
@@ -87,7 +79,7 @@ class Renderer(IPythonRenderer):
         if url in works():
             return self.markup.citation(works()[url], Safe(text))
         if url.startswith("#") and not TARGET.fullmatch(url):
-            url = f"{self.place.notebook}.ipynb{url}"
+            url = notebook_of(self.place) + url
         if TARGET.fullmatch(url):
             return MACROS.link(url.removeprefix("#"), self.place, Safe(text))
         return super().link(text, url, title)
@@ -116,12 +108,12 @@ class Markup:
         self.renderer = Renderer(self)
         self.parser = MarkdownWithMath(self.renderer, plugins=[table])
 
-    def prose(self, text: str, place: Place, down: int = 0) -> Safe:
+    def prose(self, text: str, place: str, down: int = 0) -> Safe:
         """Return block Markdown as HTML; headings are `down` levels further down."""
         self.renderer.place, self.renderer.down = place, down
         return Safe(self.parser.render(text))
 
-    def inline(self, text: str, place: Place) -> Safe:
+    def inline(self, text: str, place: str) -> Safe:
         """Return inline Markdown as HTML."""
         self.renderer.place = place
         state = BlockState()
@@ -134,12 +126,12 @@ class Markup:
         self.headings.append(Heading(1, identity, number, unbroken(title)))
         return Safe(MACROS.heading(2, identity, number, unbroken(title)))
 
-    def heading(self, html: Safe, level: int, place: Place) -> str:
+    def heading(self, html: Safe, level: int, place: str) -> str:
         """Return a heading; a notebook's title is that of its chapter and is left out."""
-        title, number = html.striptags(), ""
-        names = [f"{place.notebook}.ipynb#{title.replace(' ', '-')}"]  # as JupyterLab names it
+        title, number, notebook = html.striptags(), "", notebook_of(place)
+        names = [f"{notebook}#{title.replace(' ', '-')}"]  # as JupyterLab names it
         if level - self.renderer.down == 1:
-            names.append(f"{place.notebook}.ipynb")
+            names.append(notebook)
         if level == 1:
             chapter = self.headings[-1].id if self.headings else "text"
             self.targets |= dict.fromkeys(names, (chapter, ""))
@@ -153,7 +145,7 @@ class Markup:
             self.targets.setdefault(name, (identity, ""))
         return MACROS.heading(min(level + 1, 6), identity, number, html)
 
-    def number(self, label: str, place: Place) -> tuple[str, str]:
+    def number(self, label: str, place: str) -> tuple[str, str]:
         """Return the id and the name ("Figure 3") of a figure or table."""
         kind = KINDS.get(label.split("-")[0])
         if not kind:
@@ -178,7 +170,7 @@ class Markup:
         self.cited[key] += 1
         return MACROS.citation(key, f"cite-{key}-{self.cited[key]}", text)
 
-    def formula(self, tex: str, block: bool, place: Place) -> Safe:
+    def formula(self, tex: str, block: bool, place: str) -> Safe:
         """Return a formula as MathML; a numbered equation becomes the target of links."""
         if LABEL.search(tex) and "\\begin{" not in tex.split("\\label")[0]:
             tex = f"\\begin{{equation}}{tex}\\end{{equation}}"
@@ -201,6 +193,11 @@ class Markup:
             raise MarkupError(f"{place}: link to {target}: this is nowhere in the report")
         identity, name = self.targets[target]
         return MACROS.reference(identity, Safe(name.replace(" ", "&nbsp;") or text))
+
+
+def notebook_of(place: str) -> str:
+    """Return the file's name of the notebook of a place."""
+    return place.split(",")[0]
 
 
 def unbroken(text: str) -> Safe:

@@ -16,7 +16,7 @@ from report.template import MACROS
 
 SVG = "{http://www.w3.org/2000/svg}svg"
 ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
-INKED = re.compile(r'<(g|text|tspan|use)\b(?!.*"#C\d)')  # letters and marks of lines, not dots ("#C0_")
+INKED = re.compile(r'<(g|text|tspan|use)\b(?!.*"#C\d)')  # letters and marks of lines, not dots
 COLOR = re.compile(r"(fill|stroke): ?#([0-9a-fA-F]{6})\b")
 NUMBER = re.compile(  # with a unit, an interval or what stands in brackets
     r"[±<>≤≥≈~−+-]*\s*\d[\d.,\s]*(%|[a-zµ]{1,6})?(\s*(to\b|[±\[(]).*)?|–|nan", re.IGNORECASE
@@ -144,7 +144,7 @@ def _set_column(column: tuple[Tag, ...]) -> None:
 
 
 def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
-    """Let the cells of a table of sentences with verdicts stand below each other if it is narrow."""
+    """Let a table of sentences with verdicts show its cells below each other where it is narrow."""
     cells = [cell for row in rows for cell in _cells(row)]
     sentences = any(len(cell.get_text(strip=True)) > SENTENCE for cell in cells)
     if not sentences or not any("verdict" in cell.get("class", []) for cell in cells):

@@ -1,8 +1,8 @@
 """Executed notebooks -> one self-contained HTML page, arranged as an article.
 
 Every cell goes to the chapter of its notebook (`HOMES`) unless a tag names another: `front`, or
-`section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells by template/page/chapter.html,
-without their code. Figures and tables carry label, caption and alternative text in their output's
+`section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells, without their code, by
+template/page/chapter.html. Figures and tables carry label, caption and alternative text in their output's
 metadata (`report.figures.show`). The page asks for nothing from anywhere: fonts, style, script,
 formulas and pictures are in it. The same inputs give the same bytes.
 """
@@ -24,7 +24,7 @@ from traitlets.config import Config
 
 from lib import ROOT
 from report import media
-from report.markup import Markup, MarkupError, Place
+from report.markup import Markup, MarkupError, notebook_of
 from report.references import formatted
 from report.template import ENVIRONMENT, MACROS
 
@@ -57,7 +57,8 @@ CHAPTERS = (
 )
 HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": "results",
          "6_theory": "theory", "7_cost": "cost"}  # fmt: skip
-DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')  # `show.svg_image`
+# A drawing as `show.svg_image` stores it.
+DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')
 DRAWINGS = ["image/svg+xml", "image/png", "image/jpeg"]
 LONG = 2000  # characters: such a table may break across pages
 CONFIG = Config({
@@ -134,7 +135,7 @@ class ChapterExporter(HTMLExporter):
             return MACROS.plain_table(content)
         return MACROS.table(identity, len(content.striptags()) > LONG, caption, content)
 
-    def _caption(self, label: str, report: dict, place: Place, kind: str) -> tuple[str, Safe]:
+    def _caption(self, label: str, report: dict, place: str, kind: str) -> tuple[str, Safe]:
         """Return the id and the caption of a figure or table; without a label it has no caption."""
         if not label:
             return self.markup.new_id(kind.lower()), Safe()
@@ -154,7 +155,7 @@ def read(path: Path) -> list[NotebookNode]:
     """Return the cells of an executed notebook, each with its place."""
     notebook = nbformat.read(path, 4)
     for index, cell in enumerate(notebook.cells, 1):
-        cell.metadata.place = Place(path.stem, index)
+        cell.metadata.place = f"{path.name}, cell {index}"
         cell.id = f"{index}-{path.stem}"[:64]  # those of two notebooks may be equal
         if cell.cell_type == "code":
             cell.outputs = [each for each in cell.outputs if "caption_of" not in report_of(each)]
@@ -195,8 +196,8 @@ def _numbered(chapters: list[Chapter]) -> list[Chapter]:
     for letter, chapter in zip(ascii_uppercase, appendix):
         chapter.number = letter
     for chapter in chapters:
-        ranks = {stem: rank for rank, stem in enumerate(chapter.order)}
-        chapter.cells.sort(key=lambda cell: ranks.get(cell.metadata.place.notebook, len(ranks)))
+        ranks = {f"{stem}.ipynb": rank for rank, stem in enumerate(chapter.order)}
+        chapter.cells.sort(key=lambda cell: ranks.get(notebook_of(cell.metadata.place), len(ranks)))
         chapter.cells.sort(key=lambda cell: cell.source.startswith("## Exercises"))
     return chapters
 

@@ -1,17 +1,19 @@
-"""The parameters of a notebook: what its cell of parameters declares, and checks of what was set."""
+"""The parameters of a notebook: what its cell of parameters declares, and checks of values."""
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
 from lib.config import SETTINGS, TrainConfig, UsageError, check_names
+from lib.models import EXTRA
 
 KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "True or False",
          "list": "a list", "dict": "a mapping of names to values"}  # fmt: skip
+OWN = ("seed", "variant", "out")  # what the report sets in each notebook
 ANNOTATED = re.compile(r"\w+: \w+ = ")
 
 
@@ -78,3 +80,33 @@ def check_parameters(namespace: dict) -> TrainConfig:
     others = values.get("settings", {})
     check_names(others, [name for name in SETTINGS if name not in own], "settings: ")
     return TrainConfig(**own, **others)
+
+
+def checked_values(
+    notebooks: Iterable[Mapping[str, Parameter]], profile: str, values: dict, overrides: dict
+) -> dict:
+    """Return the profile's values under the overrides, for notebooks that declare parameters.
+
+    Raise UsageError for a name that is not known and for a value that cannot be used.
+    """
+    own = {"seeds": [0], "extra": []}
+    known = {name: Parameter("", default, False) for name, default in (SETTINGS | own).items()}
+    for parameters in notebooks:
+        known |= parameters
+    for origin, given in ((f"profile {profile}: ", values), ("-p ", overrides)):
+        for name in given.keys() & OWN:
+            advice = "set --out, -p seeds '[3]' and -p extra instead"
+            raise UsageError(f"{origin}{name}: the report sets this one itself; {advice}")
+        check_names(given, known, origin)
+        check_types(given, known, origin)
+        check_names(given.get("settings", {}), SETTINGS, f"{origin}settings: ")
+    values = own | values | values.get("settings", {}) | overrides | overrides.get("settings", {})
+    values.pop("settings", None)
+    TrainConfig(**{name: value for name, value in values.items() if name in SETTINGS})
+    seeds, extra = values["seeds"], values["extra"]
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
+    if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
+        names = ", ".join(EXTRA)
+        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {names}")
+    return values

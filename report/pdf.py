@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.async_api import Error, Page, async_playwright
+from playwright.async_api import Error, async_playwright
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
@@ -36,7 +36,14 @@ TIMEOUT = 300  # seconds
 SCRIPT = ROOT / "report" / "template" / "page" / "print.js"
 NODE = re.compile(rb"\(node\d{8}\)")
 SOURCE = "/Source"  # where a PDF says what it was made from
-WIDTH, HEIGHT = 210 / 25.4, 297 / 25.4  # of A4, inches
+PAPER = {
+    "width": f"{210 / 25.4}in",
+    "height": f"{297 / 25.4}in",
+    "print_background": True,
+    "prefer_css_page_size": True,
+    "outline": True,
+    "tagged": True,
+}
 TEXT = {"width": int(96 * (210 - 58) / 25.4), "height": int(96 * (297 - 46) / 25.4)}  # pixels
 NUMBER_CONTENTS = """pages => {
     for (const link of document.querySelectorAll(".print-contents a"))
@@ -111,33 +118,15 @@ async def _print(program: Path, file: Path) -> bytes:
         )
         page = await browser.new_page(device_scale_factor=1)
         await page.goto(file.resolve().as_uri())
-        await fill_pages(page)
-        await page.evaluate(NUMBER_CONTENTS, _pages(await _pdf(page)))
+        await page.emulate_media(media="print")
+        await page.set_viewport_size(TEXT)
+        await page.evaluate("() => document.fonts.ready.then(() => true)")
+        await page.evaluate(SCRIPT.read_text().strip(), TEXT["height"])
+        await page.emulate_media(media="null")
+        pages = _pages(await page.pdf(**PAPER))
+        await page.evaluate(NUMBER_CONTENTS, pages)
         headings = await page.evaluate(HEADINGS)
-        return _tidy(await _pdf(page), headings, _source(file))
-
-
-async def fill_pages(page: Page) -> None:
-    """Move figures of the open page so that the pages of paper are full.
-
-    What is too wide for the paper is made smaller.
-    """
-    await page.emulate_media(media="print")
-    await page.set_viewport_size(TEXT)
-    await page.evaluate("() => document.fonts.ready.then(() => true)")
-    await page.evaluate(SCRIPT.read_text().strip(), TEXT["height"])
-    await page.emulate_media(media="null")
-
-
-async def _pdf(page: Page) -> bytes:
-    return await page.pdf(
-        width=f"{WIDTH}in",
-        height=f"{HEIGHT}in",
-        print_background=True,
-        prefer_css_page_size=True,
-        outline=True,
-        tagged=True,
-    )
+        return _tidy(await page.pdf(**PAPER), headings, _source(file))
 
 
 def up_to_date(page: Path, printed: Path) -> bool:

@@ -16,16 +16,15 @@ from pathlib import Path
 import nbformat
 
 from lib import ROOT
-from lib.config import SETTINGS, TrainConfig, UsageError, check_names
-from lib.models import EXTRA
+from lib.config import SETTINGS
 from lib.records import STRUCTURE
-from report.parameters import Parameter, check_types, declared_by
+from report.parameters import Parameter, checked_values, declared_by
 
 # What decides what a notebook shows, but for what makes the page: folders and a module.
 DECIDING = ("lib", "report/evidence", "report/figures", "report/fonts", "report/template")
 CHECKING = "report/parameters.py"
 PAGE = "report/template/page"
-OWN = ("seed", "variant", "out")  # what the report sets in each notebook
+IGNORED = ("", ".md", ".pyc")  # kinds of files
 
 
 class ReportError(RuntimeError):
@@ -80,15 +79,9 @@ class Execution:
 
 def deciding_files() -> list[Path]:
     """Return every file of the project that decides what a notebook shows, in order."""
-    files = [path for folder in DECIDING for path in sorted((ROOT / folder).rglob("*"))]
-    decide = [path for path in files if path.is_file() and _decides(path.relative_to(ROOT))]
-    return [*decide, ROOT / CHECKING]
-
-
-def _decides(path: Path) -> bool:
-    """Return whether the file of that path, from the project's folder, counts."""
-    hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
-    return not hidden and path.suffix != ".md" and Path(PAGE) not in path.parents
+    paths = [path for folder in DECIDING for path in sorted((ROOT / folder).rglob("*"))]
+    files = [path for path in paths if path.is_file() and path.suffix not in IGNORED]
+    return [path for path in files if ROOT / PAGE not in path.parents] + [ROOT / CHECKING]
 
 
 def _listing(root: str | None) -> str:
@@ -125,7 +118,7 @@ def plan(
     if not sources:
         raise ReportError(f"{notebooks}: no notebooks; expected 0_data.ipynb, 1_unet.ipynb, ...")
     parameters = {source: declared_by(source) for source in sources}
-    values = _checked(parameters, profile, values, overrides)
+    values = checked_values(parameters.values(), profile, values, overrides)
     values["out"] = str(out.relative_to(ROOT) if out.is_relative_to(ROOT) else out)
     networks = [source for source in sources if {"variant", "seed"} <= parameters[source].keys()]
 
@@ -161,27 +154,3 @@ def _given(known: dict[str, Parameter], values: dict) -> dict:
         others = values.keys() & SETTINGS.keys() - known.keys()
         given["settings"] = {name: values[name] for name in SETTINGS if name in others}
     return given
-
-
-def _checked(parameters: dict[Path, dict], profile: str, values: dict, overrides: dict) -> dict:
-    """Return the profile's values under the overrides; raise UsageError for one that is wrong."""
-    own = {"seeds": [0], "extra": []}
-    known = {name: Parameter("", default, False) for name, default in (SETTINGS | own).items()}
-    known |= {name: parameter for names in parameters.values() for name, parameter in names.items()}
-    for origin, given in ((f"profile {profile}: ", values), ("-p ", overrides)):
-        for name in given.keys() & OWN:
-            advice = "set --out, -p seeds '[3]' and -p extra instead"
-            raise UsageError(f"{origin}{name}: the report sets this one itself; {advice}")
-        check_names(given, known, origin)
-        check_types(given, known, origin)
-        check_names(given.get("settings", {}), SETTINGS, f"{origin}settings: ")
-    values = own | values | values.get("settings", {}) | overrides | overrides.get("settings", {})
-    values.pop("settings", None)
-    TrainConfig(**{name: value for name, value in values.items() if name in SETTINGS})
-    seeds, extra = values["seeds"], values["extra"]
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise UsageError(f"seeds = {seeds!r}: expected a list of whole numbers such as [0, 1, 2]")
-    if not isinstance(extra, list) or not set(map(str, extra)) <= EXTRA.keys():
-        names = ", ".join(EXTRA)
-        raise UsageError(f"extra = {extra!r}: expected a list, which may be empty, of {names}")
-    return values

@@ -33,7 +33,7 @@ def updated(text: str, table: str) -> str:
     """Return the README with its marked part replaced."""
     if not MARKED.search(text):
         raise ValueError(
-            f"{README}: the markers around the results are missing; restore them from the last commit"
+            f"{README}: the markers around the results are missing; take them from the last commit"
         )
     return MARKED.sub(lambda match: f"{match[1]}\n{table}\n{match[2]}", text)
 

@@ -22,7 +22,7 @@ from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
 from lib.records import RECORD, Run
 from report.evidence.wording import literal
-from report.markup import Markup, Place
+from report.markup import Markup
 
 FEW = settings(max_examples=60, deadline=None)
 TABLE = OwnClasses(ClassTable(OWN, OWN_COLORS[:3]), {0: 0, 1: 1, 2: 2, IGNORE: IGNORE})
@@ -151,7 +151,7 @@ def test_a_record_reads_as_it_was_written(table, counts, loss):
     lambda name: name.strip() == name and "  " not in name))
 def test_a_name_is_shown_as_it_is(name):
     """In prose and within emphasis, under the report's Markdown and under plain Markdown."""
-    markup, place = Markup(), Place("test", 1)
+    markup, place = Markup(), "test.ipynb, cell 1"
     for sentence, after in ((f"{literal(name)} is rare.", " is rare."), (f"*{literal(name)}* is", " is")):
         for html in (markup.fill(markup.inline(sentence, place)), markdown2html(sentence).strip()):
             assert _text(html) == name + after

@@ -3,9 +3,9 @@
 import pytest
 from bs4 import BeautifulSoup
 
-from report.markup import Markup, Place
+from report.markup import Markup
 
-HERE = Place("test", 1)
+HERE = "test.ipynb, cell 1"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pypdf import PdfReader
 from lib import ROOT
 from report import media
 from report.figures.show import Exhibit, svg_image
-from report.markup import Markup, MarkupError, Place
+from report.markup import Markup, MarkupError
 from report.page import render
 from report.pdf import _renumbered, find_browser, print_pdf, up_to_date
 from tests.pages import SVG, code, figure, page, shown, write
@@ -203,5 +203,5 @@ def test_the_pdf_is_tagged_and_has_outline_title_and_page_numbers(tmp_path):
 
 def test_a_stop_stays_on_the_line_of_its_formula():
     markup = Markup()
-    html = markup.fill(markup.inline("With $a$, $b$ and ($c$). Then $d$ alone.", Place("test", 1)))
+    html = markup.fill(markup.inline("With $a$, $b$ and ($c$). Then $d$ alone.", "test.ipynb, cell 1"))
     assert re.findall(r"</math>([,.;:)]+)</span>", html) == [",", ")."] and html.count("nowrap") == 2 and html.count("<math") == 4
