@@ -126,7 +126,7 @@ def by_edition(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | No
 def drawing(verdicts: Sequence[Verdict]) -> str:
     """Return the plot as SVG, two drawings side by side."""
     reach = _reach(verdicts)
-    rows = [_statement(verdict, reach) for verdict in verdicts]
+    rows = [_plot_row(verdict, reach) for verdict in verdicts]
     bottoms = np.cumsum([row["height"] for row in rows])
     half = int(np.abs(bottoms - bottoms[-1] / 2).argmin()) + 1  # both columns about as high
     cards = [_column(part) for part in (rows[:half], rows[half:]) if part]
@@ -163,7 +163,7 @@ def _place(margins: float, reach: int) -> float:
     return round(float(share) * WIDTH, 1)
 
 
-def _statement(verdict: Verdict, reach: int) -> dict:
+def _plot_row(verdict: Verdict, reach: int) -> dict:
     """Return one statement: its lines, and a strip for each primary measurement."""
     lines = wrap(verdict.claim.statement, LETTERS)
     strips, y = [], LINE * len(lines) + 6
