@@ -59,7 +59,7 @@ class TrainConfig:
             value = getattr(self, field.name)
             object.__setattr__(self, field.name, CHECKS[field.type](field.name, value))
         _require_name("variant", self.variant, "network", NETWORKS)
-        from lib.datasets import MODULES, SOURCES  # reading a record needs no data set
+        from lib.datasets import MODULES, SOURCES
 
         if self.dataset not in SOURCES:
             _require_name("dataset", self.dataset, "data set", MODULES)
@@ -91,13 +91,12 @@ def _number_or_all(name: str, value: object) -> int | None:
 
 
 def _size(name: str, value: object) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    sides = value if isinstance(value, (list, tuple)) and len(value) == 2 else [None]
-    if not all(type(side) is int and side > 0 for side in sides):
-        raise UsageError(
-            f"{name} = {value!r}: expected height and width in pixels such as [96, 128], or None")
-    return tuple(value)
+    from lib.datasets.dataset import as_size  # reading a record needs no data set
+
+    try:
+        return as_size(value, name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _scale(name: str, value: object) -> tuple[float, float]:

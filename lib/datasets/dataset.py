@@ -142,7 +142,7 @@ def load_dataset(
     where = f"{name}/{split}"
     if limit is not None and not (type(limit) is int and limit > 0):
         raise ValueError(f"limit of {limit} items: expected at least 1, or None for all of {where}")
-    source = SOURCES[name].open(root, split, image_size and tuple(image_size))
+    source = SOURCES[name].open(root, split, as_size(image_size))
     if source.unpaired:
         others = len(source.unpaired) - 1
         more = f", and {others} files more" if others else ""
@@ -156,6 +156,17 @@ def load_dataset(
         raise Wrong(PAIRING, f"{where}: {text}")
     chosen = evenly_spaced(available, limit or available).tolist()
     return Dataset(name, split, source.choose(chosen), available, root)
+
+
+def as_size(size: object, name: str = "image_size") -> Size | None:
+    """Return (H, W) of a list or tuple, None of None; raise ValueError for anything else."""
+    if size is None:
+        return None
+    sides = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None]
+    if not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError(
+            f"{name} = {size!r}: expected height and width in pixels such as [96, 128], or None")
+    return tuple(size)
 
 
 def evenly_spaced(length: int, number: int) -> np.ndarray:
