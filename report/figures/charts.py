@@ -23,11 +23,10 @@ from report.evidence.analysis import class_differences, frequent_first
 from report.evidence.measures import MIOU
 from report.evidence.scores import trimap_iou
 from report.evidence.wording import interval_text, literal, nats, percent, points, whole_percent
-from report.figures.palette import displayed
 from report.figures.show import Exhibit
 from report.figures.style import (
-    INK, LOOKS, PAGE, dots, interval, label_ends, legible, line, mark_classes, plain_rows,
-    without_subsets,
+    INK, LOOKS, PAGE, displayed, dots, interval, label_ends, legible, line, mark_classes,
+    plain_rows, without_subsets,
 )  # fmt: skip
 
 SPLIT_MARKS = (("o", INK), ("|", "#0072B2"), ("x", "#D55E00"))  # marker and colour

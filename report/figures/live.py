@@ -28,9 +28,9 @@ from report.evidence.analysis import frequent_first
 from report.evidence.closed_forms import receptive_field
 from report.evidence.wording import listed, percent
 from report.figures.drawing import data_uri
-from report.figures.palette import displayed
 from report.figures.pictures import class_legend, grid, image_miou, large_photograph, paint
 from report.figures.show import Exhibit
+from report.figures.style import displayed
 from report.template import ENVIRONMENT
 
 NETWORK = "live/unet.npz"  # in the folder of the records

@@ -1,6 +1,6 @@
 """The figures made of pictures, each with its caption: a data set's images, test images, errors.
 
-Label maps are shown without interpolation in the colours of `report.figures.palette`, photographs
+Label maps are shown without interpolation in the colours of `report.figures.style`, photographs
 at their own resolution where that is stored.
 """
 
@@ -20,9 +20,8 @@ from lib.metrics import confusion_matrix, mean_iou
 from lib.records import Run
 from report.evidence.analysis import frequent_first
 from report.evidence.wording import listed, literal, named, percent
-from report.figures.palette import displayed
 from report.figures.show import Exhibit
-from report.figures.style import PAGE, plain
+from report.figures.style import PAGE, displayed, plain
 
 RIGHT, WRONG, VOID = "#8080801c", "#d55e00", "#8c8c8c"  # paper shows through what is right
 ERRORS = (255 * np.array([to_rgba(name) for name in (RIGHT, WRONG, VOID)])).round().astype(np.uint8)

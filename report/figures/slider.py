@@ -15,10 +15,9 @@ from lib.records import Run
 from report.evidence.analysis import frequent_first
 from report.evidence.wording import capitalised, percent
 from report.figures.drawing import JPEG, data_uri, indexed_png
-from report.figures.palette import displayed
 from report.figures.pictures import ERRORS, errors, image_miou, large_photograph
 from report.figures.show import Exhibit
-from report.figures.style import without_subsets
+from report.figures.style import displayed, without_subsets
 from report.template import ENVIRONMENT
 
 PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks

@@ -4,6 +4,10 @@ A network has the same colour, marker and line everywhere, and no other network 
 are those of Okabe and Ito's palette, which colour-blind readers can tell apart, and darker ones
 beside them. Networks with a subset of the U-Net's skips stand in no chart of networks, and share
 one look. Lines are labelled where they end.
+
+The palettes that data sets come with were made to be told apart by programs: CamVid's car and fence
+are two dark blues. Those of known data sets are therefore replaced here, by colours that stay apart
+for colour-blind readers too; a user's own classes have the colours that they came with.
 """
 
 import logging
@@ -18,8 +22,11 @@ from matplotlib.colors import to_rgb
 from scipy.optimize import isotonic_regression
 
 from lib import ROOT
+from lib.datasets.camvid import CLASSES as CAMVID
+from lib.files import ClassTable
 from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant
+from lib.scenes import CLASSES as SCENES
 
 PAGE = 7.0  # the width of a figure, in inches
 INK, FAINT, GREY = "#333333", "#d9d9d9", "#666666"
@@ -52,6 +59,15 @@ KNOWN = {
 SPARE = (("#000000", "*"), ("#CC79A7", (4, 1)), ("#808000", (6, 1)), ("#7F7F7F", (8, 1)))
 SUBSET = "unet-skips-"  # before a digit for each level, 1 where it has a skip
 
+# Of classes, by name.
+SKY, PAVEMENT, TREE, SIGN = "#a6d0fa", "#cb90ec", "#22861c", "#fff338"
+COLORS = {
+    "Sky": SKY, "Unlabeled": SKY, "Building": "#86868e", "Road": "#33215a", "Pavement": PAVEMENT,
+    "Sidewalk": PAVEMENT, "Tree": TREE, "Vegetation": TREE, "Car": "#1f35ee", "Fence": "#8c2a06",
+    "Pole": "#ffa400", "SignSymbol": SIGN, "Traffic sign": SIGN, "Pedestrian": "#bc0078",
+    "Bicyclist": "#00dca8", "Other": "#155f5e", "Roadline": "#fefefe", "Wall": "#450a16",
+}  # fmt: skip
+
 
 def looks(variants: Iterable[str]) -> dict[str, Look]:
     """Return the look of each variant, also of one without a row in `KNOWN`.
@@ -70,6 +86,14 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
 
 
 LOOKS = looks(TITLES)
+
+
+def displayed(classes: ClassTable) -> ClassTable:
+    """Return the classes with the colours that they have in figures."""
+    if classes not in (CAMVID, SCENES):
+        return classes
+    colors = [(255 * np.array(to_rgb(COLORS[name]))).round().astype(int) for name in classes.names]
+    return replace(classes, colors=tuple(tuple(color.tolist()) for color in colors))
 
 
 def without_subsets(runs: Iterable[Run]) -> dict[str, list[Run]]:

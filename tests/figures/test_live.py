@@ -18,7 +18,7 @@ from lib.structure import ratio, structure_counts
 from lib.studies.quantized import restore
 from report.evidence.wording import Unit
 from report.figures import live
-from report.figures.palette import displayed
+from report.figures.style import displayed
 from report.pdf import find_browser
 from tests.pages import code, shown
 from tests.pages import page as report_page

@@ -20,8 +20,7 @@ from lib.scenes import CLASSES as SCENES
 from report.evidence.wording import percent, points
 from report.figures import show as display
 from report.figures.show import Exhibit, show
-from report.figures.palette import displayed
-from report.figures.style import KNOWN, label_ends, legible, looks, mark_classes
+from report.figures.style import KNOWN, displayed, label_ends, legible, looks, mark_classes
 from tests.pages import svg_of
 
 # OKLab (Ottosson 2020), and what is seen without one kind of cone (Machado et al. 2009), linear RGB
