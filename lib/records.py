@@ -31,7 +31,7 @@ from lib import ROOT
 from lib.config import TrainConfig, complete
 from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
-from lib.models import NETWORKS, TITLES
+from lib.models import TITLES
 from lib.structure import unpack_counts
 
 RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
@@ -42,7 +42,6 @@ ANEW = "choose another `out`, or delete that folder to train anew"
 # network after the last epoch is. 3, of one network alone: it is widened in multiples of 8.
 EDITION = 2
 EDITIONS = {"unet-noskip-wide": 3}
-FORMER_GROWTH = (7574 / 6809) ** 0.5  # of its base channels, in the editions before
 
 
 def edition_of(variant: str) -> int:
@@ -92,12 +91,6 @@ class Run:
     def config(self) -> dict:
         """The settings, those that are younger than the record at their defaults."""
         return complete(self.record["config"])
-
-    @property
-    def finest_channels(self) -> int:
-        """Channels of the finest level; the former wider network had 17 where U-Net has 16."""
-        former = NETWORKS[self.variant].matched and self.edition < edition_of(self.variant)
-        return round(self.config["base_channels"] * (FORMER_GROWTH if former else 1))
 
     @cached_property
     def classes(self) -> ClassTable:

@@ -33,7 +33,7 @@ def pixels(size: Sequence[int]) -> str:
 
 def width(run: Run) -> str:
     """Return "16 base channels", as this network has them."""
-    return f"{run.finest_channels} base channels"
+    return f"{run.config['base_channels']} base channels"
 
 
 def conditions(run: Run) -> str:
