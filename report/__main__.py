@@ -32,7 +32,7 @@ ONLY = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m report",
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
     try:
         if arguments[:1] == ["check"]:
             return check.main(arguments[1:])
-        _build(parser().parse_args(arguments), notebooks)
+        _make(command_line().parse_args(arguments), notebooks)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None, notebooks: Path = ROOT / "notebooks
     return 0
 
 
-def _build(options: argparse.Namespace, notebooks: Path) -> None:
+def _make(options: argparse.Namespace, notebooks: Path) -> None:
     out, only_render = options.out.resolve(), options.only == "render"
     profile, overrides = _profile(options, out)
     values = read_profile(profile, notebooks / "profiles")

@@ -45,7 +45,7 @@ def chart(svg: str, identity: str, alt: str) -> tuple[Safe, bool]:
 
 
 def _whole(root: ElementTree.Element, identity: str, alt: str) -> str:
-    width, height = (_pixels(root.get(side, "0")) for side in ("width", "height"))
+    width, height = (_css_pixels(root.get(side, "0")) for side in ("width", "height"))
     root.attrib |= {
         "id": f"{identity}-svg",
         "role": "img",
@@ -71,7 +71,7 @@ def _cards(root: ElementTree.Element, identity: str, alt: str) -> str:
     return MACROS.cards(f"{identity}-svg", alt, Safe(drawings)) if cards else ""
 
 
-def _pixels(length: str) -> float:
+def _css_pixels(length: str) -> float:
     points = length.endswith("pt")
     number = float(length.removesuffix("pt").removesuffix("px"))
     return round(number * 96 / 72, 1) if points else number
@@ -96,7 +96,7 @@ def _color(code: str, ink: bool) -> str:
     return f"color-mix(in srgb,var(--ink) {share}%,var(--paper))"
 
 
-def table(html: str) -> Safe:
+def typeset(html: str) -> Safe:
     """Return pandas' table with scopes, and with numbers to the right."""
     soup = BeautifulSoup(html, "html.parser")
     for tag in soup.find_all("style"):  # it aligns columns in JupyterLab
@@ -104,13 +104,13 @@ def table(html: str) -> Safe:
     for tag in soup.find_all(True):
         tag.attrs = {key: value for key, value in tag.attrs.items() if key.endswith("span")}
     for each in soup.find_all("table"):
-        _set(each)
+        _set_table(each)
     for text in soup.find_all(string=NAME):
         text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
     return Safe(soup)
 
 
-def _set(table: Tag) -> None:
+def _set_table(table: Tag) -> None:
     """Set scopes, and the classes of columns and of verdicts."""
     heads, rows = table.select("thead tr"), table.select("tbody tr")
     for cell in table.find_all("th"):
@@ -118,12 +118,12 @@ def _set(table: Tag) -> None:
         if not cell.get_text(strip=True):
             cell.name = "td"
             del cell["scope"]
-    for column in zip(*map(_cells, heads[-1:] + rows)):
+    for column in zip(*map(_row_cells, heads[-1:] + rows)):
         _set_column(column)
     _stackable(table, heads, rows)
 
 
-def _cells(row: Tag) -> list[Tag]:
+def _row_cells(row: Tag) -> list[Tag]:
     return row.find_all(["th", "td"])
 
 
@@ -145,12 +145,12 @@ def _set_column(column: tuple[Tag, ...]) -> None:
 
 def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
     """Let a table of sentences with verdicts show its cells below each other where it is narrow."""
-    cells = [cell for row in rows for cell in _cells(row)]
+    cells = [cell for row in rows for cell in _row_cells(row)]
     sentences = any(len(cell.get_text(strip=True)) > SENTENCE for cell in cells)
     if not sentences or not any("verdict" in cell.get("class", []) for cell in cells):
         return
     table["class"] = ["sentences"]
-    names = [cell.get_text(strip=True) for cell in _cells(heads[-1])]
+    names = [cell.get_text(strip=True) for cell in _row_cells(heads[-1])]
     for row in rows:
-        for cell, name in zip(_cells(row), names):
+        for cell, name in zip(_row_cells(row), names):
             cell["data-label"] = name

@@ -130,7 +130,7 @@ class ChapterExporter(HTMLExporter):
             caption = self.markup.inline(report["caption"], place)
             return MACROS.interactive(identity, report["alt"], Safe(html), caption)
         identity, caption = self._caption(label, report, place, "Table")
-        content = media.table(html)
+        content = media.typeset(html)
         if not label:
             return MACROS.plain_table(content)
         return MACROS.table(identity, len(content.striptags()) > LONG, caption, content)

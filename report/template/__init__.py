@@ -14,7 +14,7 @@ from lib import ROOT
 FOLDER = Path(__file__).parent
 
 
-def source(name: str) -> Markup:
+def text_of(name: str) -> Markup:
     """Return a style sheet or script of the folder as it is."""
     return Markup((FOLDER / name).read_text())
 
@@ -32,5 +32,5 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.globals |= {"source": source, "embedded": embedded}
+ENVIRONMENT.globals |= {"source": text_of, "embedded": embedded}
 MACROS = ENVIRONMENT.get_template("page/macros.html").module

@@ -119,7 +119,7 @@ def test_tables_are_set_with_scopes_and_numbers_at_the_right():
     html = ('<style>#T_x {text-align: left}</style><table id="T_x"><thead><tr><th>row</th><th>IoU</th><th>class</th></tr></thead>'
             '<tbody><tr><th>a</th><td class="data row0">−1.5</td><td>Car</td></tr>'
             '<tr><th>b</th><td>2.0 to 3.5 points</td><td>Pole</td></tr><tr><th>c</th><td>–</td><td>1 × 2</td></tr></tbody></table>')
-    soup = BeautifulSoup(media.table(html), "html.parser")
+    soup = BeautifulSoup(media.typeset(html), "html.parser")
     assert {cell["scope"] for cell in soup.select("thead th")} == {"col"} and not soup.style
     assert [cell.get_text() for cell in soup.select(".number")] == ["IoU", "−1.5", "2.0 to 3.5 points", "–"]
     assert [cell["scope"] for cell in soup.select("tbody th")] == ["row"] * 3
@@ -137,12 +137,12 @@ def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
     long = "The networks were compared on all of the images of the test set."
     html = (f"<table><thead><tr><th>Claim</th><th>Statement</th><th>Verdict</th></tr></thead><tbody><tr><td>Q1</td><td>{long}"
             "</td><td>supported</td></tr><tr><td>Q2</td><td>short</td><td>ruled out (3 seeds)</td></tr></tbody></table>")
-    soup = BeautifulSoup(media.table(html), "html.parser")
+    soup = BeautifulSoup(media.typeset(html), "html.parser")
     assert soup.table["class"] == ["sentences"]
     assert [cell["data-label"] for cell in soup.select("tbody tr:first-child td")] == ["Claim", "Statement", "Verdict"]
     assert [cell["class"] for cell in soup.select(".verdict")] == [["verdict", "supported"], ["verdict", "ruled-out"]]
     for other in (html.replace(long, "short"), html.replace("supported", "yes").replace("ruled out", "no")):
-        plain = BeautifulSoup(media.table(other), "html.parser")
+        plain = BeautifulSoup(media.typeset(other), "html.parser")
         assert not plain.table.get("class") and not plain.select("[data-label]")
 
 
