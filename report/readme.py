@@ -6,8 +6,9 @@ from pathlib import Path
 from lib import ROOT
 from lib.files import write_atomically
 from lib.records import load_runs
-from report.evidence import front
-from report.evidence.analysis import PUBLISHED, cost_table, scores_table, setting
+from report.evidence.loading import PUBLISHED
+from report.evidence.sentences import finding, setting
+from report.evidence.tables import cost_table, scores_table
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -16,7 +17,6 @@ MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re
 def results(folder: str | Path = PUBLISHED) -> str:
     """Return the finding, the setting and the scores of the runs under `folder`, as Markdown."""
     runs = load_runs(folder)
-    finding = front.found(runs).replace("**Found.** ", "")
     costs = cost_table(runs).set_index("Network")["Parameters (millions)"]
     heads = ("network", "parameters", "test mIoU", "difference from U-Net (95 % interval)")
     rows = [f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
@@ -26,7 +26,7 @@ def results(folder: str | Path = PUBLISHED) -> str:
         against = row["Against U-Net"] + ("" if interval == "–" else f" ({interval})")
         size = f"{costs[row['Network']]:.2f} M"
         rows.append(f"| {row['Network']} | {size} | {score} | {against} |")
-    return "\n".join([finding, "", *rows, "", setting(runs)]) + "\n"
+    return "\n".join([finding(runs), "", *rows, "", setting(runs)]) + "\n"
 
 
 def updated(text: str, table: str) -> str:

@@ -49,28 +49,28 @@ def main(out: Path) -> dict:
     """Train all five and return what tables, sentences and charts hold."""
     add_row()
     from conftest import TINY
+    from lib.records import load_runs
     from lib.train import fit
-    from report.evidence import analysis, design, findings, front, ledger
+    from report.evidence import design, ledger, sentences, tables as made
     from report.evidence import closed_forms as theory
     from report.evidence.claims import STUDY, judge
     from report.figures import charts, diagrams, style, tables
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)
-    runs = analysis.load_runs(out)
+    runs = load_runs(out)
     compared = ("scores_table", "loss_table", "cost_table")
-    differences = analysis.class_differences(runs)
+    differences = made.class_differences(runs)
     verdicts = judge(runs)
-    field = theory.receptive_field(KEY).set_index("part").largest
     return {
         "order": [run.variant for run in runs],
         "looks": {key: [look.color, look.marker] for key, look in style.LOOKS.items()},
-        "networks": {name: getattr(analysis, name)(runs).Network.tolist() for name in compared},
-        "definitions": analysis.definitions_table(runs).columns.tolist(),
+        "networks": {name: getattr(made, name)(runs).Network.tolist() for name in compared},
+        "definitions": made.definitions_table(runs).columns.tolist(),
         "differences": differences.variant.unique().tolist(),
         "ledger": len(ledger.ledger(verdicts, STUDY)),
-        "text": [analysis.setting(runs), analysis.cost_sentence(runs), analysis.caveats(runs),
-                 front.found(runs), front.certainty(runs), findings.chapter(runs[-1])],
+        "text": [sentences.setting(runs), sentences.caveats(runs), sentences.finding(runs),
+                 sentences.certainty(runs), sentences.chapter(runs[-1])],
         "design": design.missing_cells(runs),
         "charts": {
             "loss": drawn(charts.loss(runs).content),
@@ -80,7 +80,7 @@ def main(out: Path) -> dict:
         "drawings": [diagrams.network(run).content for run in runs],
         "summary": theory.summary(4, 13, (32, 48)).to_dict("list"),
         "levels": tables.part_by_part(runs[-1]).content["Part"].tolist(),
-        "field": [int(side) for side in field],
+        "field": theory.receptive_fields(KEY),
         "paths": theory.shortest_paths(KEY),
     }  # fmt: skip
 

@@ -67,14 +67,12 @@ def test_charts_have_each_network_s_colour_and_label(found):
 def test_theory_measures_a_block_without_a_formula(found):
     summary = found["summary"]
     assert summary["variant"] == FIVE
-    assert summary["parameters"] == summary["counted_parameters"]
-    assert summary["multiply_adds"] == summary["counted_multiply_adds"]
     plain, dilated = summary["variant"].index("unet"), summary["variant"].index(KEY)
-    for column in ("parameters", "multiply_adds", "kept"):
+    for column in ("parameters", "multiply_adds", "saved"):
         assert summary[column][dilated] == summary[column][plain]
     assert found["paths"] == theory.shortest_paths("unet")
     # A block looks 4 pixels beyond its own where the U-Net's looks 2, whose fields are 9 * 2**l - 4.
-    assert found["field"][:5] == [17 * 2**level - 8 for level in range(5)]
+    assert found["field"] == [17 * 2**level - 8 for level in range(5)]
     assert found["levels"][:5] == ["encoder 0", "encoder 1", "encoder 2", "encoder 3", "bottleneck"]
 
 

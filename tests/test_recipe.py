@@ -15,7 +15,7 @@ from lib.machine import Machine
 from lib.metrics import cross_entropy, soft_dice
 from lib.records import RECORD
 from lib.train import Trainer, fit
-from report.evidence.findings import recipe
+from report.evidence.sentences import recipe
 
 
 @pytest.fixture

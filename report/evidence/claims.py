@@ -28,7 +28,8 @@ from report.evidence.comparison import (
 )  # fmt: skip
 from report.evidence.design import BLOCK_EFFECT, FINER_BY_COARSER, Effect, skip_effect
 from report.evidence.measures import Change, Measure
-from report.evidence.statistics import holm, seeds_needed
+from report.evidence.power import seeds_needed
+from report.evidence.statistics import holm
 
 # Margins: a loss as a share of U-Net's, a score, a share, a ratio of gradients or curvatures.
 LOSS, SCORE, SHARE, GRADIENT = 0.05, 0.01, 0.05, 0.2
@@ -62,22 +63,18 @@ class Verdict:
     def parts(self) -> list[str]:
         """Return the verdict of each primary measurement, its p adjusted like the claim's."""
         factor = self.adjusted / self.p if self.p else 1.0
-        judged = []
-        for finding in self.primary:
-            if finding.estimate is None:
-                judged.append(NOT_MEASURED)
-            else:
-                adjusted = min(1.0, finding.estimate.p * factor)
-                judged.append(finding.comparison.judge(finding.estimate, adjusted))
-        return judged
+        return [
+            finding.comparison.judge(finding.estimate, min(1.0, finding.estimate.p * factor))
+            if finding.estimate
+            else NOT_MEASURED
+            for finding in self.primary
+        ]
 
     @property
     def verdict(self) -> str:
         """Return what all primary measurements support or one rules out."""
-        for verdict in (NOT_MEASURED, ONE_SEED, RULED_OUT, UNDECIDED):
-            if verdict in self.parts:
-                return verdict
-        return SUPPORTED
+        decisive = (NOT_MEASURED, ONE_SEED, RULED_OUT, UNDECIDED)
+        return next((verdict for verdict in decisive if verdict in self.parts), SUPPORTED)
 
     @property
     def seeds_needed(self) -> int | None:
@@ -93,23 +90,25 @@ class Verdict:
 def judge(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> list[Verdict]:
     """Return what the runs say about each claim, all of `CLAIMS` unless told otherwise."""
     claims = CLAIMS if claims is None else claims
-    primary = [tuple(find(comparison, runs) for comparison in claim.primary) for claim in claims]
-    raw = np.array([_p(findings) for findings in primary])
+    primary = [_findings(claim.primary, runs) for claim in claims]
+    raw = np.array([_largest_p(findings) for findings in primary])
     tests = int((~np.isnan(raw)).sum())
-    verdicts = []
-    for claim, findings, p, adjusted in zip(claims, primary, raw.tolist(), holm(raw).tolist()):
-        secondary = tuple(find(comparison, runs) for comparison in claim.secondary)
-        verdicts.append(Verdict(claim, findings, secondary, p, adjusted, tests))
-    return verdicts
+    return [
+        Verdict(claim, findings, _findings(claim.secondary, runs), p, adjusted, tests)
+        for claim, findings, p, adjusted in zip(claims, primary, raw.tolist(), holm(raw).tolist())
+    ]
 
 
-def _p(findings: Sequence[Finding]) -> float:
-    if any(finding.estimate is None or finding.estimate.one_seed for finding in findings):
-        return np.nan
-    return max(finding.estimate.p for finding in findings)
+def _findings(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> tuple[Finding, ...]:
+    return tuple(find(comparison, runs) for comparison in comparisons)
 
 
-def _against(variant: str, *measures: Measure, **expected: object) -> tuple[Comparison, ...]:
+def _largest_p(findings: Sequence[Finding]) -> float:
+    estimates = [finding.estimate for finding in findings]
+    return np.nan if None in estimates else np.max([each.tested_p for each in estimates])
+
+
+def _to_unet(variant: str, *measures: Measure, **expected: object) -> tuple[Comparison, ...]:
     """Return a network against U-Net by each measure."""
     names = {"subject": TITLES[variant], "against": TITLES[UNET]}
     weights = {variant: 1, UNET: -1}
@@ -118,13 +117,11 @@ def _against(variant: str, *measures: Measure, **expected: object) -> tuple[Comp
 
 def _within(variant: str, *changes: Change, **expected: object) -> tuple[Comparison, ...]:
     """Return changes of one and the same network."""
-    comparisons = []
-    for change in changes:
-        subject = f"{TITLES[variant]} {change.first}"
-        comparisons.append(Comparison(
-            change, {variant: 1}, subject=subject, against=change.others, **expected
-        ))  # fmt: skip
-    return tuple(comparisons)
+    return tuple(
+        Comparison(change, {variant: 1}, subject=f"{TITLES[variant]} {change.first}",
+                   against=change.others, **expected)
+        for change in changes
+    )  # fmt: skip
 
 
 def _effect(effect: Effect, measure: Measure, **expected: object) -> tuple[Comparison, ...]:
@@ -139,56 +136,56 @@ _LESS_GRADIENT = {"expect": LOWER, "margin": GRADIENT}
 _MORE_GRADIENT = {"expect": HIGHER, "margin": GRADIENT}
 CLAIMS = (
     Claim("Q1", "Removing the skip connections has no significant impact on the loss curve.", STUDY,
-          _against(NONE, of.LOSS, **_SAME_LOSS),
-          _against(NONE, of.LOSS_AREA, of.TEST_LOSS)),
+          _to_unet(NONE, of.LOSS, **_SAME_LOSS),
+          _to_unet(NONE, of.LOSS_AREA, of.TEST_LOSS)),
     Claim("Q2", "Gated attention has no significant impact on the loss curve.", STUDY,
-          _against(GATED, of.LOSS, **_SAME_LOSS),
-          _against(GATED, of.LOSS_AREA, of.TEST_LOSS)),
+          _to_unet(GATED, of.LOSS, **_SAME_LOSS),
+          _to_unet(GATED, of.LOSS_AREA, of.TEST_LOSS)),
     Claim("Q3", "Removing the skip connections visibly lowers mIoU.", STUDY,
-          _against(NONE, of.MIOU, **_WORSE),
-          _against(NONE, *of.BY_DRIVE) + _against("unet-noskip-wide", of.MIOU)),
+          _to_unet(NONE, of.MIOU, **_WORSE),
+          _to_unet(NONE, *of.BY_DRIVE) + _to_unet("unet-noskip-wide", of.MIOU)),
     Claim("Q4", "The residual network converges much faster.", STUDY,
           _effect(BLOCK_EFFECT, of.RISE, **_BETTER),
-          _against(RESIDUAL, of.RISE)),
+          _to_unet(RESIDUAL, of.RISE)),
     Claim("Q5a", "The residual network reaches a significantly lower loss.", STUDY,
-          _against(RESIDUAL, of.LOSS, expect=LOWER, margin=LOSS),
-          _against(RESIDUAL, of.LOSS_AREA, of.TEST_LOSS, of.GAP)),
+          _to_unet(RESIDUAL, of.LOSS, expect=LOWER, margin=LOSS),
+          _to_unet(RESIDUAL, of.LOSS_AREA, of.TEST_LOSS, of.GAP)),
     Claim("Q5b", "The residual network's lower loss brings little mIoU.", STUDY,
-          _against(RESIDUAL, of.MIOU, expect=SAME, margin=SCORE),
-          _against(RESIDUAL, *of.BY_DRIVE)),
+          _to_unet(RESIDUAL, of.MIOU, expect=SAME, margin=SCORE),
+          _to_unet(RESIDUAL, *of.BY_DRIVE)),
     Claim("Q6", "Without skip connections finer details are missed entirely.", STUDY,
-          _against(NONE, of.MISSED, expect=HIGHER, margin=SHARE),
-          _against(NONE, of.MISSED_ANY, of.MISSED_SIGNS, of.MISSED_POLES)),
+          _to_unet(NONE, of.MISSED, expect=HIGHER, margin=SHARE),
+          _to_unet(NONE, of.MISSED_ANY, of.MISSED_SIGNS, of.MISSED_POLES)),
     Claim("Q7a", "Residual blocks preserve geometry better than U-Net.", STUDY,
-          _against(RESIDUAL, of.BOUNDARY, **_BETTER),
-          _against(RESIDUAL, *of.GEOMETRY)),
+          _to_unet(RESIDUAL, of.BOUNDARY, **_BETTER),
+          _to_unet(RESIDUAL, *of.GEOMETRY)),
     Claim("Q7b", "Gated attention preserves geometry better than U-Net.", STUDY,
-          _against(GATED, of.BOUNDARY, **_BETTER),
-          _against(GATED, *of.GEOMETRY)),
+          _to_unet(GATED, of.BOUNDARY, **_BETTER),
+          _to_unet(GATED, *of.GEOMETRY)),
     Claim("T1", "Skip connections carry high-resolution information that the bottleneck loses.",
-          THEORY, _against(NONE, of.BOUNDARY, **_WORSE),
+          THEORY, _to_unet(NONE, of.BOUNDARY, **_WORSE),
           _effect(skip_effect(0), of.BOUNDARY) + _within(UNET, *of.CUT, *of.PROBES)),
     Claim("T2", "Skip connections at several scales fuse features learnt at several scales.",
           THEORY, _effect(FINER_BY_COARSER, of.PREFERENCE, expect=HIGHER, margin=SHARE),
           _within(UNET, of.BY_SIZE)),
     Claim("T3a", "Skip connections help against vanishing gradients.", THEORY,
-          _against(NONE, of.LOWEST, of.FINEST, **_LESS_GRADIENT),
-          _against(NONE, of.UPDATES, *of.DEEP)),
+          _to_unet(NONE, of.LOWEST, of.FINEST, **_LESS_GRADIENT),
+          _to_unet(NONE, of.UPDATES, *of.DEEP)),
     Claim("T3b", "Residual shortcuts help against vanishing gradients.", THEORY,
-          _against(RESIDUAL, of.LOWEST, of.FINEST, **_MORE_GRADIENT),
-          _against(RESIDUAL, of.UPDATES, *of.DEEP)),
+          _to_unet(RESIDUAL, of.LOWEST, of.FINEST, **_MORE_GRADIENT),
+          _to_unet(RESIDUAL, of.UPDATES, *of.DEEP)),
     Claim("A1", "Gates disambiguate irrelevant and noisy responses in the skips.", THEORY,
-          _against(GATED, *of.DOSES, data=SCENES, **_BETTER),
-          _against(GATED, *of.DISTURBED) + _within(GATED, *of.REPLACED)),
+          _to_unet(GATED, *of.DOSES, data=SCENES, **_BETTER),
+          _to_unet(GATED, *of.DISTURBED) + _within(GATED, *of.REPLACED)),
     Claim("A2", "Gates reduce false positives for small objects that vary in shape.", THEORY,
-          _against(GATED, of.PRECISION, data=SCENES, expect=HIGHER, margin=SHARE),
-          _against(GATED, *of.FALSE)),
+          _to_unet(GATED, of.PRECISION, data=SCENES, expect=HIGHER, margin=SHARE),
+          _to_unet(GATED, *of.FALSE)),
     Claim("A3a", "Gates filter the activations forward.", THEORY,
           _within(GATED, of.ALPHA_OUTLINES, of.ALPHA_CLASSES, expect=HIGHER, margin=SHARE)),
     Claim("A3b", "Gates filter the gradients backward.", THEORY,
           _within(GATED, of.ENERGY, expect=LOWER, margin=SHARE),
           _within(GATED, of.ENERGY_DETACHED)),
     Claim("R1", "Residual shortcuts smooth the loss surface.", THEORY,
-          _against(RESIDUAL, of.NON_CONVEX, **_LESS_GRADIENT),
-          _against(RESIDUAL, of.CURVATURE)),
+          _to_unet(RESIDUAL, of.NON_CONVEX, **_LESS_GRADIENT),
+          _to_unet(RESIDUAL, of.CURVATURE)),
 )  # fmt: skip

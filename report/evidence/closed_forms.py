@@ -1,9 +1,8 @@
-"""What the networks cost and see: counted in the built models, and in closed form.
+"""What the networks cost and see, counted in the built models.
 
 Models are built on torch's meta device, where tensors have shapes and no numbers. Counted are
 multiplications with weights, as torch's own counter does: not biases, normalisation, activations or
-interpolation. The closed forms are those of the theory chapter, for images whose sides are
-multiples of 2**depth.
+interpolation.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.models import DEPTH, NETWORKS, VARIANTS, AttentionSkip, UNet, build_model
+from lib.models import DEPTH, NETWORKS, VARIANTS, UNet, build_model
 
 SIZE = (256, 256)  # of the original study's images
 
@@ -23,14 +22,14 @@ SIZE = (256, 256)  # of the original study's images
 class Cost:
     """What a network, or a part of it, costs on one image."""
 
-    parameters: int = 0
-    multiply_adds: int = 0
-    kept: int = 0  # bytes of the maps that the forward pass stores for the backward pass
+    parameters: int
+    multiply_adds: int
+    saved: int  # bytes of the activations that the forward pass stores for the backward pass
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a network in the order of computation, with the shape of its output."""
+class PartCost:
+    """What one part of a network costs, with the shape of its output."""
 
     name: str
     shape: tuple[int, int, int]  # channels, height, width
@@ -38,95 +37,75 @@ class Part:
     multiply_adds: int
 
 
-def _build(
-    variant: str, base_channels: int, num_classes: int, in_channels: int, depth: int
-) -> UNet:
+def _on_meta(variant: str, base_channels: int, num_classes: int, depth: int) -> UNet:
     with torch.device("meta"):
-        return build_model(variant, in_channels, num_classes, base_channels, depth)
+        return build_model(variant, 3, num_classes, base_channels, depth)
 
 
 @lru_cache
-def parts(
+def parts_of(
     variant: str, base_channels: int = 64, num_classes: int = 13,
-    image_size: tuple[int, int] = SIZE, in_channels: int = 3, depth: int = DEPTH,
-) -> list[Part]:  # fmt: skip
+    image_size: tuple[int, int] = SIZE, depth: int = DEPTH,
+) -> list[PartCost]:  # fmt: skip
     """Return every part of the network on one image (H, W), in the order of computation."""
-    model = _build(variant, base_channels, num_classes, in_channels, depth).eval()
-    found = []
-
-    def add(name: str, path: str, module: nn.Module) -> None:
-        def note(_: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-            parameters = sum(parameter.numel() for parameter in module.parameters())
-            found.append((name, path, tuple(output.shape[1:]), parameters))
-
-        module.register_forward_hook(note)
-
+    model = _on_meta(variant, base_channels, num_classes, depth).eval()
+    modules = {"bottleneck": model.encoder[depth], "head": model.head}
     for level in range(depth):
-        add(f"encoder {level}", f"encoder.{level}", model.encoder[level])
-        add(f"skip {level}", f"skips.{level}", model.skips[level])
-        add(f"up {level}", f"ups.{level}", model.ups[level])
-        add(f"decoder {level}", f"decoder.{level}", model.decoder[level])
-    add("bottleneck", f"encoder.{depth}", model.encoder[depth])
-    add("head", "head", model.head)
+        modules |= {
+            f"encoder {level}": model.encoder[level], f"skip {level}": model.skips[level],
+            f"up {level}": model.ups[level], f"decoder {level}": model.decoder[level],
+        }  # fmt: skip
+    shapes = {}  # in the order of computation
+    for name, module in modules.items():
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: shapes.update({name: output.shape[1:]})
+        )
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model(torch.empty(1, in_channels, *image_size, device="meta"))
+        model(torch.empty(1, 3, *image_size, device="meta"))
     counts = counter.get_flop_counts()
+    paths = {module: f"UNet.{path}" for path, module in model.named_modules()}
     return [
-        Part(name, shape, parameters, sum(counts.get(f"UNet.{path}", {}).values()) // 2)
-        for name, path, shape, parameters in found
+        PartCost(
+            name,
+            tuple(shape),
+            sum(parameter.numel() for parameter in modules[name].parameters()),
+            sum(counts.get(paths[modules[name]], {}).values()) // 2,
+        )
+        for name, shape in shapes.items()
     ]
 
 
 @lru_cache
-def total(
+def total_cost(
     variant: str, base_channels: int = 64, num_classes: int = 13,
-    image_size: tuple[int, int] = SIZE, in_channels: int = 3, depth: int = DEPTH,
+    image_size: tuple[int, int] = SIZE, depth: int = DEPTH,
 ) -> Cost:  # fmt: skip
     """Return what the whole network costs on one image (H, W)."""
-    rows = parts(variant, base_channels, num_classes, image_size, in_channels, depth)
-    model = _build(variant, base_channels, num_classes, in_channels, depth)
-    return Cost(
-        sum(part.parameters for part in rows),
-        sum(part.multiply_adds for part in rows),
-        _kept(model, torch.empty(1, in_channels, *image_size, device="meta")),
-    )
-
-
-def _kept(model: UNet, image: torch.Tensor) -> int:
-    """Return the bytes of the maps that autograd saves, each counted once."""
-    saved = {}  # by memory, since layers share it
+    parts = parts_of(variant, base_channels, num_classes, image_size, depth)
+    model, saved = _on_meta(variant, base_channels, num_classes, depth), {}
 
     def save(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.ndim == 4 and not isinstance(tensor, nn.Parameter):
-            saved[tensor.untyped_storage()._cdata] = tensor
+            storage = tensor.untyped_storage()
+            saved[storage._cdata] = tensor  # once, however many layers share it
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
-        model(image)
-    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-
-
-def parameters(variant: str, base_channels: int = 64, num_classes: int = 13) -> int:
-    """Return the number of trainable parameters."""
-    return sum(part.parameters for part in parts(variant, base_channels, num_classes, (16, 16)))
-
-
-def cost(
-    variant: str, base_channels: int = 64, num_classes: int = 13,
-    image_size: tuple[int, int] = SIZE,
-) -> int:  # fmt: skip
-    """Return the multiply-adds of one forward pass on one image (H, W)."""
-    rows = parts(variant, base_channels, num_classes, image_size)
-    return sum(part.multiply_adds for part in rows)
+        model(torch.empty(1, 3, *image_size, device="meta"))
+    return Cost(
+        sum(part.parameters for part in parts),
+        sum(part.multiply_adds for part in parts),
+        sum(tensor.untyped_storage().nbytes() for tensor in saved.values()),
+    )
 
 
 def level_table(
     variant: str, base_channels: int, num_classes: int, image_size: tuple[int, int]
 ) -> pd.DataFrame:
     """Return the network part by part, with a last row of totals."""
-    rows = parts(variant, base_channels, num_classes, image_size)
-    whole = total(variant, base_channels, num_classes, image_size)
-    last = Part("total", rows[-1].shape, whole.parameters, whole.multiply_adds)
+    parts = parts_of(variant, base_channels, num_classes, image_size)
+    whole = total_cost(variant, base_channels, num_classes, image_size)
+    last = PartCost("total", parts[-1].shape, whole.parameters, whole.multiply_adds)
     return pd.DataFrame(
         {
             "Part": part.name,
@@ -134,44 +113,16 @@ def level_table(
             "Parameters": part.parameters,
             "Multiply-adds (millions)": part.multiply_adds / 1e6,
         }
-        for part in [*rows, last]
+        for part in [*parts, last]
     )
 
 
-def formulas(variant: str, c: int, classes: int, pixels: int, depth: int = DEPTH) -> Cost | None:
-    """Return the cost by the chapter's equations; None for a network that they do not cover.
-
-    c base channels, three input channels, an image of that many pixels.
-    """
-    squares, halves = 4**depth - 1, 1 - 2.0**-depth
-    weights = (9 + 89 * squares / 3) * c**2 + (13 * 2**depth + 18 + classes) * c + classes
-    work = (9 + 42.5 * depth) * c**2 + (27 + classes) * c
-    maps = 3 + c * (4 + 17.5 * halves)
-    if variant == "unet-noskip":
-        weights -= 3 * squares * c**2
-        work -= 9 * depth * c**2
-        maps -= 2 * c * halves
-    elif variant == "unet-residual":
-        weights += 4 * squares * c**2 / 3 + 3 * c
-        work += 2.5 * depth * c**2 + 3 * c
-    elif variant == "unet-gated-attention":
-        weights += 2 * squares * c**2 + 2 * (2**depth - 1) * c + depth
-        work += 1.5 * depth * c**2 + c * halves / 2
-        maps += c * halves / 2 + 5 * (1 - 4.0**-depth) / 3
-    elif variant != "unet":
-        return None
-    return Cost(round(weights), round(work * pixels), round(4 * maps * pixels))
-
-
 def summary(base_channels: int, num_classes: int, image_size: tuple[int, int]) -> pd.DataFrame:
-    """Return closed form beside count, a row for each variant."""
+    """Return what each variant costs on one image (H, W), a row for each."""
     rows = []
     for key, variant in VARIANTS.items():
-        counted = total(key, base_channels, num_classes, image_size)
-        form = formulas(key, base_channels, num_classes, image_size[0] * image_size[1]) or counted
-        row = {"variant": key, "Network": variant.title, **vars(form)}
-        row |= {f"counted_{name}": value for name, value in vars(counted).items()}
-        rows.append(row)
+        cost = total_cost(key, base_channels, num_classes, image_size)
+        rows.append({"variant": key, "Network": variant.title, **vars(cost)})
     return pd.DataFrame(rows)
 
 
@@ -189,36 +140,18 @@ def reach(block: type, side: int = 65) -> int:
     return int((reached - centre).abs().max())
 
 
-def receptive_field(variant: str, depth: int = DEPTH) -> pd.DataFrame:
-    """Return the side of the square of the image that each part's outputs depend on, pixels.
+def receptive_fields(variant: str, depth: int = DEPTH) -> list[int]:
+    """Return the side in pixels of the square that each encoder level's outputs depend on.
 
-    Far from the border. In the decoder it depends on where the output lies within its 2**depth
-    cell: `smallest` and `largest` side.
+    Far from the border; the finest level first, the last entry is the bottleneck's.
     """
-    entry = NETWORKS[variant]
-    beyond = reach(entry.block)
-    # Interpolating α looks a pixel further.
-    gates = [skip is AttentionSkip for skip in entry.skips(depth)]
-
-    def side(level: int, position: int, through_bottleneck: bool) -> int:
-        low = high = position
-        last = depth if through_bottleneck else level
-        for above in range(level, last):  # down from the decoder's level
-            low = (low - beyond - gates[above]) // 2
-            high = (high + beyond + gates[above]) // 2
-        for remaining in reversed(range(last + 1)):  # and up to the image
-            low, high = low - beyond, high + beyond
-            if remaining:
-                low, high = 2 * low, 2 * high + 1
-        return high - low + 1
-
-    rows = [(f"encoder {level}", [side(level, 0, False)]) for level in range(depth)]
-    rows.append(("bottleneck", [side(depth, 0, False)]))
-    for level in reversed(range(depth)):
-        sides = [side(level, position, True) for position in range(2 ** (depth - level))]
-        rows.append((f"decoder {level}", sides))
-    table = [(name, min(sides), max(sides)) for name, sides in rows]
-    return pd.DataFrame(table, columns=["part", "smallest", "largest"])
+    beyond, sides = reach(NETWORKS[variant].block), []
+    for level in range(depth + 1):
+        side = 1 + 2 * beyond
+        for _ in range(level):  # up to the image
+            side = 2 * side + 2 * beyond
+        sides.append(side)
+    return sides
 
 
 @lru_cache
@@ -227,7 +160,7 @@ def shortest_paths(variant: str, depth: int = DEPTH) -> list[int]:
 
     Read from the graph that autograd records; the last entry is the bottleneck's.
     """
-    model, ends = _build(variant, 2, 2, 3, depth), []
+    model, ends = _on_meta(variant, 2, 2, depth), []
     for block in model.encoder:
         block.register_forward_hook(lambda module, inputs, output: ends.append(output.grad_fn))
     logits = model(torch.empty(2, 3, 2 ** (depth + 1), 2 ** (depth + 1), device="meta"))

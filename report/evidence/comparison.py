@@ -4,7 +4,7 @@ How a verdict follows from it is said in `report.evidence.claims`, of whose rule
 is the first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,9 @@ from lib.files import family
 from lib.models import TITLES
 from lib.records import Run
 from report.evidence.measures import Change, Measure
+from report.evidence.power import Power, decides_difference, decides_equivalence
 from report.evidence.readings import NotMeasured
-from report.evidence.statistics import (
-    Estimate, decides_difference, decides_equivalence, probability_higher,
-)  # fmt: skip
+from report.evidence.statistics import Estimate, probability_higher
 from report.evidence.wording import capitalised, interval_text, listed
 
 SUPPORTED, RULED_OUT, UNDECIDED = "supported", "ruled out", "undecided"
@@ -39,6 +38,11 @@ class Comparison:
     data: str = ""  # the data set that alone decides; any otherwise
 
     @property
+    def names(self) -> str:
+        """Return what is compared in words: "U-Net trained against untrained"."""
+        return f"{self.subject} against {self.against}"
+
+    @property
     def criterion(self) -> str:
         """Return "lower by ≥ 1.0 points" or "within ±5.0 %"."""
         margin = self.measure.unit(self.margin)
@@ -49,7 +53,7 @@ class Comparison:
         """Whether one network is compared with another."""
         return [*self.weights.values()] == [1, -1]
 
-    def power(self, level: float) -> Callable:
+    def power(self, level: float) -> Power:
         """Return the chance of a decision by effect, standard error and degrees of freedom."""
         if self.expect == SAME:
             return decides_equivalence(self.margin)
@@ -61,20 +65,19 @@ class Comparison:
         """Return the verdict on what is expected, p being `adjusted`."""
         if estimate.one_seed:
             return ONE_SEED
-        significant = adjusted < ALPHA
+        significant, (low, high) = adjusted < ALPHA, (estimate.low, estimate.high)
         if self.expect == SAME:
-            within = -self.margin <= estimate.inner[0] and estimate.inner[1] <= self.margin
-            outside = estimate.low > self.margin or estimate.high < -self.margin
-            if within:
-                return SUPPORTED
-            return RULED_OUT if significant and outside else UNDECIDED
-        if self.expect == HIGHER:
-            effect, largest = estimate.value, estimate.high
+            supported = max(-estimate.inner[0], estimate.inner[1]) <= self.margin
+            ruled_out = significant and max(low, -high) > self.margin
+        elif self.expect == HIGHER:
+            supported = significant and estimate.value >= self.margin
+            ruled_out = high < self.margin
         else:
-            effect, largest = -estimate.value, -estimate.low
-        if significant and effect >= self.margin:
+            supported = significant and -estimate.value >= self.margin
+            ruled_out = -low < self.margin
+        if supported:
             return SUPPORTED
-        return RULED_OUT if largest < self.margin else UNDECIDED
+        return RULED_OUT if ruled_out else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -97,49 +100,44 @@ class Finding:
     @property
     def levels(self) -> str:
         """Return "44.7 against 51.4 %", or nothing where there are more than two levels."""
-        measure = self.comparison.measure
         if not self.sides:
             return ""
-        is_change = isinstance(measure, Change) and len(self.values) == 2
-        unit = measure.unit if is_change else measure.level
+        measure = self.comparison.measure
+        of_changes = isinstance(measure, Change) and len(self.values) == 2
+        unit = measure.unit if of_changes else measure.level
         return f"{unit.number(self.sides[0])} against {unit(self.sides[1])}"
-
-    @property
-    def effect(self) -> str:
-        """Return "−6.8 points (95 % interval −8.8 to −4.8 points; 3 seeds, 233 images)"."""
-        unit = self.comparison.measure.unit
-        return f"{unit.signed(self.estimate.value)} ({interval_text(self.estimate, unit)})"
 
     @property
     def text(self) -> str:
         """Return in words what was compared, levels and difference, or what is missing."""
-        comparison = self.comparison
-        measure = comparison.measure
-        compared = f"{comparison.subject} against {comparison.against}"
+        measure = self.comparison.measure
+        compared = f"{capitalised(measure.name)}, {self.comparison.names}"
         if self.estimate is None:
-            return f"{capitalised(measure.name)}, {compared}: {NOT_MEASURED} ({self.missing})"
+            return f"{compared}: {NOT_MEASURED} ({self.missing})"
         levels = f"{self.levels}, " if self.levels else ""
-        return f"{capitalised(measure.name)}, {compared}: {levels}difference {self.effect}"
+        difference = measure.unit.signed(self.estimate.value)
+        interval = interval_text(self.estimate, measure.unit)
+        return f"{compared}: {levels}difference {difference} ({interval})"
 
 
 def find(comparison: Comparison, runs: Sequence[Run]) -> Finding:
     """Return what the runs say; those of another data set than the comparison's are not read."""
     data = comparison.data or (data_of(runs[0]) if runs else "")
-    groups = [
-        [run for run in runs if run.variant == key and data_of(run) == data]
-        for key in comparison.weights
-    ]
-    lacking = [TITLES[key] for key, group in zip(comparison.weights, groups) if not group]
+    groups = {key: [] for key in comparison.weights}
+    for run in runs:
+        if run.variant in groups and data_of(run) == data:
+            groups[run.variant].append(run)
+    lacking = [TITLES[key] for key, group in groups.items() if not group]
     if lacking:
         on = f" on {comparison.data}" if comparison.data else ""
         what = listed(lacking) if len(lacking) < 4 else f"{len(lacking)} networks of the design"
         return Finding(comparison, missing=f"no run of {what}{on}")
-    measure = comparison.measure
+    measure, networks = comparison.measure, [*groups.values()]
     try:
-        estimate, values = measure.contrast(groups, [*comparison.weights.values()])
+        estimate, values = measure.contrast(networks, [*comparison.weights.values()])
         sides = tuple(float(np.mean(sample)) for sample in values)
-        if len(groups) == 1:
-            (counts,) = measure.contributions(groups)
+        if len(networks) == 1:
+            counts = measure.contributions(networks[0])
             sides = tuple(measure.sides(counts.sum(1)).mean(1).tolist())
     except NotMeasured as missing:
         return Finding(comparison, missing=str(missing))

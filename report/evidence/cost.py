@@ -3,7 +3,7 @@
 A training step counts as three forward passes. The least time that it could take is the sum of two:
 its convolutions at the rate of a large matrix product, and the bytes that everything else moves at
 the rate of a copy, both measured on the same device. Ratios are taken within each repeat, where
-both sides met the same machine; shown are their median and their extremes.
+both sides ran on the same machine at the same time; tables show their median and their extremes.
 """
 
 import numpy as np
@@ -12,10 +12,11 @@ import pandas as pd
 from lib.models import TITLES, build_model
 from lib.studies.cost import BARE, OWN
 from lib.studies.traffic import moved_bytes
-from report.evidence.wording import percent
+from report.evidence.wording import percent, pixels
 
 GOAL = 0.9  # share of the limit that a training step is to reach on a GPU
 FIRST_EDITION = ("compiled", "not compiled")  # what this project's loop is called in its records
+TEXTBOOK = "textbook, float32"
 
 
 def median(part: dict) -> float:
@@ -43,103 +44,91 @@ def on_gpu(record: dict) -> bool:
 def measured_on(record: dict) -> str:
     """Return device, sizes and the two rates in sentences."""
     s, row = record["settings"], record["networks"][0]
-    height, width = s["image_size"]
     product = 2 * record["limit"]["side"] ** 3 / median(record["limit"]) / 1e12
     copied = ""
     if "bandwidth" in record:
         rate = record["bandwidth"]["bytes"] / median(record["bandwidth"]) / 1e9
         copied = f", and a copy moves {rate:,.1f} GB/s"
-    small = ""
-    if not on_gpu(record):
-        small = " On a processor these numbers show how the measurement works, and hold for it."
+    small = "" if on_gpu(record) else " Numbers from a CPU say nothing about a GPU."
     return (
         f"Measured on {record['device']} in {record['precision']} with PyTorch "
-        f"{record['versions']['torch']}: images of {height} × {width} pixels in {row['classes']} "
+        f"{record['versions']['torch']}: images of {pixels(s['image_size'])} in {row['classes']} "
         f"classes, {s['base_channels']} base channels, {s['batch_size']} images in a batch, "
         f"{s['repeats']} repeats. A matrix product of side {record['limit']['side']:,} reaches "
-        f"{product:,.2f} TFLOP/s{copied}.{small}")
+        f"{product:,.2f} TFLOP/s{copied}.{small}"
+    )
 
 
 def networks_table(record: dict) -> pd.DataFrame:
     """Return one row for each network: its sizes, its step, and the share of the limit."""
     rows = [_with_sizes(record, row) for row in record["networks"]]
-    return pd.DataFrame({
-        "Network": TITLES[row["variant"]],
-        "Parameters (M)": row["parameters"] / 1e6,
-        "Multiply-adds a step (G)": row["arithmetic"] * row["batch"] / 1e9,
-        "Moved a step (GB)": row["bytes"] / 1e9,
-        "Step (ms)": 1e3 * median(row),
-        "Limit (ms)": 1e3 * limit(record, row),
-        "Share of the limit (%)": 100 * limit(record, row) / median(row),
-    } for row in rows)
+    return pd.DataFrame(
+        {
+            "Network": TITLES[row["variant"]],
+            "Parameters (M)": row["parameters"] / 1e6,
+            "Multiply-adds a step (G)": row["arithmetic"] * row["batch"] / 1e9,
+            "Moved a step (GB)": row["bytes"] / 1e9,
+            "Step (ms)": 1e3 * median(row),
+            "Limit (ms)": 1e3 * limit(record, row),
+            "Share of the limit (%)": 100 * limit(record, row) / median(row),
+        }
+        for row in rows
+    )
 
 
 def _with_sizes(record: dict, row: dict) -> dict:
-    """Return a network's row with the counts that a record of the first edition does not hold."""
+    """Return a network's row with the counts that a record of the first edition does not have."""
     if "bytes" in row:
         return row
-    model = build_model(
-        row["variant"], num_classes=row["classes"], base_channels=row["base_channels"])
+    classes, short = row["classes"], record["precision"] == "bfloat16"
+    model = build_model(row["variant"], num_classes=classes, base_channels=row["base_channels"])
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    short = record["precision"] == "bfloat16"
-    moved = moved_bytes(model, row["batch"], tuple(row["size"]), row["classes"], short)
+    moved = moved_bytes(model, row["batch"], tuple(row["size"]), classes, short)
     return row | {"parameters": parameters, "bytes": moved}
 
 
 def limit_text(record: dict) -> str:
     """Return how near the limit the networks come, and the goal, in sentences."""
-    goal = (
-        f"The goal on a GPU is {percent(GOAL)} of this limit. It replaces half of the matrix "
-        "product's rate, which counted no bytes: with these networks a large part of the step is "
-        "bound by memory, so that the old goal asked for more than the device can give.")
     shares = [limit(record, row) / median(row) for row in record["networks"]]
+    goal = f"The goal on a GPU is {percent(GOAL)}"
     if np.isnan(shares).any():
-        return f"This record was made before the bandwidth was measured. {goal}"
-    reached = f"The networks reach {percent(min(shares))} to {percent(max(shares))}"
+        return f"This record was made before the bandwidth was measured. {goal} of the limit."
+    reached = f"The networks reach {percent(min(shares))} to {percent(max(shares))} of the limit."
     if not on_gpu(record):
-        return f"{reached}. {goal} This record was made without one."
-    verdict = "reached" if min(shares) >= GOAL else "not reached"
-    return f"{reached}. {goal} It is {verdict}."
+        return f"{reached} {goal}; this record was not made on one."
+    return f"{reached} {goal}; it is {'reached' if min(shares) >= GOAL else 'not reached'}."
 
 
-def own_loop(record: dict) -> str:
-    """Return the name of this project's loop in the record."""
-    return next(name for name in (OWN, *FIRST_EDITION) if name in record["loops"]["seconds"])
-
-
-def ratios(record: dict, slow: str, fast: str) -> np.ndarray:
-    """Return how many times longer `slow` takes than `fast`, one for each repeat, (n,)."""
+def _own_and(record: dict, other: str) -> np.ndarray:
+    """Return this project's and another loop's seconds in each repeat, (2, n)."""
     seconds = record["loops"]["seconds"]
-    return np.array(seconds[slow]) / np.array(seconds[fast])
-
-
-def spread(values: np.ndarray) -> str:
-    """Return median and extremes as text, such as "1.52 (1.48 to 1.60)"."""
-    return f"{np.median(values):.2f} ({values.min():.2f} to {values.max():.2f})"
+    own = next(name for name in (OWN, *FIRST_EDITION) if name in seconds)
+    return np.array([seconds[own], seconds[other]])
 
 
 def loops_table(record: dict) -> pd.DataFrame:
     """Return one row for each loop and library: its speed, and ours at equal arithmetic."""
-    loops, own = record["loops"], own_loop(record)
-    work = loops["arithmetic"]["textbook, float32"]
-    speed = loops["images"] / float(np.median(loops["seconds"][own]))
-    rows = [(OWN, work, speed, "–")]
+    loops = record["loops"]
+    work = loops["arithmetic"][TEXTBOOK]
+    own, _ = _own_and(record, TEXTBOOK)
+    rows = [(OWN, work / 1e9, loops["images"] / float(np.median(own)), "–")]
     for name, arithmetic in loops["arithmetic"].items():
+        own, other = _own_and(record, name)
+        ratios = other / own * work / arithmetic
+        faster = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
         library = loops["installed"].get(name)
-        faster = spread(ratios(record, name, own) * work / arithmetic)
-        speed = loops["images"] / float(np.median(loops["seconds"][name]))
-        rows.append((f"{name} ({library})" if library else name, arithmetic, speed, faster))
-    table = pd.DataFrame(
-        rows, columns=["Loop", "Multiply-adds / image (G)", "Images / s", "Ours is faster by"])
-    table["Multiply-adds / image (G)"] /= 1e9
-    return table
+        title = f"{name} ({library})" if library else name
+        rows.append((title, arithmetic / 1e9, loops["images"] / float(np.median(other)), faster))
+    columns = ["Loop", "Multiply-adds / image (G)", "Images / s", "Ours is faster by"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def loops_text(record: dict) -> str:
-    """Return what the loop adds to its bare steps, and how it compares, in a sentence."""
-    own = own_loop(record)
-    overhead = float(np.median(ratios(record, own, BARE))) - 1
-    change = "more" if overhead >= 0 else "less"
+    """Return how much longer the loop takes than its bare steps, in a sentence."""
+    own, bare = _own_and(record, BARE)
+    overhead = float(np.median(own / bare)) - 1
     return (
-        f"A whole epoch of ours takes {percent(abs(overhead))} {change} time than as many steps on "
-        "a batch that lies ready.")
+        f"An epoch of this project's loop takes {percent(abs(overhead))} "
+        f"{'longer' if overhead >= 0 else 'less'} than the same number of steps on one batch that "
+        "is already in memory."
+    )

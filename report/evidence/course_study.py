@@ -28,61 +28,56 @@ def studies(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> dict:
     networks    name, and for each seed its mIoU and the cells of its row
     statements  for each seed of the network and of U-Net the effect and whether it is reported
     """
-    groups = {key: group for key, group in by_variant(runs).items() if key in VARIANTS}
+    groups = _of_variants(runs)
     if len(groups) < len(VARIANTS):
         return {}
-    order = list(groups)
-    measures = [measure for measure in COLUMNS if _measured(measure, groups)]
-    columns = [f"{capitalised(measure.name)} ({measure.level.name})" for measure in measures]
-    cells = {
-        key: [[measure.level.number(x) for x in measure.of(group)] for measure in measures]
-        for key, group in groups.items()
-    }
+    order, columns = list(groups), {}
+    for measure in COLUMNS:
+        try:
+            numbers = {key: measure.of(group) for key, group in groups.items()}
+        except NotMeasured:
+            continue
+        columns[f"{capitalised(measure.name)} ({measure.level.name})"] = {
+            key: [measure.level.number(x) for x in column] for key, column in numbers.items()
+        }
     networks = [
         {
             "name": TITLES[key],
             "short": SHORT[key],
             "scores": [round(100 * run.miou, 2) for run in group],
-            "rows": [list(row) for row in zip(*cells[key])],
+            "rows": [list(row) for row in zip(*(column[key] for column in columns.values()))],
         }
         for key, group in groups.items()
     ]
     return {
         "columns": ["Network", *columns],
         "networks": networks,
-        "statements": [_statement(verdict, order) for verdict in _single(verdicts)],
+        "statements": [_statement(verdict, order) for verdict in _of_two_networks(verdicts)],
     }
 
 
-def _measured(measure: of.Measure, groups: dict[str, list[Run]]) -> bool:
-    try:
-        for group in groups.values():
-            measure.of(group)
-    except NotMeasured:
-        return False
-    return True
+def _of_variants(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    return {key: group for key, group in by_variant(runs).items() if key in VARIANTS}
 
 
-def _single(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _of_two_networks(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the original study's statements that compare two networks by one measurement."""
-    found = []
-    for verdict in verdicts:
-        finding = verdict.primary[0]
-        pair = len(verdict.primary) == 1 and finding.comparison.is_pair
-        if pair and finding.estimate and verdict.claim.source == STUDY:
-            found.append(verdict)
-    return found
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict.claim.source == STUDY and len(verdict.primary) == 1
+        if verdict.primary[0].estimate and verdict.primary[0].comparison.is_pair
+    ]
 
 
 def _statement(verdict: Verdict, order: Sequence[str]) -> dict:
     finding = verdict.primary[0]
-    variant, reference = finding.comparison.weights
     effects = effects_of(finding)
     unit = finding.comparison.measure.unit
     return {
         "id": verdict.claim.id,
         "text": verdict.claim.statement,
-        "pair": [order.index(variant), order.index(reference)],
+        "pair": [order.index(variant) for variant in finding.comparison.weights],
         "effects": [[unit.signed(effect) for effect in row] for row in effects],
         "reported": reports(finding.comparison, effects).astype(int).tolist(),
         "verdict": verdict.verdict,
@@ -106,40 +101,34 @@ def reports(comparison: Comparison, effects: np.ndarray) -> np.ndarray:
 
 def rankings(runs: Sequence[Run]) -> Counter:
     """Return how many single studies rank the four networks so by mIoU, best first."""
-    groups = {key: group for key, group in by_variant(runs).items() if key in VARIANTS}
-    found: Counter = Counter()
-    for drawn in product(*groups.values()):
-        best_first = sorted(drawn, key=lambda run: -run.miou)
-        found[tuple(run.variant for run in best_first)] += 1
-    return found
+    counts: Counter = Counter()
+    for chosen in product(*_of_variants(runs).values()):
+        best_first = sorted(chosen, key=lambda run: -run.miou)
+        counts[tuple(run.variant for run in best_first)] += 1
+    return counts
 
 
 def ranking_sentence(runs: Sequence[Run]) -> str:
     """Return how many studies there are, and on how many rankings they disagree."""
-    found = rankings(runs)
-    (common, number), total = found.most_common(1)[0], found.total()
+    counts = rankings(runs)
+    (common, number), total = counts.most_common(1)[0], counts.total()
     names = ", ".join(SHORT[key] for key in common)
     if total == 1:
         return f"One seed per network makes a single study, which ranks them: {names}."
-    different = "one ranking" if len(found) == 1 else f"{len(found)} different rankings"
+    different = "one ranking" if len(counts) == 1 else f"{len(counts)} different rankings"
     return (
         f"There are {total:,} ways to choose one seed per network. They give {different} of the "
-        f"four networks by test mIoU; the most common one ({names}) comes out in "
+        f"four networks by test mIoU; the most common one ({names}) results from "
         f"{whole_percent(number / total)} of them."
     )
 
 
-def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+def shares_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return how many single studies report each statement, and the full design's verdict."""
     rows = []
-    for verdict in _single(verdicts):
+    for verdict in _of_two_networks(verdicts):
         finding = verdict.primary[0]
         reported = reports(finding.comparison, effects_of(finding))
-        share = whole_percent(reported.mean())
-        rows.append({
-            "No.": verdict.claim.id,
-            "Statement": verdict.claim.statement,
-            "Reported by": f"{share} ({reported.sum()} of {reported.size})",
-            "Full design": verdict.verdict,
-        })
-    return pd.DataFrame(rows)
+        share = f"{whole_percent(reported.mean())} ({reported.sum()} of {reported.size})"
+        rows.append((verdict.claim.id, verdict.claim.statement, share, verdict.verdict))
+    return pd.DataFrame(rows, columns=["No.", "Statement", "Reported by", "Full design"])

@@ -1,14 +1,14 @@
 """The two factorial designs: which weights over which networks make a main effect or interaction.
 
-An effect is a contrast, a weighted sum of the networks' scores. A main effect is one step along a
-factor, the mean over all levels of the other factors; an interaction says how much larger that step
-is where another factor is changed too. Only a whole design has effects: with a network missing they
-would mean something else.
+An effect is a weighted sum of the networks' scores. A main effect is one step along a factor, the
+mean over all levels of the other factors; an interaction says how much larger that step is where
+another factor is changed too. Only a whole design has effects.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import prod
 
 import pandas as pd
 
@@ -40,11 +40,6 @@ class Effect:
     against: str
     weights: dict[str, float]
 
-    @property
-    def name(self) -> str:
-        """Return "residual − plain blocks"."""
-        return f"{self.subject} − {self.against}"
-
 
 def _crossed(blocks: Sequence[float], skips: Sequence[float]) -> dict[str, float]:
     """Return the weight of every cell, the product of those of its block and of its skip."""
@@ -70,33 +65,31 @@ BLOCK_BY_SKIP = [
 ]  # fmt: skip
 
 
-def _sign(level: int, levels: Sequence[int]) -> int:
-    return 1 if level in levels else -1
+def _along(*steps: int) -> dict[str, float]:
+    """Return the weights of one step along the skips of these levels, over all subsets."""
+    weights = {}
+    for levels, variant in FACTORIAL.items():
+        signs = [1 if level in levels else -1 for level in steps]
+        weights[variant] = prod(signs) * 2 ** len(steps) / len(FACTORIAL)
+    return weights
 
 
 def skip_effect(level: int) -> Effect:
     """Return what training with the skip of that level adds, over all subsets of the others."""
-    half = len(FACTORIAL) / 2
-    weights = {name: _sign(level, levels) / half for levels, name in FACTORIAL.items()}
-    return Effect(f"skip at level {level}", "none", weights)
+    return Effect(f"skip at level {level}", "none", _along(level))
 
 
 def skip_interaction(one: int, other: int) -> Effect:
     """Return how much more one skip adds where the other is there, over all subsets of the rest."""
-    quarter = len(FACTORIAL) / 4
-    weights = {
-        name: _sign(one, levels) * _sign(other, levels) / quarter
-        for levels, name in FACTORIAL.items()
-    }
-    return Effect(f"gain from level {one} with level {other}", "without it", weights)
+    return Effect(f"gain from level {one} with level {other}", "without it", _along(one, other))
 
 
 def finer_by_coarser() -> Effect:
-    """Return what a finer skip adds less what a coarser one does, means over the levels."""
+    """Return what a finer skip adds minus what a coarser one does, means over the levels."""
     weights = dict.fromkeys(FACTORIAL.values(), 0.0)
     for level in (*FINE, *COARSE):
         share = 1 / len(FINE) if level in FINE else -1 / len(COARSE)
-        for variant, weight in skip_effect(level).weights.items():
+        for variant, weight in _along(level).items():
             weights[variant] += share * weight
     weights = {variant: weight for variant, weight in weights.items() if weight}
     return Effect("gain from a fine skip", "gain from a coarse skip", weights)
@@ -114,39 +107,32 @@ def estimates(
     groups = by_variant(runs)
     if any(variant not in groups for effect in effects for variant in effect.weights):
         return []
-    found = []
-    for effect in effects:
-        cells = [groups[variant] for variant in effect.weights]
-        found.append(measure.contrast(cells, [*effect.weights.values()])[0])
-    return found
+    return [
+        measure.contrast([groups[key] for key in effect.weights], [*effect.weights.values()])[0]
+        for effect in effects
+    ]
 
 
 def effects_table(
     runs: Sequence[Run], effects: Sequence[Effect] = BLOCK_BY_SKIP, measure: Measure = MIOU
 ) -> pd.DataFrame:
     """Return a row for each effect, p also after Holm over the table; empty without a design."""
-    found = estimates(runs, effects, measure)
-    adjusted = holm([float("nan") if each.one_seed else each.p for each in found])
-    rows = [
+    contrasts = estimates(runs, effects, measure)
+    adjusted = holm([each.tested_p for each in contrasts])
+    return pd.DataFrame(
         {
-            "Effect": effect.name,
+            "Effect": f"{effect.subject} − {effect.against}",
             f"On {measure.name}": measure.unit.signed(each.value),
             "95 % interval": measure.unit.range(each.low, each.high),
-            "p": "–" if each.one_seed else p_cell(each.p),
+            "p": p_cell(each.tested_p),
             "After Holm": p_cell(p),
         }
-        for effect, each, p in zip(effects, found, adjusted)
-    ]
-    return pd.DataFrame(rows)
+        for effect, each, p in zip(effects, contrasts, adjusted)
+    )
 
 
 def missing_cells(runs: Sequence[Run]) -> str:
     """Return which networks of block by skip have no run, in a sentence; "" where all have."""
-    groups = by_variant(runs)
-    missing = [TITLES[key] for key in CELLS.values() if key not in groups]
-    if not missing:
-        return ""
-    return (
-        "Whether blocks and skips work together takes all six networks of two kinds of block and "
-        f"three kinds of skip; there is no run of the {listed(missing)}."
-    )
+    present = by_variant(runs)
+    missing = [TITLES[key] for key in CELLS.values() if key not in present]
+    return f"This takes six networks; there is no run of the {listed(missing)}." if missing else ""

@@ -17,9 +17,7 @@ from lib.studies.probes import parts
 from report.evidence.scores import final_value
 
 RARE = 0.01  # a class with less than this share of the training pixels
-BAND = 5  # px around an outline
 SMALL = slice(0, 2)  # bins of `lib.structure.SIZES`: under 64 px
-ANY_SIZE = slice(None)
 FINE, COARSE = (0, 1), (2, 3)  # levels of the skips
 # How the names of classes of thin or small things begin.
 THIN = ("pole", "sign", "pedestrian", "person", "bicycl", "rider", "light")
@@ -34,16 +32,16 @@ def lacks(run: Run, what: str) -> NotMeasured:
     return NotMeasured(f"no {what} for seed {run.seed} of {run.title}")
 
 
+def _entry(run: Run, store: dict[str, np.ndarray], name: str, what: str) -> np.ndarray:
+    """Return an array of a run's store; raise NotMeasured where it is absent."""
+    if name not in store:
+        raise lacks(run, what)
+    return store[name]
+
+
 def studied(run: Run, name: str) -> np.ndarray:
     """Return an array of the run's studies; raise NotMeasured where it is absent."""
-    if name not in run.studies:
-        raise lacks(run, f"study of {name}")
-    return run.studies[name]
-
-
-def study_images(run: Run) -> list[str]:
-    """Return the names of the test images that the studies counted."""
-    return studied(run, "names").tolist()
+    return _entry(run, run.studies, name, f"study of {name}")
 
 
 # Numbers of a training
@@ -51,14 +49,14 @@ def study_images(run: Run) -> list[str]:
 
 def image_losses(run: Run) -> np.ndarray:
     """Return the loss of each test image and whether it has labels, (N, 2)."""
-    if run.image_losses is None:
+    losses = run.image_losses
+    if losses is None:
         raise lacks(run, "loss of each test image")
-    known = ~np.isnan(run.image_losses)
-    return np.stack([np.nan_to_num(run.image_losses), known], -1)
+    return np.stack([np.nan_to_num(losses), ~np.isnan(losses)], -1)
 
 
 def gap(run: Run) -> float:
-    """Return the test loss less the training loss after the last epoch."""
+    """Return the test loss minus the training loss after the last epoch."""
     return float(ratio(image_losses(run).sum(0))) - final_value(run.history, "train_loss")
 
 
@@ -72,41 +70,41 @@ def norms(run: Run) -> dict[str, np.ndarray]:
 def gradient_at(run: Run, block: str) -> float:
     """Return |gradient| · |weight| of one block, the mean over the recorded steps.
 
-    The product stays what it is when a normalised filter is rescaled; the ratio of the two does
-    not.
+    Rescaling a normalised filter leaves this product unchanged, but not the ratio of the two.
     """
-    taken = norms(run)
-    column = taken["blocks"].tolist().index(block)
-    products = taken["gradient"] * taken["weight"]
-    return float(products[:, column].mean())
+    arrays = norms(run)
+    products = arrays["gradient"] * arrays["weight"]
+    return float(products[:, arrays["blocks"].tolist().index(block)].mean())
 
 
-def fading(taken: dict[str, np.ndarray]) -> np.ndarray:
+def _end_columns(arrays: dict[str, np.ndarray]) -> list[int]:
+    """Return the columns of the first and of the last block."""
+    names = arrays["blocks"].tolist()
+    return [names.index("encoder 0"), names.index("decoder 0")]
+
+
+def fading(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Return the relative gradient of the first block by the last's at every step, NaN where 0."""
-    names = taken["blocks"].tolist()
-    relative = taken["gradient"] / taken["weight"]
-    first = relative[:, names.index("encoder 0")]
-    last = relative[:, names.index("decoder 0")]
+    first, last = (arrays["gradient"] / arrays["weight"])[:, _end_columns(arrays)].T
     positive = (first > 0) & (last > 0)
     return np.divide(first, last, out=np.full_like(first, np.nan), where=positive)
 
 
 def update_ratio(run: Run) -> float:
     """Return the relative update of the first block by that of the last, means over the steps."""
-    taken = norms(run)
-    names = taken["blocks"].tolist()
-    relative = (taken["update"] / taken["weight"]).mean(0)
-    return float(relative[names.index("encoder 0")] / relative[names.index("decoder 0")])
+    arrays = norms(run)
+    first, last = (arrays["update"] / arrays["weight"]).mean(0)[_end_columns(arrays)]
+    return float(first / last)
 
 
-def deep(run: Run, depth: int, kind: str) -> float:
+def fading_at_depth(run: Run, depth: int, kind: str) -> float:
     """Return the mean of `fading` over the first steps of a small network of that depth."""
     names = ("gradient", "weight", "blocks")
     arrays = {name: studied(run, f"depth.{depth}, {kind}: {name}") for name in names}
     return float(nan_mean(fading(arrays)))
 
 
-def curvature(run: Run) -> float:
+def largest_curvature(run: Run) -> float:
     """Return the largest curvature of the loss in filter-normalised coordinates."""
     return float(np.abs(studied(run, "landscape.curvature")[1, -1]))
 
@@ -117,36 +115,32 @@ def non_convexity(run: Run) -> float:
     return float(max(-smallest, 0) / largest)
 
 
-# Counts on the test images
+# Classes
 
 
-def structure(run: Run, name: str) -> np.ndarray:
-    """Return counts of `lib.structure`, (N, ...)."""
-    if name not in run.structure:
-        raise lacks(run, f"counts of {name}")
-    return run.structure[name].astype(np.int64)
+def pixel_shares(run: Run) -> np.ndarray:
+    """Return each class's share of the labelled training pixels, (K,)."""
+    pixels = np.array(run.record["dataset"]["pixels"]["train"])
+    return pixels / pixels.sum()
 
 
-def near_outline(run: Run) -> np.ndarray:
-    """Return intersection and union less than `BAND` px from an outline, (N, K, 2)."""
-    return structure(run, "trimap")[:, :BAND].sum(1)
-
-
-def classes_called(run: Run, words: Sequence[str]) -> list[int]:
-    """Return the classes in whose name a word begins so."""
-    found = []
-    for index, name in enumerate(run.classes.names):
-        spoken = name.lower().replace("_", " ").split()
-        if any(word.startswith(tuple(words)) for word in spoken):
-            found.append(index)
-    return found
+def by_frequency(run: Run) -> np.ndarray:
+    """Return the indices of the classes from the most to the least frequent in training pixels."""
+    return np.argsort(-pixel_shares(run), kind="stable")
 
 
 def rare(run: Run) -> np.ndarray:
     """Return which classes have under `RARE` of the training pixels, or the rarest; bool (K,)."""
-    pixels = np.array(run.record["dataset"]["pixels"]["train"])
-    share = np.where(pixels, pixels / pixels.sum(), np.inf)
+    share = pixel_shares(run)
+    share[share == 0] = np.inf
     return share < max(RARE, share.min() * 1.0001)
+
+
+def classes_called(run: Run, beginnings: Sequence[str]) -> list[int]:
+    """Return the classes that have a word in their name with one of these beginnings."""
+    words = [name.lower().replace("_", " ").split() for name in run.classes.names]
+    starts = tuple(beginnings)
+    return [k for k, name in enumerate(words) if any(word.startswith(starts) for word in name)]
 
 
 def thin(run: Run) -> list[int]:
@@ -154,58 +148,38 @@ def thin(run: Run) -> list[int]:
     return classes_called(run, THIN) or np.flatnonzero(rare(run)).tolist()
 
 
-def poles(run: Run) -> list[int]:
-    """Return the classes of poles."""
-    return classes_called(run, ["pole"])
+# Counts on the test images
 
 
-def signs(run: Run) -> list[int]:
-    """Return the classes of signs."""
-    return list(run.classes.signs)
+def structure(run: Run, name: str) -> np.ndarray:
+    """Return counts of `lib.structure`, (N, ...)."""
+    return _entry(run, run.structure, name, f"counts of {name}").astype(np.int64)
 
 
-def every_class(run: Run) -> list[int]:
-    """Return all classes."""
-    return list(range(len(run.classes)))
-
-
-def missed(run: Run, choose: Callable[[Run], list[int]], sizes: slice = SMALL) -> np.ndarray:
+def missed(run: Run, choose: Callable[[Run], Sequence[int]], sizes: slice) -> np.ndarray:
     """Return target components of some classes that no predicted pixel touches, and all, (N, 2)."""
-    classes = choose(run)
+    classes = list(choose(run))
     if not classes:
         raise NotMeasured("the data set has no such class")
     components = structure(run, "components")[:, classes, sizes]
     return components[..., [1, 0]].sum((1, 2))
 
 
-def components_by_size(run: Run) -> np.ndarray:
-    """Return the components of all classes together, (N, sizes, 4)."""
-    return structure(run, "components").sum(1)
-
-
 def of_drive(run: Run, drive: str) -> list[int]:
-    """Return the places of the drive's images among the test images."""
-    places = [index for index, (name, _) in enumerate(run.frames) if name == drive]
-    if not places:
+    """Return the indices of the drive's images among the test images."""
+    indices = [index for index, (name, _) in enumerate(run.frames) if name == drive]
+    if not indices:
         raise NotMeasured(f"no test image belongs to the drive {drive}")
-    return places
-
-
-def drive_names(run: Run, drive: str) -> list[str]:
-    """Return the names of the drive's test images."""
-    return [run.image_names[index] for index in of_drive(run, drive)]
-
-
-def drive_confusions(run: Run, drive: str) -> np.ndarray:
-    """Return the confusion matrices of the drive's test images, (N, K, K)."""
-    return run.per_image[of_drive(run, drive)]
+    return indices
 
 
 def false_components(run: Run) -> np.ndarray:
     """Return false components of the rare classes and their true components, (N, 2)."""
-    false = structure(run, "false_components")[..., 0][:, rare(run)]
-    true = structure(run, "components")[..., 0][:, rare(run)]
-    return np.stack([false.sum((1, 2)), true.sum((1, 2))], -1)
+    counts = []
+    for name in ("false_components", "components"):
+        numbers = structure(run, name)[..., 0]
+        counts.append(numbers[:, rare(run)].sum((1, 2)))
+    return np.stack(counts, -1)
 
 
 def rare_pixels(run: Run, part: str) -> np.ndarray:
@@ -213,27 +187,27 @@ def rare_pixels(run: Run, part: str) -> np.ndarray:
     counts, chosen = run.per_image, rare(run)
     own = counts.sum(2)[:, chosen].sum(-1)
     right = counts[:, chosen, chosen].sum(-1)
+    if part == "right":
+        return np.stack([right, own], -1)
     predicted = counts.sum(1)[:, chosen].sum(-1)
-    return np.stack([right if part == "right" else predicted - right, own], -1)
+    return np.stack([predicted - right, own], -1)
 
 
-def matched(run: Run) -> np.ndarray:
+def by_threshold(run: Run) -> np.ndarray:
     """Return counts of `lib.studies.matched`, (groups, classes, thresholds, 7)."""
     return studied(run, "matched.counts").astype(np.int64)
 
 
 def matched_images(run: Run) -> list[str]:
-    """Return the first test image of each group of `matched`."""
+    """Return the first test image of each group of `by_threshold`."""
     _, first = np.unique(studied(run, "matched.groups"), return_index=True)
     return [run.image_names[index] for index in first]
 
 
 def by_dose(run: Run, kind: str) -> np.ndarray:
     """Return confusion matrices on scenes with doses of "clutter" or "noise", (N, D, K, K)."""
-    key = f"{kind}_confusions"
-    if key not in run.doses:
-        raise lacks(run, f"doses of {kind}")
-    return np.moveaxis(run.doses[key].astype(np.int64), 0, 1)
+    confusions = _entry(run, run.doses, f"{kind}_confusions", f"doses of {kind}")
+    return np.moveaxis(confusions.astype(np.int64), 0, 1)
 
 
 # Counts of one trained network under several conditions: (N, conditions, ...)
@@ -254,10 +228,12 @@ def against_intact(run: Run, name: str, array: str = "conditions.confusions") ->
 
 def lesions_by_size(run: Run) -> np.ndarray:
     """Return components with a finer and a coarser skip shuffled, (N, 2, 2 levels, sizes, 4)."""
-    array = "structure.components"
-    finer = [condition(run, f"shuffle {level}", array) for level in FINE]
-    coarser = [condition(run, f"shuffle {level}", array) for level in COARSE]
-    return np.stack([np.stack(finer, 1), np.stack(coarser, 1)], 1)
+
+    def shuffled(levels: Sequence[int]) -> np.ndarray:
+        names = [f"shuffle {level}" for level in levels]
+        return np.stack([condition(run, name, "structure.components") for name in names], 1)
+
+    return np.stack([shuffled(FINE), shuffled(COARSE)], 1)
 
 
 def probed(run: Run, array: str, name: str) -> np.ndarray:
@@ -266,14 +242,9 @@ def probed(run: Run, array: str, name: str) -> np.ndarray:
     return studied(run, f"probes.{array}")[names.index(name)]
 
 
-def probes(run: Run, first: str, second: str) -> np.ndarray:
-    """Return errors of the outlines that two parts' probes predict, (N, 2, 2)."""
-    return np.stack([probed(run, "edges", first), probed(run, "edges", second)], 1)
-
-
-def untrained(run: Run, part: str) -> np.ndarray:
-    """Return errors of a part's outlines after and before the training, (N, 2, 2)."""
-    return np.stack([probed(run, "edges", part), probed(run, "untrained_edges", part)], 1)
+def probed_pair(run: Run, first: tuple[str, str], second: tuple[str, str]) -> np.ndarray:
+    """Return counts (N, 2, ...) of two probes, each an array and a part."""
+    return np.stack([probed(run, *first), probed(run, *second)], 1)
 
 
 def alphas(run: Run, groups: str) -> np.ndarray:
@@ -287,16 +258,14 @@ def alphas(run: Run, groups: str) -> np.ndarray:
 def frequent_energy(run: Run, other: str) -> np.ndarray:
     """Return gradient energy across the skips on frequent classes and on all, (N, 2, levels, 2).
 
-    With the gates as they are and otherwise; levels, which differ by orders of magnitude, count
-    alike.
+    With the gates as trained, and under the other condition; levels, whose energies differ by
+    orders of magnitude, are weighted equally.
     """
-    return np.stack([_frequent(run, "gates.energy"), _frequent(run, f"gates.{other}")], 1)
-
-
-def _frequent(run: Run, name: str) -> np.ndarray:
-    energy = studied(run, name)
-    if energy.ndim == 4:  # across the skip, and altogether
-        energy = energy[..., 0]
-    energy = energy / energy.sum((0, 2), keepdims=True)
-    frequent = energy[..., ~rare(run)].sum(-1)
-    return np.stack([frequent, energy.sum(-1)], -1)
+    sides = []
+    for name in ("gates.energy", f"gates.{other}"):
+        energy = studied(run, name)
+        if energy.ndim == 4:  # across the skip, and altogether
+            energy = energy[..., 0]
+        energy = energy / energy.sum((0, 2), keepdims=True)
+        sides.append(np.stack([energy[..., ~rare(run)].sum(-1), energy.sum(-1)], -1))
+    return np.stack(sides, 1)

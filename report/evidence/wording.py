@@ -41,8 +41,7 @@ class Unit:
 
 
 points, percent, whole_percent = Unit("points", 100), Unit("%", 100), Unit("%", 100, 0)
-nats, epochs = Unit("nats per pixel", digits=3), Unit("epochs")
-in_seconds, in_pixels = Unit("s"), Unit("px")
+nats, in_pixels = Unit("nats per pixel", digits=3), Unit("px")
 plain, precise = Unit("", digits=2), Unit("", digits=3)
 
 
@@ -51,11 +50,6 @@ def versus(value: float, other: str, unit: Unit = points) -> str:
     if unit.reads_zero(value):
         return f"equal to {other} within {unit(10 ** -unit.digits / unit.scale)}"
     return f"{unit(abs(value))} {'higher' if value > 0 else 'lower'} than {other}"
-
-
-def change(fraction: float, less: str = "less") -> str:
-    """Return "10.1 % less"."""
-    return f"{percent(abs(fraction))} {'more' if fraction >= 0 else less}"
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
@@ -80,6 +74,14 @@ def interval_text(estimate: Estimate, unit: Unit = points) -> str:
     over = " over images alone" if estimate.one_seed else ""
     between = unit.range(estimate.low, estimate.high)
     return f"{whole_percent(LEVEL)} interval{over} {between}; {size}"
+
+
+def effect_text(estimate: Estimate, unit: Unit) -> str:
+    """Return "−6.8 points (−8.8 to −4.8)", without an interval where there is none."""
+    if np.isnan(estimate.low):
+        return unit.signed(estimate.value)
+    interval = f"{unit.number(estimate.low)} to {unit.number(estimate.high)}"
+    return f"{unit.signed(estimate.value)} ({interval})"
 
 
 def p_cell(p: float) -> str:
@@ -108,3 +110,18 @@ def listed(words: Sequence[str]) -> str:
     """Return "a, b and c"."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def are(number: int) -> str:
+    """Return "is" of one thing, "are" of several."""
+    return "is" if number == 1 else "are"
+
+
+def count_of(used: int, available: int | None) -> str:
+    """Return "367", or "300 of 1,174" where not all are used."""
+    return f"{used:,} of {available:,}" if available and used < available else f"{used:,}"
+
+
+def pixels(size: Sequence[int]) -> str:
+    """Return "144 × 192 pixels"."""
+    return f"{size[0]} × {size[1]} pixels"

@@ -19,7 +19,8 @@ from lib.metrics import nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.records import Run
 from lib.structure import BANDS, SIZE_NAMES, ratio
-from report.evidence.analysis import class_differences, frequent_first
+from report.evidence.readings import by_frequency
+from report.evidence.tables import class_differences
 from report.evidence.measures import MIOU
 from report.evidence.scores import trimap_iou
 from report.evidence.wording import interval_text, literal, nats, percent, points, whole_percent
@@ -85,7 +86,7 @@ def test_miou(runs: Sequence[Run]) -> Exhibit:
         left.annotate(f"{scores.mean():.1f}", (scores.mean(), row), (0, 9), ha="center",
                       textcoords="offset points", color=legible(LOOKS[key].color))  # fmt: skip
         if key != "unet" and "unet" in groups:
-            estimate = MIOU.compare(group, groups["unet"])[0]
+            estimate = MIOU.compare(group, groups["unet"])
             low, value, high = (100 * x for x in (estimate.low, estimate.value, estimate.high))
             interval(right, [row], [low], [value], [high], key)
             found.append((key in VARIANTS, abs(value), TITLES[key], estimate))
@@ -183,7 +184,7 @@ def balance(splits: dict[str, Dataset]) -> Exhibit:
 
 def class_scores(runs: Sequence[Run]) -> Exhibit:
     """Test IoU of every class for U-Net, and how far each other network is from it."""
-    groups, classes, order = without_subsets(runs), runs[0].classes, frequent_first(runs[0])
+    groups, classes, order = without_subsets(runs), runs[0].classes, by_frequency(runs[0])
     reference = "unet" if "unet" in groups else next(iter(groups))
     table = class_differences(runs)  # its classes are in this order
     others = [key for key in groups if key in set(table.variant)]

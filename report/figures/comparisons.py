@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from lib.files import IGNORE, ClassTable
 from lib.records import Run, first_seeds
-from report.evidence.analysis import frequent_first
+from report.evidence.readings import by_frequency
 from report.evidence.wording import capitalised, listed, literal, percent
 from report.figures.observations import Segment, made_of
 from report.figures.pictures import (
@@ -78,7 +78,7 @@ def _comparison(
     _name_regions(axes[0, 1], target, some.classes)
     for panel in axes.flat[len(views) :]:
         panel.set_axis_off()
-    class_legend(figure, some.classes, frequent_first(some))
+    class_legend(figure, some.classes, by_frequency(some))
     found = []
     for run in pair:
         score = image_miou(run.prediction(name), target, some.classes)

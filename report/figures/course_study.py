@@ -31,7 +31,7 @@ def play(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:
 
 def shares(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:
     """Return how often single studies would report each statement; None without statements."""
-    table = evidence.table(verdicts)
+    table = evidence.shares_table(verdicts)
     if table.empty:
         return None
     return Exhibit(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lib.models import NETWORKS, TITLES, VARIANTS
 from lib.records import Run
-from report.evidence.closed_forms import parts
+from report.evidence.closed_forms import parts_of
 from report.figures.show import Exhibit
 from report.figures.style import LOOKS
 from report.template import ENVIRONMENT
@@ -38,7 +38,7 @@ def read_levels(
 
     A block with a part called `shortcut` has one, and a skip with weights is a gate.
     """
-    built = {part.name: part for part in parts(variant, base_channels, num_classes, size)}
+    built = {part.name: part for part in parts_of(variant, base_channels, num_classes, size)}
     shortcut = hasattr(NETWORKS[variant].block(1, 1), "shortcut")
     levels = []
     for name, part in built.items():

@@ -17,8 +17,9 @@ from report.evidence.claims import STUDY, THEORY, Verdict
 from report.evidence.comparison import (
     HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED, Finding,
 )  # fmt: skip
-from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL, MOST_SEEDS
-from report.evidence.wording import capitalised, seeds_text, whole_percent
+from report.evidence.power import MOST_SEEDS
+from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL
+from report.evidence.wording import capitalised, effect_text, seeds_text, whole_percent
 from report.figures.show import Exhibit
 from report.template import ENVIRONMENT
 
@@ -79,7 +80,7 @@ def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
         "with its interval; p raw and after Holm's adjustment over all statements.",
     )
     secondary = Exhibit(
-        ledger.secondary(verdicts, source),
+        ledger.secondary_table(verdicts, source),
         f"tbl-{name}-secondary",
         f"Secondary measurements of the statements of [the plot](#fig-{name}), as in "
         f"[the table of primary ones](#tbl-{name}); reported, not decisive.",
@@ -116,7 +117,7 @@ def by_edition(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | No
     if runs[0].edition == 1 or runs[0].record["dataset"]["name"] != "camvid":
         return None
     return Exhibit(
-        ledger.editions(verdicts),
+        ledger.editions_table(verdicts),
         "tbl-editions",
         "The verdict on each statement by the first edition's records and by these, both by the "
         f"rules of {RULES}.",
@@ -185,10 +186,6 @@ def _plot_row(verdict: Verdict, reach: int) -> dict:
 def _measurement(finding: Finding, part: str, reach: int) -> dict:
     """Return what is drawn of one measurement, in pixels."""
     low, effect, high = _ends(finding)
-    unit, estimate = finding.comparison.measure.unit, finding.estimate
-    text = unit.signed(estimate.value)
-    if low < high:
-        text += f" ({unit.number(estimate.low)} to {unit.number(estimate.high)})"
     return {
         "measure": capitalised(finding.comparison.measure.name),
         "zone": _zone(finding.comparison.expect, reach),
@@ -196,7 +193,7 @@ def _measurement(finding: Finding, part: str, reach: int) -> dict:
         "beyond_left": low < -reach,
         "beyond_right": high > reach,
         "dot": _place(effect, reach),
-        "effect": text,
+        "effect": effect_text(finding.estimate, finding.comparison.measure.unit),
         "verdict": part,
         "glyph": GLYPHS.get(part, CIRCLE),
         "kind": part.replace(" ", "-") if part in GLYPHS else "undecided",

@@ -6,8 +6,8 @@ import numpy as np
 from lib.models import DEPTH, VARIANTS
 from lib.records import Run
 from lib.studies.depth import CHANNELS, DEPTHS, NORMALISED, SIZE
-from report.evidence.findings import pixels
 from report.evidence.readings import norms, studied
+from report.evidence.wording import pixels
 from report.figures.show import Exhibit
 from report.figures.studies import Groups, extent, of_networks
 from report.figures.style import PAGE, line

@@ -24,8 +24,8 @@ from lib.records import WEIGHTS, Run, load_runs
 from lib.structure import boundary_width, outline
 from lib.studies.interventions import leaving
 from lib.studies.quantized import VARIANT, quantise, restore
-from report.evidence.analysis import frequent_first
-from report.evidence.closed_forms import receptive_field
+from report.evidence.closed_forms import receptive_fields
+from report.evidence.readings import by_frequency
 from report.evidence.wording import listed, percent
 from report.figures.drawing import data_uri
 from report.figures.pictures import class_legend, grid, image_miou, large_photograph, paint
@@ -108,7 +108,7 @@ def unet(runs: Sequence[Run], out: str | Path) -> Exhibit | None:
     titles = ["photograph", "ground truth", *(f"{key}: {score}" for key, score in scores.items())]
     painted = [paint(each, classes) for each in (target, *maps.values())]
     figure = grid([large_photograph(live.run, name), *painted], 3, titles, foot=0.4)
-    class_legend(figure, classes, frequent_first(live.run))
+    class_legend(figure, classes, by_frequency(live.run))
     return Exhibit(
         figure,
         "fig-live",
@@ -167,7 +167,7 @@ def html(live: Live) -> str:
 
 def fields() -> list[int]:
     """Return the sides in pixels of the encoder's receptive fields, finest level first."""
-    return receptive_field(VARIANT)["largest"].tolist()[: DEPTH + 1]
+    return receptive_fields(VARIANT)
 
 
 def _levels(base: int, height: int, width: int) -> list[dict]:

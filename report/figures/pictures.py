@@ -18,7 +18,7 @@ from lib.data import Augment, Dataset
 from lib.files import IGNORE, ClassTable, read_pixels
 from lib.metrics import confusion_matrix, mean_iou
 from lib.records import Run
-from report.evidence.analysis import frequent_first
+from report.evidence.readings import by_frequency
 from report.evidence.wording import listed, literal, named, percent
 from report.figures.show import Exhibit
 from report.figures.style import PAGE, displayed, plain
@@ -90,6 +90,13 @@ def class_legend(figure: Figure, classes: ClassTable, order: Sequence[int]) -> N
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=ACROSS, handlelength=1,
                   handleheight=0.9, columnspacing=1.1, handletextpad=0.5)  # fmt: skip
+
+
+def richest(data: Dataset) -> int:
+    """Return the index of the image that shows most classes, the brightest of several."""
+    classes = [len(np.unique(target)) for target in data.targets.numpy()]
+    brightness = data.images.float().mean(dim=(1, 2, 3)).numpy()
+    return int(np.lexsort((brightness, classes))[-1])
 
 
 def samples(train: Dataset) -> Exhibit:
@@ -168,7 +175,7 @@ def predictions(run: Run, names: Sequence[str] = ()) -> Exhibit:
         tiles += [large_photograph(run, name), *maps]
         wrong.append(percent((missed == 1).sum() / (missed < 2).sum()))
     figure = grid(tiles, 4, ("image", "ground truth", "prediction", "errors"), foot=0.4)
-    class_legend(figure, run.classes, frequent_first(run))
+    class_legend(figure, run.classes, by_frequency(run))
     which = f"the test image{'s' if len(names) > 1 else ''} {named(names)}"
     return Exhibit(
         figure,

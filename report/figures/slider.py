@@ -12,7 +12,7 @@ from PIL import Image
 from lib.files import IGNORE
 from lib.models import TITLES
 from lib.records import Run
-from report.evidence.analysis import frequent_first
+from report.evidence.readings import by_frequency
 from report.evidence.wording import capitalised, percent
 from report.figures.drawing import JPEG, data_uri, indexed_png
 from report.figures.pictures import ERRORS, errors, image_miou, large_photograph
@@ -43,7 +43,7 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> Exhibit:
         data=images,
         height=height,
         width=width,
-        classes=[(classes.names[index], classes.colors[index]) for index in frequent_first(some)],
+        classes=[(classes.names[index], classes.colors[index]) for index in by_frequency(some)],
     )
     return Exhibit(
         html,

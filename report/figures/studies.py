@@ -18,7 +18,7 @@ from lib.structure import SIZE_NAMES, ratio
 from lib.studies.gates import DISTANCE_NAMES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.landscape import GRID
-from report.evidence.analysis import frequent_first
+from report.evidence.readings import by_frequency
 from report.evidence.design import SKIP_EFFECTS, estimates
 from report.evidence.measures import BOUNDARY, MIOU, Measure
 from report.evidence.readings import NotMeasured, condition, probed, studied
@@ -214,7 +214,7 @@ def under_disturbances(groups: Groups) -> Exhibit:
 def coefficients(groups: Groups) -> Exhibit:
     """α by class, by distance to an outline, and on wrong and right pixels, one line a level."""
     runs = groups[GATED]
-    order = frequent_first(runs[0])
+    order = by_frequency(runs[0])
     names = [plain(runs[0].classes.names[k]) for k in order]
     figure, panels = plt.subplots(1, 3, figsize=(PAGE, 3.0), width_ratios=(2.2, 1.3, 0.6),
                                   sharey=True)  # fmt: skip

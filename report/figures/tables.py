@@ -8,9 +8,9 @@ import pandas as pd
 from lib.data import Dataset
 from lib.models import VARIANTS
 from lib.records import Run
-from report.evidence import analysis, closed_forms, cost as evidence, design
-from report.evidence.findings import pixels, splits_table, width
-from report.evidence.wording import literal
+from report.evidence import closed_forms, cost as evidence, design, tables as made
+from report.evidence.sentences import width
+from report.evidence.wording import literal, pixels
 from report.figures.diagrams import difference, levels_of
 from report.figures.show import Exhibit
 from report.figures.style import LOOKS, without_subsets
@@ -19,7 +19,7 @@ from report.figures.style import LOOKS, without_subsets
 def splits(data: dict[str, Dataset]) -> Exhibit:
     """The splits of a data set."""
     return Exhibit(
-        splits_table(data),
+        made.splits_table(data),
         "tbl-splits",
         f"The splits of {literal(data['train'].title)} as the networks see them. The checksum is "
         "over names, pixels and labels: equal digits, equal data.",
@@ -50,19 +50,19 @@ def of_runs(
 
 
 loss = partial(
-    of_runs, analysis.loss_table, "loss",
+    of_runs, made.loss_table, "loss",
     "Loss after the last epoch, in nats per pixel, means over seeds; gap: test less training.",
 )  # fmt: skip
 scores = partial(
-    of_runs, analysis.scores_table, "scores",
+    of_runs, made.scores_table, "scores",
     "Test mIoU, and the difference from U-Net, in points of mIoU.",
 )  # fmt: skip
 definitions = partial(
-    of_runs, analysis.definitions_table, "definitions",
+    of_runs, made.definitions_table, "definitions",
     "The same predictions (first seed) under five definitions of mIoU, batches of eight.",
 )  # fmt: skip
 cost = partial(
-    of_runs, analysis.cost_table, "cost",
+    of_runs, made.cost_table, "cost",
     "What each network costs: parameters, multiply-adds of one forward pass on one image, measured "
     "seconds and memory of one training run.",
 )  # fmt: skip
@@ -78,7 +78,7 @@ def networks(runs: Sequence[Run]) -> Exhibit:
         "It has": [difference(levels_of(run, key)) for key in costs.variant],
         "Parameters (millions)": costs.parameters / 1e6,
         "Multiply-adds (billions)": costs.multiply_adds / 1e9,
-        "Saved activations (MiB)": costs.kept / 2**20,
+        "Saved activations (MiB)": costs.saved / 2**20,
     })
     return Exhibit(
         table,
@@ -92,7 +92,7 @@ def networks(runs: Sequence[Run]) -> Exhibit:
 def siblings() -> Exhibit:
     """The same study by others."""
     return Exhibit(
-        analysis.SIBLINGS,
+        made.SIBLINGS,
         "tbl-siblings",
         "The same study by others, as their repositories print it: 13 classes, 256 × 256 pixels, "
         "one seed, each under its own definition.",
@@ -104,7 +104,7 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
     if runs[0].record["dataset"]["name"] != "camvid":
         return None
     return Exhibit(
-        analysis.CAMVID_OTHERS,
+        made.CAMVID_OTHERS,
         "tbl-camvid",
         "Other networks on CamVid's test set at 360 × 480 pixels, trained from scratch: ENet "
         "([Paszke et al., 2016](https://arxiv.org/abs/1606.02147)), SegNet and ESPNet as listed by "
@@ -142,7 +142,7 @@ def theory_levels(base_channels: int) -> Exhibit:
     columns = {
         "Level": levels,
         "Numbers / pixel of the image": [f"{base_channels / 2**level:g}" for level in levels],
-        "Receptive field (pixels)": closed_forms.receptive_field("unet").largest[: len(levels)],
+        "Receptive field (pixels)": closed_forms.receptive_fields("unet"),
     }
     for key in VARIANTS:
         paths = closed_forms.shortest_paths(key)

@@ -7,10 +7,9 @@ from lib.records import Run
 from report.evidence import closed_forms as theory
 from report.evidence.claims import NONE, Verdict
 from report.evidence.comparison import NOT_MEASURED
-from report.evidence.findings import pixels
 from report.evidence.ledger import verdict_text
 from report.evidence.readings import RARE, rare, studied
-from report.evidence.wording import capitalised, listed, named, percent
+from report.evidence.wording import capitalised, listed, named, percent, pixels
 from report.figures.show import say
 
 
@@ -60,8 +59,8 @@ def open_questions(verdicts: Sequence[Verdict]) -> str:
 
 def removal(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:
     """Return what share of the network leaves with the skips."""
-    whole = theory.total("unet", base_channels, num_classes, size)
-    left = theory.total(NONE, base_channels, num_classes, size)
+    whole = theory.total_cost("unet", base_channels, num_classes, size)
+    left = theory.total_cost(NONE, base_channels, num_classes, size)
     weights = 1 - left.parameters / whole.parameters
     work = 1 - left.multiply_adds / whole.multiply_adds
     return (

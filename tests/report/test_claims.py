@@ -11,14 +11,14 @@ from lib.files import ClassTable
 from lib.models import TITLES
 from lib.records import load_runs
 from report.evidence import claims, ledger, measures
-from report.evidence.analysis import PUBLISHED
+from report.evidence.loading import PUBLISHED
 from report.evidence.claims import CLAIMS, STUDY, judge
 from report.evidence.comparison import (
     ALPHA, HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED,
     Comparison, Finding,
 )
 from report.evidence.readings import thin
-from report.evidence.statistics import Estimate, compare_seeds
+from report.evidence.statistics import Estimate, contrast_numbers
 
 IMAGES = 30
 VARIANTS = ("unet", "unet-noskip", "unet-residual", "unet-gated-attention", "unet-residual-noskip",
@@ -239,7 +239,8 @@ def test_how_often_a_verdict_is_wrong(expect, truth, wrong, seeds):
     """At most 5 % of the time, without the adjustment that makes it rarer still."""
     rng, trials = np.random.default_rng(5), 1000
     comparison = Comparison(measures.MIOU, {"unet-noskip": 1, "unet": -1}, expect, 0.05)
-    found = [compare_seeds(rng.normal(truth, 0.02, seeds), rng.normal(0, 0.02, seeds)) for _ in range(trials)]
+    found = [contrast_numbers([rng.normal(truth, 0.02, seeds), rng.normal(0, 0.02, seeds)], [1, -1])
+             for _ in range(trials)]
     assert np.mean([comparison.judge(estimate, estimate.p) == wrong for estimate in found]) <= ALPHA + 0.012
 
 
@@ -250,7 +251,7 @@ def test_of_two_primary_measurements_both_must_hold():
         for other in found:
             pair = tuple(Finding(shared, Estimate(v, v - 0.1, v + 0.1, p, (3, 3), None, (v, v)), (np.ones(3),) * 2)
                          for v, p in ((one, 0.001), (other, 0.01)))
-            verdict = claims.Verdict(claims.Claim("T", "", STUDY, (shared, shared)), pair, (), claims._p(pair), 0.02, 18)
+            verdict = claims.Verdict(claims.Claim("T", "", STUDY, (shared, shared)), pair, (), claims._largest_p(pair), 0.02, 18)
             assert verdict.p == 0.01 and verdict.verdict == (SUPPORTED if one == other == -0.5 else RULED_OUT)
             assert verdict.parts == [found[one], found[other]]  # each on its own
 
@@ -275,18 +276,17 @@ def test_ledgers(monkeypatch):
     raw = [v.p for v in found if not np.isnan(v.p)]
     assert {v.family for v in found} == {len(raw)} and all(v.adjusted >= v.p for v in found if not np.isnan(v.p))
     assert ledger.tally(found).startswith("Of 18 statements, ")
-    beside = ledger.secondary(found, STUDY)
+    beside = ledger.secondary_table(found, STUDY)
     measured = [f for v in found if v.claim.source == STUDY for f in v.secondary if f.estimate]
     assert "Verdict" not in beside and len(beside) == len(measured) > 5
     recipes = {"with Dice": found, "without": judge(runs(unet_noskip={"miou": 0.5})), "none": judge([])}
-    across = ledger.across(recipes, effects=False)
+    across = ledger.across(recipes)
     assert list(across.columns) == ["No.", "Statement", "with Dice", "without"]  # a part that measures nothing is left out
     assert list(across["No."]) == [*table.Statement, "T1"]  # and so is a statement that nobody measures
-    assert across.loc[2, "with Dice"] == RULED_OUT and across.loc[2, "without"] == SUPPORTED
-    whole = ledger.across(recipes).loc[2, "without"]
-    assert whole.endswith("points: supported") and whole.startswith("−")
+    assert across.loc[2, "with Dice"].endswith("): ruled out")
+    assert across.loc[2, "without"].endswith("): supported") and across.loc[2, "without"][0] == "−"
     monkeypatch.setattr(ledger, "first_edition", lambda: dict.fromkeys((c.id for c in CLAIMS), UNDECIDED))
-    editions = ledger.editions(found)
+    editions = ledger.editions_table(found)
     assert len(editions) == 18 and set(editions["First edition"]) == {UNDECIDED}
     assert list(editions["Second edition"]) == [v.verdict for v in found]
 

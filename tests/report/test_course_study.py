@@ -51,7 +51,7 @@ def test_rankings_and_shares(study):
     assert counts.total() == 3**4 and all(set(order) == set(VARIANTS) for order in counts)
     assert {order[-1] for order in counts} == {"unet-noskip"}
     assert f"{len(counts)} different rankings" in course_study.ranking_sentence(runs)
-    table = course_study.table(verdicts).set_index("No.")
+    table = course_study.shares_table(verdicts).set_index("No.")
     assert table.loc["Q3", "Reported by"].endswith("(9 of 9)") and table.loc["Q3", "Full design"] == "supported"
     assert "Q4" not in table.index  # it compares six networks
     one = [run for run in runs if run.seed == 0]

@@ -8,7 +8,7 @@ import pytest
 
 from lib.models import VARIANTS
 from lib.records import load_runs
-from report.evidence import front
+from report.evidence import sentences
 from report.evidence.claims import judge
 from report.evidence.wording import percent
 
@@ -19,7 +19,7 @@ def runs(trained):
 
 
 def test_one_seed_is_said_to_decide_nothing(runs):
-    found, undecided = front.found(runs), front.undecided(runs, judge(runs))
+    found, undecided = sentences.finding(runs), sentences.undecided(runs, judge(runs))
     assert all(percent(run.miou) in found for run in runs) and "interval" not in found
     assert "no difference between networks is called significant" in undecided
     assert re.search(r"Of \d+ statements", undecided)
@@ -36,5 +36,5 @@ def test_several_seeds_tell_networks_apart(runs):
         return run
 
     study = [like(variant, seed, variant == "unet") for variant in list(VARIANTS)[:2] for seed in range(3)]
-    assert re.search(r"difference of −\d\d\.\d\spoints, 95 % interval −\d\d\.\d to −", front.found(study))
-    assert "3 seeds per network and 9 test images; trained on CPU" in front.certainty(study)
+    assert re.search(r"difference of −\d\d\.\d\spoints, 95 % interval −\d\d\.\d to −", sentences.finding(study))
+    assert "3 seeds per network and 9 test images; trained on CPU" in sentences.certainty(study)

@@ -8,7 +8,7 @@ from faults import epochs_on_disk, own_config
 
 from lib.records import Run, run_folder
 from lib.train import fit
-from report.evidence import findings
+from report.evidence import sentences
 
 
 def test_a_step_that_is_not_finite_is_named_and_the_epochs_before_it_are_kept(tmp_path, own, cpu, monkeypatch):
@@ -73,6 +73,6 @@ def test_classes_without_pixels_are_nan_with_a_note_and_the_mean_is_over_the_oth
     assert np.isnan(changed.iou).tolist() == [False, False, True]
     assert changed.miou == pytest.approx((6 / 8 + 8 / 10) / 2)
     assert "Traffic sign is neither in the test labels nor predicted, and left out of the mean." in (
-        findings.test_sentence(changed))
+        sentences.test_sentence(changed))
     predicted = Run(run.folder, record | {"test_confusion": [[6, 2, 0], [0, 8, 1], [0, 0, 0]]})
-    assert predicted.iou[2] == 0 and "neither in" not in findings.test_sentence(predicted)
+    assert predicted.iou[2] == 0 and "neither in" not in sentences.test_sentence(predicted)

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lib.metrics import mean_iou
+from report.evidence.power import decides_difference, decides_equivalence, seeds_needed
 from report.evidence.statistics import (
-    Estimate, compare_counts, compare_ratios, compare_seeds, contrast_counts, contrast_numbers,
-    decides_difference, decides_equivalence, holm, probability_higher, seeds_needed,
+    Estimate, compare_ratios, contrast_counts, contrast_numbers,
+    holm, probability_higher,
 )
 from report.evidence.wording import (
     Unit, interval_text, nats, p_cell, percent, points, seeds_text, versus,
@@ -20,6 +21,14 @@ IMAGES, EFFECT = 60, 0.03
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
     return counts[..., 0] / counts[..., 1]
+
+
+def compare_counts(a: np.ndarray, b: np.ndarray, *score, **how) -> Estimate:
+    return contrast_counts([a, b], [1, -1], *score, **how)
+
+
+def compare_seeds(a: list, b: list) -> Estimate:
+    return contrast_numbers([a, b], [1, -1])
 
 
 def networks(rng: np.random.Generator, seeds: tuple[int, int], seed_sd: float, image_sd: float, both_sd: float,

@@ -1,6 +1,5 @@
 """The closed forms against the built models, torch's counters and autograd."""
 
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -33,7 +32,7 @@ def test_counts_are_those_of_the_built_model(variant, size, depth):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = model(torch.zeros(1, 3, *size))
-    assert theory.total(variant, 10, 5, size, depth=depth) == Cost(
+    assert theory.total_cost(variant, 10, 5, size, depth=depth) == Cost(
         sum(p.numel() for p in model.parameters()), models.multiply_adds(model.eval(), size), sum(kept.values()))
     assert logits.shape == (1, 5, *size)
 
@@ -48,17 +47,33 @@ def test_shapes_are_those_of_the_built_model(variant):
     for name, module in named.items():
         module.register_forward_hook(lambda m, i, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
     model(torch.zeros(1, 3, 40, 64))
-    assert {part.name: part.shape for part in theory.parts(variant, 10, 5, (40, 64))} == shapes
+    assert {part.name: part.shape for part in theory.parts_of(variant, 10, 5, (40, 64))} == shapes
+
+
+def formulas(variant: str, c: int, classes: int, pixels: int, depth: int) -> Cost:
+    """The cost by the chapter's equations: c base channels, an image of that many pixels."""
+    squares, halves = 4**depth - 1, 1 - 2.0**-depth
+    weights = (9 + 89 * squares / 3) * c**2 + (13 * 2**depth + 18 + classes) * c + classes
+    work = (9 + 42.5 * depth) * c**2 + (27 + classes) * c
+    maps = 3 + c * (4 + 17.5 * halves)
+    if variant == "unet-noskip":
+        weights -= 3 * squares * c**2
+        work -= 9 * depth * c**2
+        maps -= 2 * c * halves
+    elif variant == "unet-residual":
+        weights += 4 * squares * c**2 / 3 + 3 * c
+        work += 2.5 * depth * c**2 + 3 * c
+    elif variant == "unet-gated-attention":
+        weights += 2 * squares * c**2 + 2 * (2**depth - 1) * c + depth
+        work += 1.5 * depth * c**2 + c * halves / 2
+        maps += c * halves / 2 + 5 * (1 - 4.0**-depth) / 3
+    return Cost(round(weights), round(work * pixels), round(4 * maps * pixels))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("c, k, depth", [(64, 13, 4), (5, 3, 2), (16, 11, 5)])
 def test_the_formulas_of_the_chapter(variant, c, k, depth):
-    assert theory.formulas(variant, c, k, 128 * 64, depth) == theory.total(variant, c, k, (128, 64), depth=depth)
-
-
-def test_the_formulas_cover_the_four_networks():
-    assert theory.formulas("unet-noskip-wide", 8, 13, 64) is None
+    assert formulas(variant, c, k, 128 * 64, depth) == theory.total_cost(variant, c, k, (128, 64), depth=depth)
 
 
 @pytest.mark.parametrize("c, depth", [(64, 4), (16, 4), (3, 2)])
@@ -78,17 +93,7 @@ def test_tables_add_up():
     assert total == sum(parts) == 31_038_413
     assert table["Output (C × H × W)"].iloc[[0, 4, -1]].tolist() == [
         "64 × 256 × 256", "1024 × 16 × 16", "13 × 256 × 256"]
-    assert theory.total("unet").parameters == total and theory.parameters("unet") == total
-    assert theory.cost("unet") == theory.total("unet").multiply_adds
-
-
-def test_summary_counts_what_it_derives():
-    table = theory.summary(8, 11, (60, 80))
-    assert table.variant.tolist() == list(VARIANTS)
-    counted = theory.summary(8, 11, (64, 80))
-    for name in ("parameters", "multiply_adds", "kept"):
-        pd.testing.assert_series_equal(counted[name], counted[f"counted_{name}"], check_names=False)
-    assert (table.counted_multiply_adds == [theory.cost(key, 8, 11, (60, 80)) for key in VARIANTS]).all()
+    assert theory.total_cost("unet").parameters == total
 
 
 @pytest.fixture
@@ -106,30 +111,25 @@ def transparent(monkeypatch):
     return build
 
 
-def supports(part: nn.Module, model: nn.Module, shifts: range) -> list[int]:
-    """Sides of the boxes of pixels that outputs of `part`, shifted from its centre, depend on."""
+def supports(part: nn.Module, model: nn.Module) -> set[int]:
+    """Sides of the box of pixels that the central output of `part` depends on."""
     image, outputs = torch.ones(1, 3, 272, 272, dtype=torch.double, requires_grad=True), []
     handle = part.register_forward_hook(lambda module, inputs, output: outputs.append(output[0, 0]))
     model(image)
     handle.remove()
-    sides, centre = [], len(outputs[0]) // 2
-    for shift in shifts:
-        (gradient,) = torch.autograd.grad(outputs[0][centre + shift, centre - shift], image, retain_graph=True)
-        where = gradient[0, 0].nonzero()
-        box = where.max(0).values - where.min(0).values + 1
-        assert len(where) == box.prod()  # a full rectangle, without holes
-        sides += box.tolist()
-    return sides
+    centre = len(outputs[0]) // 2
+    (gradient,) = torch.autograd.grad(outputs[0][centre, centre], image)
+    where = gradient[0, 0].nonzero()
+    box = where.max(0).values - where.min(0).values + 1
+    assert len(where) == box.prod()  # a full rectangle, without holes
+    return set(box.tolist())
 
 
 @EVERY
-def test_receptive_field_is_the_support_of_the_gradient(variant, transparent):
-    model, field = transparent(variant), theory.receptive_field(variant).set_index("part")
+def test_receptive_fields_are_the_support_of_the_gradient(variant, transparent):
+    model, fields = transparent(variant), theory.receptive_fields(variant)
     for level, block in enumerate(model.encoder):
-        assert set(supports(block, model, range(1))) == {9 * 2**level - 4} == set(field.iloc[level])
-    for level, block in enumerate(model.decoder):
-        sides = supports(block, model, range(2 ** (4 - level)))
-        assert (min(sides), max(sides)) == tuple(field.loc[f"decoder {level}"])
+        assert supports(block, model) == {9 * 2**level - 4} == {fields[level]}
 
 
 @pytest.mark.parametrize("depth", [2, 4, 6])
