@@ -19,7 +19,8 @@ from torchvision.datasets.utils import download_url
 
 from lib import ROOT
 from lib.datasets.pairs import (
-    DATA_ROOT, SPLITS, Known, Matched, Root, Size, Source, absent, from_files, indexed, matched,
+    DATA_ROOT, SPLITS, Known, Root, Size, Source, absent, data_folder, from_files, index_decoder,
+    match_files,
 )
 from lib.files import IGNORE, ClassTable, drive_and_frame
 
@@ -65,12 +66,11 @@ def find_camvid(root: Root = None) -> Path:
     Without `root` the environment variable SEGMENTATION_DATA counts, else `data/` in the project,
     into which CamVid is downloaded at need. Raises FileNotFoundError for a root that lacks it.
     """
-    named = root or os.environ.get(DATA_ROOT)
-    base = ROOT / (named or "data")
+    base = data_folder(root)
     for folder in (base, base / "CamVid"):
         if all((folder / part).is_dir() for part in FOLDERS):
             return folder
-    if not named and not os.environ.get(OFFLINE):
+    if not (root or os.environ.get(DATA_ROOT) or os.environ.get(OFFLINE)):
         return download(base)
     expected = f"the folders {', '.join(FOLDERS)}, directly or in CamVid/"
     raise FileNotFoundError(
@@ -112,13 +112,13 @@ def download(base: Path, url: str = URL, checksum: str = CHECKSUM) -> Path:
 
 def extract(archive: Path, folder: Path) -> None:
     """Write .../CamVid/FOLDER/NAME of the archive as folder/FOLDER/NAME, and nothing elsewhere."""
-    with zipfile.ZipFile(archive) as source:
-        for member in source.infolist():
+    with zipfile.ZipFile(archive) as content:
+        for member in content.infolist():
             *_, above, part, name = ("", "", *Path(member.filename).parts)[-3:]
             wanted = above == "CamVid" and part in FOLDERS and name != ".."
             if wanted and not member.is_dir():
                 (folder / part).mkdir(parents=True, exist_ok=True)
-                with source.open(member) as data, open(folder / part / name, "wb") as file:
+                with content.open(member) as data, open(folder / part / name, "wb") as file:
                     shutil.copyfileobj(data, file)
 
 
@@ -132,14 +132,11 @@ def pixel_checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def source(root: Root, split: str, size: Size | None) -> Source:
+def camvid_source(root: Root, split: str, size: Size | None) -> Source:
     """Return a split in the SegNet tutorial's layout; the value after the last class is void."""
-    return from_files(CLASSES, _official(find_camvid(root), split), size, indexed(MEANING))
-
-
-def _official(base: Path, split: str) -> Matched:
-    """Return the pairs of one of the splits that CamVid comes in."""
-    return matched(base / split, base / f"{split}annot")
+    base = find_camvid(root)
+    pairs = match_files(base / split, base / f"{split}annot")
+    return from_files(CLASSES, pairs, size, index_decoder(MEANING))
 
 
 def camvid_without(root: Root, split: str, size: Size | None, drive: str) -> Source:
@@ -150,11 +147,9 @@ def camvid_without(root: Root, split: str, size: Size | None, drive: str) -> Sou
     what precedes it belongs to the training split: cut in one place, a drive has a single pair of
     neighbouring frames that lie in different splits.
 
-    Raises ValueError for a drive that CamVid does not have and for an image that belongs to none
-    of its drives, FileNotFoundError for a drive without images.
+    Raises ValueError for an image that belongs to none of CamVid's drives, FileNotFoundError for a
+    drive without images.
     """
-    if drive not in DRIVES:
-        raise ValueError(f"no drive {drive!r} in CamVid: choose one of {', '.join(DRIVES)}")
     drives, unpaired = _by_drive(find_camvid(root))
     pairs = []
     for other, images in drives.items():
@@ -163,7 +158,7 @@ def camvid_without(root: Root, split: str, size: Size | None, drive: str) -> Sou
         if other == drive:
             parts = {"train": [], "val": [], "test": images}
         pairs += parts[split]
-    return from_files(CLASSES, (pairs, unpaired), size, indexed(MEANING))
+    return from_files(CLASSES, (pairs, unpaired), size, index_decoder(MEANING))
 
 
 def _by_drive(base: Path) -> tuple[dict[str, list], list[str]]:
@@ -173,7 +168,7 @@ def _by_drive(base: Path) -> tuple[dict[str, list], list[str]]:
     """
     drives, seen, unpaired = {drive: [] for drive in DRIVES}, {}, []
     for part in SPLITS:
-        pairs, lines = _official(base, part)
+        pairs, lines = match_files(base / part, base / f"{part}annot")
         unpaired += lines
         for name, image, label in pairs:
             drive, _ = drive_and_frame(name)
@@ -203,5 +198,5 @@ def _without(drive: str) -> Known:
     return Known(partial(camvid_without, drive=drive), f"CamVid without {drive}", about)
 
 
-SOURCES = {"camvid": Known(source, "CamVid", ABOUT)}
+SOURCES = {"camvid": Known(camvid_source, "CamVid", ABOUT)}
 SOURCES |= {f"camvid-without-{drive}": _without(drive) for drive in DRIVES}

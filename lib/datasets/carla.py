@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 from lib.datasets.pairs import (
-    Known, Matched, Root, Size, Source, absent, data_folder, from_files, indexed, matched,
+    Known, Root, Size, Source, absent, data_folder, from_files, index_decoder, match_files,
     single_channel,
 )
 from lib.files import IGNORE
-from lib.scenes import CLASSES  # the drawn scenes have CARLA's classes
+from lib.scenes.stage import CLASSES  # the drawn scenes have CARLA's classes
 
 # The Lyft and Udacity challenge, split by set, since the frames of a set follow one another.
 LYFT_SETS = {"train": ("dataA", "dataB", "dataC"), "val": ("dataD",), "test": ("dataE",)}
@@ -30,21 +30,24 @@ ABOUT = (
 )
 
 
-def source(root: Root, split: str, size: Size | None) -> Source:
+def carla_source(root: Root, split: str, size: Size | None) -> Source:
     """Return a split of either layout; the class is the value of the red channel.
 
     dataA to dataE are split by set. Of train and test without a val beside them, a tenth of train,
     drawn once and for all, is the validation split.
     """
     base = data_folder(root)
-    sets = {name: _camera(base, name) for names in LYFT_SETS.values() for name in names}
-    if any(sets.values()):
+    cameras = sorted([*base.glob("data?/CameraRGB"), *base.glob("data?/data?/CameraRGB")])
+    sets = {camera.parent.name: camera.parent for camera in cameras}
+    if sets:
         pairs, unpaired = [], []
         for name in LYFT_SETS[split]:
-            own, lines = _pairs_of_set(base, name, sets[name])
+            if name not in sets:
+                raise absent(base / name, f"{name} of CARLA", "CameraRGB and CameraSeg")
+            own, lines = match_files(sets[name] / "CameraRGB", sets[name] / "CameraSeg")
             unpaired += lines
             pairs += [(f"{name}-{item}", *paths) for item, *paths in own]  # names repeat
-        return from_files(CLASSES, (pairs, unpaired), size, indexed(MEANING, _red))
+        return from_files(CLASSES, (pairs, unpaired), size, index_decoder(MEANING, _red))
     for whole in (base, base / "dataset_256"):
         if (whole / "train" / "images").is_dir():
             return _course(whole, split, size)
@@ -55,7 +58,7 @@ def _course(base: Path, split: str, size: Size | None) -> Source:
     """Return a split of train and test, with or without a val."""
     samples = split != "test" and not (base / "val" / "images").is_dir()
     part = base / ("train" if samples else split)
-    pairs, unpaired = matched(part / "images", part / "labels")
+    pairs, unpaired = match_files(part / "images", part / "labels")
     sampled = None
     if samples:
         order = np.random.RandomState(VAL_SEED).permutation(len(pairs))  # the same for ever
@@ -63,7 +66,7 @@ def _course(base: Path, split: str, size: Size | None) -> Source:
         if split == "val":
             sampled = {"seed": VAL_SEED, "of": len(pairs), "indices": chosen}
         pairs = [pair for i, pair in enumerate(pairs) if (i in chosen) == (split == "val")]
-    decode = indexed(MEANING, _red)
+    decode = index_decoder(MEANING, _red)
     return from_files(CLASSES, (pairs, unpaired), size, decode, sampled=sampled)
 
 
@@ -73,15 +76,4 @@ def _red(label: Image.Image, path: Path) -> np.ndarray:
     return values[..., 0] if values.ndim == 3 else single_channel(label, path)
 
 
-def _camera(base: Path, name: str) -> Path | None:
-    places = [base / name, base / name / name]
-    return next((place for place in places if (place / "CameraRGB").is_dir()), None)
-
-
-def _pairs_of_set(base: Path, name: str, place: Path | None) -> Matched:
-    if not place:
-        raise absent(base / name, f"{name} of CARLA", "CameraRGB and CameraSeg")
-    return matched(place / "CameraRGB", place / "CameraSeg")
-
-
-SOURCES = {"carla": Known(source, "CARLA", ABOUT)}
+SOURCES = {"carla": Known(carla_source, "CARLA", ABOUT)}

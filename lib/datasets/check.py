@@ -24,6 +24,17 @@ TABLE, TWICE = "wrong class table", "images in two splits"
 LINES = 10  # of each kind of problem
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What is remembered of one pair, as far as it can be read."""
+
+    name: str
+    size: tuple[int, ...]  # H, W
+    pixels: np.ndarray  # int64 (256,) by index
+    digest: bytes  # of the image
+    problems: list[Wrong]
+
+
 @dataclass
 class Report:
     """What a data set holds and what is wrong with it, by kind."""
@@ -40,16 +51,32 @@ class Report:
         if line not in self.wrong[kind]:
             self.wrong[kind].append(line)
 
+    def add_split(self, split: str, pairs: list[Summary], one_size: bool) -> None:
+        """Add the sizes and pixels of a split, and what is wrong with its pairs."""
+        for problem in [problem for pair in pairs for problem in pair.problems]:
+            self.add(problem.kind, str(problem))
+        self.pixels[split] = sum((pair.pixels for pair in pairs), np.zeros(256, np.int64))
+        whole = [pair for pair in pairs if not pair.problems]
+        self.sizes[split] = Counter(pair.size for pair in whole)
+        for pair in whole if one_size else []:
+            usual = self.sizes[split].most_common(1)[0][0]
+            if pair.size != usual:
+                text = f"{_by(pair.size)} pixels where most images have {_by(usual)}"
+                remedy = "set image_size, and check with --image-size"
+                self.add(SIZES, f"{split}/{pair.name}: {text}; {remedy}")
 
-@dataclass(frozen=True)
-class Summary:
-    """What is remembered of one pair, as far as it can be read."""
-
-    name: str
-    size: tuple[int, ...]  # H, W, of a pair with which nothing is wrong
-    pixels: np.ndarray  # int64 (256,) by index
-    digest: bytes  # of the image
-    problems: list[Wrong]
+    def add_empty_classes(self) -> None:
+        """Add classes without pixels: one that cannot be learnt is wrong, another is a note."""
+        void = sum(int(pixels[IGNORE]) for pixels in self.pixels.values())
+        for index, name in enumerate(self.names):
+            empty = [split for split, pixels in self.pixels.items() if not pixels[index]]
+            where = "any split" if len(empty) == len(self.pixels) else " and ".join(empty)
+            line = f"class {index}, {name}: no pixel in {where}"
+            if "train" in empty and index in self.required:
+                self.add(EMPTY, f"{line}; {folder.remedy(name, void)}")
+            elif empty:
+                effect = "where it is not predicted either, its IoU is NaN and it is in no mean"
+                self.notes.append(f"{line}; {effect}")
 
 
 def examine(name: str, root: str | Path | None = None, one_size: bool = True) -> Report:
@@ -61,23 +88,15 @@ def examine(name: str, root: str | Path | None = None, one_size: bool = True) ->
             continue
         for line in source.unpaired:
             report.add(PAIRING, line)
-        pixels, whole = np.zeros(256, np.int64), []
-        for pair in _summaries(source, f"{name}/{split}"):
-            pixels += pair.pixels
-            whole += [] if pair.problems else [pair]
+        pairs = list(_summaries(source, f"{name}/{split}"))
+        report.add_split(split, pairs, one_size)
+        for pair in [pair for pair in pairs if pair.digest]:
             places[pair.digest].append((split, f"{split}/{pair.name}"))
-            for problem in pair.problems:
-                report.add(problem.kind, str(problem))
-        report.pixels[split] = pixels
-        report.sizes[split] = Counter(pair.size for pair in whole)
-        if one_size:
-            _add_odd_sizes(report, split, whole)
-    places.pop(b"", None)
     for copies in places.values():
         if len({split for split, _ in copies}) > 1:
             which = " and ".join(place for _, place in copies)
             report.add(TWICE, f"{which}: the same image; keep it in one split")
-    _add_empty_classes(report)
+    report.add_empty_classes()
     return report
 
 
@@ -89,8 +108,10 @@ def _open(report: Report, name: str, root: str | Path | None, split: str) -> Sou
         return source
     except (ValueError, OSError) as error:
         report.add(TABLE if isinstance(error, ValueError) else PAIRING, str(error))
+    if name != "folder":
+        return None
     try:
-        return folder.source(root, split, None, understood=False) if name == "folder" else None
+        return folder.folder_source(root, split, None, understood=False)
     except OSError as error:
         report.add(PAIRING, str(error))
         return None
@@ -117,44 +138,21 @@ def _summary(source: Source, index: int) -> Summary:
     return Summary(source.items[index], size, pixels, digest, pair.problems)
 
 
-def _add_odd_sizes(report: Report, split: str, pairs: list[Summary]) -> None:
-    usual = report.sizes[split].most_common(1)
-    for pair in pairs:
-        if pair.size != usual[0][0]:
-            text = f"{_by(pair.size)} pixels where most images have {_by(usual[0][0])}"
-            remedy = "set image_size, and check with --image-size"
-            report.add(SIZES, f"{split}/{pair.name}: {text}; {remedy}")
-
-
-def _add_empty_classes(report: Report) -> None:
-    """Add classes without pixels: one that cannot be learnt is wrong, one not scored is a note."""
-    void = sum(int(pixels[IGNORE]) for pixels in report.pixels.values())
-    for index, name in enumerate(report.names):
-        title = f"class {index}, {name}: no pixel in"
-        empty = [split for split, pixels in report.pixels.items() if not pixels[index]]
-        where = "any split" if len(empty) == len(report.pixels) else " and ".join(empty)
-        if "train" in empty and index in report.required:
-            report.add(EMPTY, f"{title} {where}; {folder.remedy(name, void)}")
-        elif empty:
-            effect = "where it is not predicted either, its IoU is NaN and it is in no mean"
-            report.notes.append(f"{title} {where}; {effect}")
-
-
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def text(report: Report, title: str) -> str:
-    """Return what was found in lines, so many at most of each kind."""
+def report_text(report: Report, title: str) -> str:
+    """Return the report in lines, so many at most of each kind."""
     names = f" ({', '.join(report.names)})" if report.names else ""
     lines = [f"{title}: {len(report.names)} classes{names}"]
     for split, sizes in report.sizes.items():
-        shown = [_by(size) for size, _ in sizes.most_common(3)]
+        listed = [_by(size) for size in sizes]
         if len(sizes) > 1:
-            shown = [f"{_by(size)} ({count})" for size, count in sizes.most_common(3)]
-        shown += ["..."] if len(sizes) > 3 else []
+            listed = [f"{_by(size)} ({count})" for size, count in sizes.most_common(3)]
+        listed += ["..."] if len(sizes) > 3 else []
         void = 100 * report.pixels[split][IGNORE] / max(1, report.pixels[split].sum())
-        listed = ", ".join(shown) or "none"
+        listed = ", ".join(listed) or "none"
         lines.append(f"  {split:6}{sizes.total():6} pairs   {listed}   void {void:.1f} %")
     for kind, problems in [*report.wrong.items(), ("worth knowing", report.notes)]:
         if problems:
@@ -181,5 +179,5 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     report = examine(options.dataset, options.data_root, one_size=not options.image_size)
     place = f" in {options.data_root}" if options.data_root else ""
-    print(text(report, f"{options.dataset}{place}"))
+    print(report_text(report, f"{options.dataset}{place}"))
     return 1 if report.wrong else 0

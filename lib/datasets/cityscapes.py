@@ -4,7 +4,9 @@ from pathlib import Path
 
 from torchvision.datasets import Cityscapes
 
-from lib.datasets.pairs import Known, Root, Size, Source, absent, data_folder, from_files, indexed
+from lib.datasets.pairs import (
+    Known, Root, Size, Source, absent, data_folder, from_files, index_decoder,
+)
 from lib.files import IGNORE, ClassTable
 
 VAL_CITIES = ("ulm", "weimar", "zurich")  # of Cityscapes' training cities
@@ -22,7 +24,7 @@ _SCORED.sort(key=lambda entry: entry.train_id)
 CLASSES = ClassTable.of(*((entry.name.capitalize(), *entry.color) for entry in _SCORED))
 
 
-def source(root: Root, split: str, size: Size | None) -> Source:
+def cityscapes_source(root: Root, split: str, size: Size | None) -> Source:
     """Return a split with the 19 training ids of the fine labels, through torchvision's loader.
 
     The labels of the official test split are withheld: its validation split is our test split, and
@@ -56,7 +58,7 @@ def source(root: Root, split: str, size: Size | None) -> Source:
         else:
             pairs.append((label.name.removesuffix(ENDING), images[label], label))
     meaning = {c.id: c.train_id for c in Cityscapes.classes if c.id >= 0} | {IGNORE: IGNORE}
-    return from_files(CLASSES, (pairs, unpaired), size, indexed(meaning))
+    return from_files(CLASSES, (pairs, unpaired), size, index_decoder(meaning))
 
 
-SOURCES = {"cityscapes": Known(source, "Cityscapes", ABOUT)}
+SOURCES = {"cityscapes": Known(cityscapes_source, "Cityscapes", ABOUT)}

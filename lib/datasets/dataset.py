@@ -13,7 +13,7 @@ from torch import Tensor
 from lib.datasets import MODULES, SOURCES
 from lib.datasets.folder import remedy
 from lib.datasets.pairs import EMPTY, PAIRING, SPLITS, VALUES, Root, Size, Source, Wrong
-from lib.datasets.storage import CHUNK, Pixels
+from lib.datasets.storage import CHUNK, pixels_of
 from lib.files import IGNORE, ClassTable, drive_and_frame
 
 
@@ -103,7 +103,7 @@ class Dataset(torch.utils.data.Dataset):
     def _content(self) -> tuple[Tensor, Tensor, np.ndarray]:
         """Images, targets, and how often each label value occurs in these, int64 (256,)."""
         title = f"{self.name}/{self.split}"
-        images, targets = Pixels(title, self.source).tensors()
+        images, targets = pixels_of(title, self.source)
         counts = sum(np.bincount(part.ravel(), minlength=256) for part in targets.split(CHUNK))
         if counts[:IGNORE].sum() == 0:
             text = "every pixel is void; expected labelled ones in each split"

@@ -19,7 +19,7 @@ from PIL import Image
 
 from lib.datasets.pairs import (
     VALUES, VALUES_END, Decode, Known, Root, Size, Source, Wrong, absent, counted, data_folder,
-    from_files, indexed, matched,
+    from_files, index_decoder, match_files,
 )
 from lib.files import IGNORE, ClassTable
 
@@ -50,7 +50,7 @@ class OwnClasses:
 UNKNOWN = OwnClasses(ClassTable(("one", "another"), ((0, 0, 0), (255, 255, 255))), {})
 
 
-def source(root: Root, split: str, size: Size | None, understood: bool = True) -> Source:
+def folder_source(root: Root, split: str, size: Size | None, understood: bool = True) -> Source:
     """Return that split, or its files alone where classes.json is of no use (not `understood`).
 
     Raises FileNotFoundError for an absent folder or classes.json, ValueError for a wrong one.
@@ -63,7 +63,7 @@ def source(root: Root, split: str, size: Size | None, understood: bool = True) -
     if understood:
         own = read_classes(base / CLASSES_FILE)
         decode = decoder(own)
-    pairs = matched(base / split / "images", base / split / "labels")
+    pairs = match_files(base / split / "images", base / split / "labels")
     return from_files(
         own.table, pairs, size, decode, [base / CLASSES_FILE],
         required=own.required, title=own.title, about=own.about,
@@ -163,7 +163,7 @@ def _repeated(entries: list[dict], key: str) -> list[str]:
 
 def decoder(own: OwnClasses) -> Decode:
     """Return what decodes labels of values and labels in colours."""
-    by_value = indexed(own.meaning)
+    by_value = index_decoder(own.meaning)
     meaning = {BLACK: IGNORE}
     for index, color in enumerate(_codes(np.array(own.table.colors))):
         meaning[int(color)] = index
@@ -208,4 +208,4 @@ def remedy(name: str, void_pixels: int) -> str:
     return text
 
 
-SOURCES = {"folder": Known(source, TITLE, ABOUT)}
+SOURCES = {"folder": Known(folder_source, TITLE, ABOUT)}

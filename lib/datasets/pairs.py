@@ -20,9 +20,7 @@ from lib.files import IGNORE, ClassTable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # others may start other programs
 SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-LOSSY = ("JPEG", "MPO")
 SPLITS = ("train", "val", "test")
-SHOWN = 5  # wrong values of one label that are listed
 VALUES_END = 2**16  # label values lie below
 DATA_ROOT = "SEGMENTATION_DATA"  # the environment variable that names the folder of data sets
 # What can be wrong.
@@ -107,6 +105,9 @@ class Known:
     about: str
 
 
+# Finding the files.
+
+
 def data_folder(root: Root) -> Path:
     """Return the folder of data sets: `root`, else that of SEGMENTATION_DATA, else data/."""
     return ROOT / Path(root or os.environ.get(DATA_ROOT) or "data").expanduser()
@@ -125,29 +126,24 @@ def by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected one with a file for each pair")
-    files, lines, others = {}, [], set()
-    for path in sorted(folder.iterdir()):
-        suffix = path.suffix.lower()
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        if suffix not in SUFFIXES:
-            others.add(suffix)
-        elif not path.stem.isprintable():
-            shown = repr(str(path))
+    paths = [p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    files, lines = {}, []
+    for path in [path for path in paths if path.suffix.lower() in SUFFIXES]:
+        first = files.setdefault(path.stem, path)
+        if not path.stem.isprintable():
+            shown = repr(str(files.pop(path.stem)))
             lines.append(f"{shown}: a name with characters that cannot be shown; rename the file")
-        elif path.stem in files:
-            first = files[path.stem].name
-            lines.append(f"{path}: the same stem as {first}; remove or rename one of the two")
-        else:
-            files[path.stem] = path
+        elif first is not path:
+            same = f"the same stem as {first.name}"
+            lines.append(f"{path}: {same}; remove or rename one of the two")
     if not files:
+        hints = {CONVERTERS.get(path.suffix.lower()) for path in paths} - {None}
         expected = f"expected one file for each pair, as {', '.join(FORMATS)}"
-        hints = {CONVERTERS[suffix] for suffix in others & CONVERTERS.keys()}
         raise FileNotFoundError("; ".join([f"{folder}: no images", expected, *sorted(hints)]))
     return files, lines
 
 
-def matched(images: Path, labels: Path) -> Matched:
+def match_files(images: Path, labels: Path) -> Matched:
     """Return the pairs of two folders: files of the same stem.
 
     Where no stem is the same, what all stems of a folder end with is left out, such as "_mask" or
@@ -155,7 +151,8 @@ def matched(images: Path, labels: Path) -> Matched:
     """
     (photos, strange), (maps, stranger) = by_stem(images), by_stem(labels)
     if not photos.keys() & maps.keys():
-        photos, maps = _without_endings(photos, maps)
+        ways = product(_without_endings(photos), _without_endings(maps))
+        photos, maps = max(ways, key=lambda way: len(way[0].keys() & way[1].keys()))
     pairs = [(stem, photos[stem], maps[stem]) for stem in sorted(photos.keys() & maps.keys())]
     lines = strange + stranger
     for stem in sorted(photos.keys() - maps.keys()):
@@ -165,21 +162,17 @@ def matched(images: Path, labels: Path) -> Matched:
     return pairs, lines
 
 
-def _without_endings(photos: dict[str, Path], maps: dict[str, Path]) -> tuple[dict, dict]:
-    """Return both without the endings that make most stems equal."""
-    best = photos, maps
-    for ending, other in product(_common_endings(photos), _common_endings(maps)):
-        first = {stem.removesuffix(ending) or stem: path for stem, path in photos.items()}
-        second = {stem.removesuffix(other) or stem: path for stem, path in maps.items()}
-        if len(first.keys() & second.keys()) > len(best[0].keys() & best[1].keys()):
-            best = first, second
-    return best
+def _without_endings(files: dict[str, Path]) -> list[dict[str, Path]]:
+    """Return the files as they are, and by stems without what all of them end with.
+
+    Such an ending begins at any of its separators.
+    """
+    common = os.path.commonprefix([stem[::-1] for stem in files])[::-1]
+    endings = ["", *(common[place.start() :] for place in re.finditer(r"[-_. ]", common))]
+    return [{stem.removesuffix(end) or stem: files[stem] for stem in files} for end in endings]
 
 
-def _common_endings(stems: Iterable[str]) -> list[str]:
-    """Return "" and what all stems end with, from each of its separators on."""
-    common = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
-    return ["", *(common[place.start() :] for place in re.finditer(r"[-_. ]", common))]
+# Reading a pair.
 
 
 def from_files(
@@ -190,12 +183,12 @@ def from_files(
 
     `others` are files that decide what the labels mean, `more` further fields of `Source`.
     """
-    found, unpaired = pairs
-    items = [name for name, *_ in found]
-    files = [*others, *(path for _, *both in found for path in both)]
+    paired, unpaired = pairs
+    items = [name for name, *_ in paired]
+    files = [*others, *(path for _, *both in paired for path in both)]
 
     def inspect(index: int) -> Inspected:
-        _, image, label = found[index]
+        _, image, label = paired[index]
         return inspect_pair(image, label, size, decode)
 
     return Source(classes, items, inspect, unpaired, files, size=size, **more)
@@ -205,21 +198,22 @@ def inspect_pair(image: Path, label: Path, size: Size | None, decode: Decode) ->
     """Return image and target at `size`, or the files' own, and everything that is wrong."""
     pair, photo, map_ = Inspected(), None, None
     try:
-        photo = photograph(image)
+        photo = read_photograph(image)
         pair.image = np.array(photo)
     except Wrong as wrong:
         pair.problems.append(wrong)
     try:
         map_ = open_image(label)
-        if map_.format in LOSSY:
+        if map_.format in ("JPEG", "MPO"):
             text = "a label in JPEG, which changes the values of pixels; expected PNG"
             raise Wrong(VALUES, f"{label}: {text}")
         pair.target = decode(map_, label)
     except Wrong as wrong:
         pair.problems.append(wrong)
     if photo and map_ and photo.size != map_.size:
+        own, other = (f"{one.height} x {one.width} pixels" for one in (photo, map_))
         remedy = "give the label the image's size, without interpolation (Resampling.NEAREST)"
-        text = f"the image has {_pixels(photo)}, its label {label.name} {_pixels(map_)}"
+        text = f"the image has {own}, its label {label.name} {other}"
         pair.problems.append(Wrong(SIZES, f"{image}: {text}; they must be equal: {remedy}"))
     if size and not pair.problems:
         # Pillow's bilinear filter averages over what it shrinks.
@@ -227,10 +221,6 @@ def inspect_pair(image: Path, label: Path, size: Size | None, decode: Decode) ->
         target = Image.fromarray(pair.target)
         pair.target = np.array(target.resize(size[::-1], Image.Resampling.NEAREST))
     return pair
-
-
-def _pixels(image: Image.Image) -> str:
-    return f"{image.height} x {image.width} pixels"
 
 
 def open_image(path: Path) -> Image.Image:
@@ -244,7 +234,7 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
-def photograph(path: Path) -> Image.Image:
+def read_photograph(path: Path) -> Image.Image:
     """Return the image in RGB, turned as its EXIF says; one channel becomes three equal ones."""
     image = open_image(path)
     if image.mode.startswith(("I", "F")):
@@ -263,7 +253,7 @@ def single_channel(label: Image.Image, path: Path) -> np.ndarray:
     return values
 
 
-def indexed(
+def index_decoder(
     meaning: dict[int, int],
     channel: Callable[[Image.Image, Path], np.ndarray] = single_channel,
 ) -> Decode:
@@ -276,9 +266,8 @@ def indexed(
         values = channel(label, path).astype(np.int64)
         inside = (values >= 0) & (values < VALUES_END)
         target = np.where(inside, table[values.clip(0, VALUES_END - 1)], -1)
-        wrong = target < 0
-        if wrong.any():
-            strange = counted(*np.unique(values[wrong], return_counts=True))
+        if (target < 0).any():
+            strange = counted(*np.unique(values[target < 0], return_counts=True))
             raise Wrong(VALUES, f"{path}: label value {strange}; expected {_expected(meaning)}")
         return target.astype(np.uint8)
 
@@ -295,7 +284,7 @@ def _expected(meaning: dict[int, int]) -> str:
 
 
 def counted(values: Iterable, counts: Iterable[int]) -> str:
-    """Return "77 in 768 pixels, 78 in 3 pixels", the most frequent first."""
+    """Return "77 in 768 pixels, 78 in 3 pixels", the five most frequent in their order."""
     rows = sorted(zip(values, counts), key=lambda row: -row[1])
-    more = f" and {len(rows) - SHOWN} more values" if len(rows) > SHOWN else ""
-    return ", ".join(f"{value} in {count} pixels" for value, count in rows[:SHOWN]) + more
+    more = f" and {len(rows) - 5} more values" if len(rows) > 5 else ""
+    return ", ".join(f"{value} in {count} pixels" for value, count in rows[:5]) + more

@@ -6,7 +6,8 @@ from itertools import product
 import numpy as np
 
 from lib.datasets.pairs import Inspected, Known, Root, Size, Source
-from lib.scenes import CLASSES, draw_scene
+from lib.scenes.draw import draw_scene
+from lib.scenes.stage import CLASSES
 from lib.scenes.light import READ_NOISE, SHOT_NOISE
 
 SCENE_COUNTS = {"train": 2000, "val": 250, "test": 2000}  # the original study tested on 500
@@ -21,7 +22,7 @@ ABOUT = (
 )
 
 
-def source(
+def scenes_source(
     root: Root, split: str, size: Size | None, clutter: float = 0, noise: float = 0
 ) -> Source:
     """Return scenes with these doses of clutter and noise; 256 x 256 pixels without a size."""
@@ -56,7 +57,7 @@ def _introduced(clutter: int, noise: int) -> Known:
             f"the noise of a sensor at dose {noise} (a standard deviation of {dark:.0%} of the "
             f"range in the dark, and of {light:.0%} in full light)"
         )
-    opened = partial(source, clutter=clutter, noise=noise)
+    opened = partial(scenes_source, clutter=clutter, noise=noise)
     if not parts:
         return Known(opened, "Scenes", ABOUT)
     about = f"{ABOUT} These have {' and '.join(parts)}."

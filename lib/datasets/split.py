@@ -9,7 +9,6 @@ links fail, and DIR/split.json records the choice. Exit status: 0, or 1 after a 
 """
 
 import argparse
-import csv
 import os
 import random
 import shutil
@@ -17,17 +16,17 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import pandas as pd
+
 from lib.datasets.folder import CLASSES_FILE, EXAMPLE
-from lib.datasets.pairs import SPLITS, matched
+from lib.datasets.pairs import SPLITS, match_files
 from lib.files import drive_and_frame, write_json
 
 RECORD = "split.json"
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}  # of the images
 
 
-def split(
-    images: Path, labels: Path, out: Path, groups: str | None = None,
-    shares: tuple[float, float, float] = (0.7, 0.15, 0.15), seed: int = 0,
-) -> dict:
+def split(images: Path, labels: Path, out: Path, groups: str | None = None, seed: int = 0) -> dict:
     """Make `out/{train,val,test}/{images,labels}` and return what `out/split.json` records.
 
     `groups` is "prefix", "none", the path of a table, or None: by prefix where that makes three
@@ -36,9 +35,7 @@ def split(
     """
     if any((out / name).exists() for name in SPLITS):
         raise ValueError(f"{out}: holds {', '.join(SPLITS)} already; name another folder by --out")
-    if len(shares) != 3 or min(shares) <= 0:
-        raise ValueError(f"shares {list(shares)}: expected three numbers above 0")
-    pairs, alone = matched(images, labels)
+    pairs, alone = match_files(images, labels)
     if alone:
         more = f", and {len(alone) - 1} files more" if len(alone) > 1 else ""
         raise ValueError(f"{alone[0]}{more}; expected one image and one label for every name")
@@ -49,18 +46,16 @@ def split(
     if len(members) < len(SPLITS):
         few = f"{len(members)} groups by {way} ({', '.join(members)}); expected three or more"
         raise ValueError(f"{images}: {few}: --groups names others, or none")
-    chosen = _assign({group: len(of) for group, of in members.items()}, shares, seed)
-    for part, names in chosen.items():
-        for name, image, label in (pair for group in names for pair in members[group]):
-            _link(image, out / part / "images" / f"{name}{image.suffix}")
-            _link(label, out / part / "labels" / f"{name}{label.suffix}")
+    assigned = _assign({group: len(of) for group, of in members.items()}, seed)
+    splits = {}
+    for part, names in assigned.items():
+        splits[part] = {group: [name for name, *_ in members[group]] for group in names}
+        for name, image, label in [pair for group in names for pair in members[group]]:
+            _link_or_copy(image, out / part / "images" / f"{name}{image.suffix}")
+            _link_or_copy(label, out / part / "labels" / f"{name}{label.suffix}")
     record = {
         "images": str(images.resolve()), "labels": str(labels.resolve()), "groups": way,
-        "shares": list(shares), "seed": seed,
-        "splits": {
-            part: {group: [name for name, *_ in members[group]] for group in names}
-            for part, names in chosen.items()
-        },
+        "shares": list(SHARES.values()), "seed": seed, "splits": splits,
     }
     write_json(out / RECORD, record)
     return record
@@ -79,11 +74,10 @@ def _groups(names: list[str], asked: str | None) -> tuple[str, dict[str, str]]:
 
 def _from_table(path: Path, names: list[str]) -> dict[str, str]:
     """Return the groups of a CSV with the columns name and group."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"name", "group"} <= rows[0].keys():
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if not {"name", "group"} <= {*rows}:
         raise ValueError(f"{path}: expected the columns name and group in its first line")
-    table = {row["name"]: row["group"] for row in rows}
+    table = dict(zip(rows["name"], rows["group"]))
     table |= {Path(name).stem: group for name, group in table.items()}
     missing = [name for name in names if not table.get(name)]
     if missing:
@@ -91,33 +85,27 @@ def _from_table(path: Path, names: list[str]) -> dict[str, str]:
     return {name: table[name] for name in names}
 
 
-def _assign(sizes: dict[str, int], shares: tuple[float, ...], seed: int) -> dict[str, list[str]]:
+def _assign(sizes: dict[str, int], seed: int) -> dict[str, list[str]]:
     """Return the groups of every split, none empty: the largest first, where most is missing."""
-    total = sum(sizes.values()) / sum(shares)
-    missing = {part: share * total for part, share in zip(SPLITS, shares)}
+    missing = {part: share * sum(sizes.values()) for part, share in SHARES.items()}
     order = sorted(sizes)
     random.Random(seed).shuffle(order)
     order.sort(key=lambda group: -sizes[group])
-    chosen = {part: [] for part in SPLITS}
+    assigned = {part: [] for part in SPLITS}
     for index, group in enumerate(order):
-        empty = [part for part in SPLITS if not chosen[part]]
+        empty = [part for part in SPLITS if not assigned[part]]
         last = len(order) - index <= len(empty)
         part = max(empty if last else SPLITS, key=missing.get)
-        chosen[part].append(group)
+        assigned[part].append(group)
         missing[part] -= sizes[group]
-    return {part: sorted(groups) for part, groups in chosen.items()}
+    return {part: sorted(groups) for part, groups in assigned.items()}
 
 
-def _grouped(way: str, count: int) -> str:
-    """Return the end of a line: " in 3 groups by prefix"."""
-    return ", each by itself" if way == "none" else f" in {count} groups by {way}"
-
-
-def _link(path: Path, place: Path) -> None:
+def _link_or_copy(path: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.symlink(path.resolve(), place)
-    except (OSError, NotImplementedError):
+    except OSError:
         shutil.copyfile(path, place)
 
 
@@ -129,8 +117,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("labels", type=Path, help="a folder with a label for each image")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--groups", help="prefix, none, or a CSV with the columns name and group")
-    parser.add_argument("--shares", type=float, nargs=3, default=(0.7, 0.15, 0.15),
-                        metavar=("TRAIN", "VAL", "TEST"), help="of the images")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
@@ -139,8 +125,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for part, groups in record["splits"].items():
-        images = sum(map(len, groups.values()))
-        print(f"{part:6}{images:6} images{_grouped(record['groups'], len(groups))}")
+        way = f" in {len(groups)} groups by {record['groups']}"
+        way = ", each by itself" if record["groups"] == "none" else way
+        print(f"{part:6}{sum(map(len, groups.values())):6} images{way}")
     if not (options.out / CLASSES_FILE).exists():
         print(f"now write {options.out / CLASSES_FILE}, such as {EXAMPLE}")
     return 0

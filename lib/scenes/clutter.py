@@ -15,18 +15,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.scenes import actors, objects as paint
-from lib.scenes.objects import Label, Material, rgb
+import lib.scenes.actors as actors
+from lib.scenes.objects import plate
+from lib.scenes.stage import BARK, DARK, METAL, WHITE, Label, Material, Stage, linear, upright
 
 MOST = 4.0  # the largest dose: all candidates are there
-NEAREST, FARTHEST = 4.0, 60.0  # metres ahead of the camera, between which there is clutter
-WALL_PITCH, BOARD_PITCH, STRIP_PITCH = 1.2, 5.0, 4.0  # metres of wall or pavement per candidate
+# metres ahead of the camera, between which there is clutter
+NEAREST = 4.0
+FARTHEST = 60.0
+# metres of wall or pavement per candidate
+WALL_PITCH = 1.2
+BOARD_PITCH = 5.0
+STRIP_PITCH = 4.0
 RELIEF = 0.02  # depth that is left of a figure that is pressed flat, relative to the real thing
 BEHIND_A_FENCE = 2.8  # metres: what is higher up on a house that is set back shows above its fence
 OBLIQUE = 1.5  # figures on a wall along the street are that much wider: they are seen at an angle
 ON_THE_GROUND = 199.0  # order: drawn after the backdrop and before everything that stands
-PANELS = rgb((214, 206, 190), (150, 158, 164), (92, 84, 78), (186, 160, 120), (120, 138, 128))
-STRIPS = rgb((226, 224, 214), (222, 216, 196), (214, 190, 110))
+PANELS = linear("#d6cebe #969ea4 #5c544e #baa078 #788a80")
+STRIPS = linear("#e2e0d6 #ded8c4 #d6be6e")
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,14 @@ class Face:
 def add_clutter(stage, rng, street, dose: float) -> None:
     """Put the clutter of that dose, in [0, MOST], on a stage that is laid out already."""
     for face in _faces(stage, street):
-        _cover(stage, rng, face, dose)
+        _cover_face(stage, rng, face, dose)
     for side in (-1, 1):
         for z, chance in _candidates(rng, NEAREST + 4, FARTHEST, BOARD_PITCH, dose):
             if chance and not street.at_junction(z):
                 _board(stage, chance, street, side, z)
         for z, chance in _candidates(rng, NEAREST, FARTHEST / 2, STRIP_PITCH, dose):
             if chance and not street.at_junction(z) and not street.at_junction(z + STRIP_PITCH):
-                _strip(stage, chance, street, side, z)
+                _pale_strip(stage, chance, street, side, z)
 
 
 def _candidates(rng, start: float, end: float, pitch: float, dose: float):
@@ -73,7 +79,8 @@ def _candidates(rng, start: float, end: float, pitch: float, dose: float):
     """
     for middle in np.arange(start + pitch / 2, end, pitch):
         place = middle + rng.uniform(-0.3, 0.3) * pitch
-        need, seed = rng.uniform(0, MOST), rng.integers(2**63)
+        need = rng.uniform(0, MOST)
+        seed = rng.integers(2**63)
         yield place, np.random.default_rng(seed) if need < dose else None
 
 
@@ -82,15 +89,18 @@ def _faces(stage, street) -> list[Face]:
     faces = []
     for points, rows in zip(stage.points, stage.rows):
         row = rows[0]
-        material, order = row[4], float(row[5])
+        material = row[4]
+        order = float(row[5])
         if material not in (Material.FACADE, Material.MASONRY) or order >= ON_THE_GROUND:
             continue
         (s0, _, z0), (s1, _, z1) = points[:2].astype(float)
         side = np.sign(s0)
         if s0 == s1:
-            right, inward = np.array((0, -side)), np.array((side, 0))
+            right = np.array((0, -side))
+            inward = np.array((side, 0))
         else:
-            right, inward = np.array((1, 0)), np.array((0, 1))
+            right = np.array((1, 0))
+            inward = np.array((0, 1))
         ends = np.array((s0, z0)), np.array((s1, z1))
         foot = BEHIND_A_FENCE if abs(s0) > street.front + 0.01 else 0.0
         height = float(np.ptp(points[:, 1]))
@@ -99,7 +109,7 @@ def _faces(stage, street) -> list[Face]:
     return faces
 
 
-def _cover(stage, rng, face: Face, dose: float) -> None:
+def _cover_face(stage, rng, face: Face, dose: float) -> None:
     """Posters, murals, shop signs and pipes on one face."""
     length = float(np.hypot(*(face.end - face.start)))
     forward = (face.end - face.start) / length
@@ -114,20 +124,21 @@ def _cover(stage, rng, face: Face, dose: float) -> None:
         elif kind < 0.45 and face.height > 4 and face.along_the_street and not face.foot:
             _shop_sign(stage, chance, face, place)
         elif kind < 0.75:
-            _picture(stage, chance, face, place, room, _person(chance), 1.75, 0.6)
+            _poster(stage, chance, face, place, room, _person(chance), 1.75, 0.6)
         else:
-            _picture(stage, chance, face, place, room, *_car(chance))
+            _poster(stage, chance, face, place, room, *_car(chance))
 
 
-def _person(rng) -> paint.Stage:
-    figure = paint.Stage()
+def _person(rng) -> Stage:
+    figure = Stage()
     actors.person(figure, rng, 0, 0)
     return figure
 
 
-def _car(rng) -> tuple[paint.Stage, float, float]:
+def _car(rng) -> tuple[Stage, float, float]:
     """A car from behind, from the front or from a side, its height and its width in metres."""
-    figure, quarter = paint.Stage(), rng.choice((0, 1, 1, 2, 3, 3))
+    figure = Stage()
+    quarter = rng.choice((0, 1, 1, 2, 3, 3))
     actors.car(figure, rng, 0, 0, quarter * np.pi / 2)
     points = np.concatenate(figure.points)
     return figure, float(points[:, 1].max()), float(np.ptp(points[:, 0]))
@@ -144,14 +155,15 @@ def _press(stage, figure, place, low, face, scale, wide=1.0, order=None) -> None
     stage.put(points, rows[:, :3], face.label, order, figure.sizes, Material.FLAT, solid, False)
 
 
-def _panel(stage, place, half, low, high, face, colour) -> None:
+def _rectangle(stage, place, half, low, high, face, colour) -> None:
     """A rectangle on a face, `half` metres to either side of `place`."""
-    (s0, z0), (s1, z1) = place - half * face.right, place + half * face.right
-    rectangle = paint.upright(s0, z0, s1, z1, low, high)
+    s0, z0 = place - half * face.right
+    s1, z1 = place + half * face.right
+    rectangle = upright(s0, z0, s1, z1, low, high)
     stage.put(rectangle, colour, face.label, face.order, casts=False)
 
 
-def _picture(stage, rng, face, place, room, figure, tall, broad) -> None:
+def _poster(stage, rng, face, place, room, figure, tall, broad) -> None:
     """A figure about `tall` by `broad` metres, with or without a poster behind it.
 
     Low down it is at most life-size; from the first storey up it is as large as an advertisement.
@@ -168,9 +180,10 @@ def _picture(stage, rng, face, place, room, figure, tall, broad) -> None:
     else:
         low = rng.uniform(0.05, min(1.2, free))
     if rng.random() < 0.5:
-        half, margin = 0.7 * broad * scale * wide, 0.12 * scale
+        half = 0.7 * broad * scale * wide
+        margin = 0.12 * scale
         colour = PANELS[rng.integers(len(PANELS))] * rng.uniform(0.7, 1.1)
-        _panel(stage, place, half, low - 0.04, low + tall * scale + margin, face, colour)
+        _rectangle(stage, place, half, low - 0.04, low + tall * scale + margin, face, colour)
     _press(stage, figure, place, low, face, scale, wide)
 
 
@@ -182,49 +195,56 @@ def _pipe(stage, rng, face, place) -> None:
     high = face.height
     if high > 4:
         high = max(face.foot + 1, high * rng.uniform(0.5, 0.95))
-    colour = (paint.METAL, paint.METAL * 0.6, paint.BARK * 1.2, paint.WHITE * 0.8)[rng.integers(4)]
-    _panel(stage, place, half, face.foot, high, face, colour)
+    colour = (METAL, METAL * 0.6, BARK * 1.2, WHITE * 0.8)[rng.integers(4)]
+    _rectangle(stage, place, half, face.foot, high, face, colour)
 
 
 def _shop_sign(stage, rng, face, place) -> None:
     """A sign that sticks out of the house on a bracket, in the shape of a road sign."""
-    size, y, z = rng.uniform(0.36, 0.55), rng.uniform(2.2, 4.2), place[1]
+    size = rng.uniform(0.36, 0.55)
+    y = rng.uniform(2.2, 4.2)
+    z = place[1]
     s = place[0] - face.inward[0] * (size + 0.12)
     thick = max(0.03, 0.002 * z)
-    bracket = paint.upright(place[0], z, s, z, y - thick, y + thick)
-    stage.put(bracket, paint.DARK, face.label, z, casts=False)
-    paint.plate(stage, rng, s, y, z, size, face.label)
+    bracket = upright(place[0], z, s, z, y - thick, y + thick)
+    stage.put(bracket, DARK, face.label, z, casts=False)
+    plate(stage, rng, s, y, z, size, face.label)
 
 
 def _board(stage, rng, street, side, z) -> None:
     """A free-standing advertisement on the pavement, of the class Other, that faces the camera."""
     near_houses = rng.random() < 0.75
     s = side * (street.front - 0.65 if near_houses else street.half + 0.7)
-    frame = (paint.METAL, paint.DARK, paint.WHITE * 0.7)[rng.integers(3)]
-    place, ahead = np.array((s, z)), (np.array((1, 0)), np.array((0, 1)))
+    frame = (METAL, DARK, WHITE * 0.7)[rng.integers(3)]
+    place = np.array((s, z))
+    ahead = (np.array((1, 0)), np.array((0, 1)))
     if rng.random() < 0.3:  # a low one with a sign on it
         actors.box(stage, s, z, 0.62, 0.3, 0, 1.15, frame)
-        paint.plate(stage, rng, s, 0.68, z, 0.26, Label.OTHER)
+        plate(stage, rng, s, 0.68, z, 0.26, Label.OTHER)
         return
     face = Face(place, place, *ahead, 0.0, 2.0, z, Label.OTHER)
     actors.box(stage, s, z, 1.3, 0.14, 0.25, 2.25, frame)
-    _panel(stage, place, 0.58, 0.33, 2.17, face, PANELS[rng.integers(len(PANELS))])
+    _rectangle(stage, place, 0.58, 0.33, 2.17, face, PANELS[rng.integers(len(PANELS))])
     if rng.random() < 0.6:
         _press(stage, _person(rng), place, 0.36, face, 0.95)
     else:
-        figure = paint.Stage()
+        figure = Stage()
         actors.car(figure, rng, 0, 0, rng.choice((0, np.pi)), "hatch")
         _press(stage, figure, place, 0.7, face, 0.6)
 
 
-def _strip(stage, rng, street, side, z) -> None:
+def _pale_strip(stage, rng, street, side, z) -> None:
     """A pale strip in the pavement, along the street or across it, as narrow as a road line."""
     colour = STRIPS[rng.integers(len(STRIPS))] * rng.uniform(0.8, 1)
     if rng.random() < 0.7:
-        s, half, long = rng.uniform(street.half + 0.4, street.front - 0.4), 0.11, STRIP_PITCH
+        s = rng.uniform(street.half + 0.4, street.front - 0.4)
+        half = 0.11
+        long = STRIP_PITCH
     else:
-        s, long = (street.half + street.front) / 2, 0.5
+        s = (street.half + street.front) / 2
+        long = 0.5
         half = (street.front - street.half) / 2 - 0.1
-    a, b = side * s - half, side * s + half
+    a = side * s - half
+    b = side * s + half
     corners = np.array([(a, 0, z), (b, 0, z), (b, 0, z + long), (a, 0, z + long)], np.float32)
     stage.put(corners, colour, Label.SIDEWALK, ON_THE_GROUND, casts=False)

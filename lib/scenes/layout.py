@@ -1,13 +1,14 @@
-"""What stands where: houses, gardens, furniture, traffic and people along the street of `lib.scenes.world`."""
+"""What stands where along a street: houses, gardens, furniture, traffic and people."""
 
 import numpy as np
 
-from lib.scenes import actors, objects as paint
-from lib.scenes.objects import Label, Material
+import lib.scenes.actors as actors
+import lib.scenes.objects as paint
+from lib.scenes.stage import BARK, Label, Material, Stage, upright
 
 
-def lay_out(rng, street) -> paint.Stage:
-    stage = paint.Stage()
+def lay_out(rng, street) -> Stage:
+    stage = Stage()
     _backdrop(stage, rng, street)
     for side in (-1, 1):
         _parcels(stage, rng, street, side)
@@ -19,21 +20,27 @@ def lay_out(rng, street) -> paint.Stage:
 
 def _backdrop(stage, rng, street):
     """What closes the view: far houses and trees behind the gaps and at the end of the street."""
-    fronts = street.district["fronts"]
+    fronts = street.district.fronts
     for _ in range(18):
-        z, wide = rng.uniform(70, 250), rng.uniform(12, 40)
-        s = rng.choice((-1, 1)) * (street.front + rng.uniform(22, 50) + wide) if z < 200 else rng.uniform(-130, 130)
+        z = rng.uniform(70, 250)
+        wide = rng.uniform(12, 40)
+        s = (
+            rng.choice((-1, 1)) * (street.front + rng.uniform(22, 50) + wide) if z < 200
+            else rng.uniform(-130, 130))
         if rng.random() < 0.6:
-            tall = rng.uniform(0.6, 1.3) * street.district["tall"][1]
+            tall = rng.uniform(0.6, 1.3) * street.district.tall[1]
             texture = (rng.uniform(2.4, 4), 3.2, tall, 0, 0, rng.random() * 500, 0.5, 0.5)
-            stage.put(paint.upright(s - wide / 2, z, s + wide / 2, z, 0, tall), fronts[rng.integers(len(fronts))],
-                      Label.BUILDING, 200 + z, None, Material.FACADE, False, False, texture)  # fmt: skip
+            stage.put(
+                upright(s - wide / 2, z, s + wide / 2, z, 0, tall),
+                fronts[rng.integers(len(fronts))], Label.BUILDING, 200 + z, None, Material.FACADE,
+                False, False, texture)
         else:
-            paint.foliage(stage, rng, s, 3, z, wide / 2, rng.uniform(4, 8), 16, street.leaves[0], 200 + z)
+            paint.foliage(
+                stage, rng, s, 3, z, wide / 2, rng.uniform(4, 8), 16, street.leaves[0], 200 + z)
 
 
 def _parcels(stage, rng, street, side):
-    """Houses, gardens, fences and walls along one side, from behind the camera to where the haze begins."""
+    """Put houses, gardens, fences and walls along one side, from behind the camera to the haze."""
     z = -50.0
     while z < 160:
         if street.junction[0] - 0.5 <= z < street.junction[1]:
@@ -47,23 +54,28 @@ def _parcels(stage, rng, street, side):
 
 
 def _parcel(stage, rng, street, side, z0, z1):
-    district, s = street.district, side * street.front
-    house = rng.random() < district["houses"]
-    setback = rng.uniform(3, 6) if house and rng.random() < (0.75 if district["tall"][0] < 8 else 0.2) else 0.0
+    district = street.district
+    s = side * street.front
+    house = rng.random() < district.houses
+    setback = (
+        rng.uniform(3, 6) if house and rng.random() < (0.75 if district.tall[0] < 8 else 0.2)
+        else 0.0)
     near = max(z0, 1.5)
     if house:
-        height = rng.uniform(*district["tall"])
+        height = rng.uniform(*district.tall)
         street.skyline[(side + 1) // 2, int(z0 + 60) : int(z1 + 60)] = height
     if z1 < 3:
         return
     if house:
-        colour = district["fronts"][rng.integers(len(district["fronts"]))] * rng.uniform(0.85, 1.1)
+        colour = district.fronts[rng.integers(len(district.fronts))] * rng.uniform(0.85, 1.1)
         paint.building(stage, rng, side, z0, z1, s + side * setback, height, colour, district)
     if (not house or setback) and z0 < 90:
         for _ in range(rng.integers(1, 3) if setback else rng.integers(2, 6)):
-            place, out = rng.uniform(near, z1), rng.uniform(1, setback) if setback else rng.uniform(1.5, 14)
+            place = rng.uniform(near, z1)
+            out = rng.uniform(1, setback) if setback else rng.uniform(1.5, 14)
             if setback or rng.random() < 0.3:
-                paint.foliage(stage, rng, s + side * out, 0.6, place, 1.1, 0.9, 9, street.leaves[1], z1)
+                paint.foliage(
+                    stage, rng, s + side * out, 0.6, place, 1.1, 0.9, 9, street.leaves[1], z1)
             else:
                 leaves = street.leaves[rng.integers(2)]
                 paint.tree(stage, rng, s + side * out, max(place, 5), rng.uniform(5, 11), leaves)
@@ -71,15 +83,21 @@ def _parcel(stage, rng, street, side, z0, z1):
         if kind == 0:
             paint.fence(stage, rng, s, near, s, z1)
         elif kind == 1:
-            paint.wall(stage, rng, s, near, s, z1, rng.uniform(0.7, 1.2) if setback else rng.uniform(1.5, 2.8))
+            paint.wall(
+                stage, rng, s, near, s, z1,
+                rng.uniform(0.7, 1.2) if setback else rng.uniform(1.5, 2.8))
         elif kind == 2:
-            middle, half, leaves = (near + z1) / 2, (z1 - near) / 2, street.leaves[1] * 0.8
+            middle = (near + z1) / 2
+            half = (z1 - near) / 2
+            leaves = street.leaves[1] * 0.8
             paint.foliage(stage, rng, s, 0.7, middle, 0.5, 0.75, 34, leaves, z1, depth=half)
 
 
 def _kerbside(stage, rng, street, side):
     """Lamps, trees, signs, signals, fences and furniture along the kerb."""
-    kerb, district, lit = side * (street.half + 0.5), street.district, street.weather.lamps > 0
+    kerb = side * (street.half + 0.5)
+    district = street.district
+    lit = street.weather.lamps > 0
     first, last = street.junction
 
     def free(z):
@@ -88,8 +106,8 @@ def _kerbside(stage, rng, street, side):
     for z in np.arange(street.lamp + 3 * side, 120, 24.0):
         if free(z):
             paint.lamp(stage, kerb, z, side, rng.uniform(5.8, 6.2), lit)
-    if district["trees"]:
-        for z in np.arange(rng.uniform(5, 12), 90, district["trees"]):
+    if district.trees:
+        for z in np.arange(rng.uniform(5, 12), 90, district.trees):
             if free(z) and rng.random() < 0.85:
                 paint.tree(stage, rng, kerb + 0.4 * side, z, rng.uniform(5.5, 9), street.leaves[0])
     z = rng.uniform(5, 12)
@@ -102,7 +120,7 @@ def _kerbside(stage, rng, street, side):
         elif free(z) and free(z + 6) and kind < 0.85:
             paint.fence(stage, rng, kerb - side * 0.3, z, kerb - side * 0.3, z + 6)
         elif free(z):
-            paint.post(stage, kerb + side * 0.2, z, rng.uniform(6, 8), 0.09, paint.BARK * 1.2)
+            paint.post(stage, kerb + side * 0.2, z, rng.uniform(6, 8), 0.09, BARK * 1.2)
         z += rng.uniform(4, 11)
     if first < 200 and rng.random() < 0.8:
         for z in (first - 1.2, last + 0.8):
@@ -111,13 +129,16 @@ def _kerbside(stage, rng, street, side):
 
 def _traffic(stage, rng, street):
     """Parked and driving cars; those that drive on the far half come towards the camera."""
-    lit, (first, last) = bool(street.weather.lamps > 0 or street.weather.sight < 100), street.junction
+    lit = bool(street.weather.lamps > 0 or street.weather.sight < 100)
+    first, last = street.junction
     busy = rng.uniform(0.25, 0.9)
     for side in (-1, 1):
         for z in np.arange(rng.uniform(5, 11), 85, 6.2) if street.parking else ():
             if rng.random() < busy and not first - 10 < z < last + 8:
                 place = side * (street.half - 1.05 + rng.normal(0, 0.08))
-                actors.car(stage, rng, place, z, (0 if side == street.drive else np.pi) + rng.normal(0, 0.02))
+                actors.car(
+                    stage, rng, place, z,
+                    (0 if side == street.drive else np.pi) + rng.normal(0, 0.02))
     for lane in range(street.lanes):
         s = -street.carriageway + (lane + 0.5) * street.lane
         away = s * street.drive > 0.1
@@ -125,24 +146,29 @@ def _traffic(stage, rng, street):
         while z < 100:
             kind = "bus" if rng.random() < 0.06 else None
             if not first - 3 < z < last + 3:
-                actors.car(stage, rng, s + rng.normal(0, 0.15), z, 0.0 if away else np.pi, kind, lit)
+                actors.car(
+                    stage, rng, s + rng.normal(0, 0.15), z, 0.0 if away else np.pi, kind, lit)
             z += rng.uniform(9, 60)
     if first < 200 and rng.random() < 0.6:
         turn = rng.choice((-1, 1))
-        s, z = rng.uniform(-1.2, 1.2) * street.front, (first + last) / 2 + 2 * turn
+        s = rng.uniform(-1.2, 1.2) * street.front
+        z = (first + last) / 2 + 2 * turn
         actors.car(stage, rng, s, z, turn * np.pi / 2, None, lit)
 
 
 def _people(stage, rng, street):
     rain = street.weather.wet > 0.9
     for _ in range(rng.poisson(6)):
-        side, z = rng.choice((-1, 1)), 5 + 60 * rng.random() ** 1.6
+        side = rng.choice((-1, 1))
+        z = 5 + 60 * rng.random() ** 1.6
         if street.junction[0] < z < street.junction[1]:
             continue
         s = side * (street.half + rng.uniform(0.9, max(1.2, street.walk - 0.5)))
         for k in range(rng.choice((1, 1, 2, 3))):
-            actors.person(stage, rng, s + 0.55 * side * k, z + rng.uniform(0, 0.8), rng.random() < 0.8, rain)
+            actors.person(
+                stage, rng, s + 0.55 * side * k, z + rng.uniform(0, 0.8), rng.random() < 0.8, rain)
     for crossing in street.crossings:
         for _ in range(rng.poisson(1.6)):
-            s, z = rng.uniform(-street.half, street.half), crossing + rng.uniform(0.4, 2.6)
+            s = rng.uniform(-street.half, street.half)
+            z = crossing + rng.uniform(0.4, 2.6)
             actors.person(stage, rng, s, z, True, rain)

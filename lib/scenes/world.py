@@ -1,67 +1,86 @@
-"""What a street is and how it is seen: weather, districts, cross-section, camera; all drawn at random, in metres."""
+"""What a street is and how it is seen: weather, districts, cross-section, camera; all in metres."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lib.scenes.objects import rgb
+from lib.scenes.stage import linear
 
-FAR, KERB = 260.0, 0.14  # metres: where the ground ends; how much higher the pavement is
+FAR = 260.0  # metres: where the ground ends
+KERB = 0.14  # how much higher the pavement is
 
 
 @dataclass(frozen=True)
 class Weather:
-    """Light: linear colours of sun, ambient, zenith and horizon; metres one sees; wetness; lamps on; sun's height."""
+    """Light and sight; colours are linear, lights may be brighter than 1."""
 
     sun: np.ndarray
     ambient: np.ndarray
     zenith: np.ndarray
     horizon: np.ndarray
-    sight: float
+    sight: float  # metres
     wet: float = 0.0
-    lamps: float = 0.0
+    lamps: float = 0.0  # how bright street lamps are
     height: tuple[float, float] = (0.5, 1.3)  # tangent of the sun's elevation
     clouds: float = 0.5
 
+
+BLACK = linear("#000000")
+# How often each weather comes, and what it is.
 WEATHER = (
-    (5, Weather(2.7 * rgb(255, 243, 224), 1.0 * rgb(184, 198, 224), rgb(52, 112, 190), rgb(188, 212, 232), 900)),
-    (3, Weather(3.0 * rgb(255, 206, 142), 0.9 * rgb(176, 180, 206), rgb(96, 138, 190), rgb(250, 214, 168), 420,
-                height=(0.22, 0.45), clouds=0.42)),
-    (3, Weather(0.35 * rgb(255, 250, 240), 1.75 * rgb(214, 220, 228), rgb(160, 168, 178), rgb(210, 214, 216), 420,
-                height=(1.2, 2.0), clouds=0.8)),
-    (2.5, Weather(0.0 * rgb(255, 255, 255), 1.25 * rgb(196, 206, 220), rgb(112, 122, 134), rgb(166, 174, 180), 170, 1.0,
-                  0.25, clouds=0.9)),
-    (1.5, Weather(0.1 * rgb(255, 250, 240), 1.6 * rgb(210, 216, 220), rgb(186, 192, 196), rgb(200, 205, 206), 42,
-                  clouds=0)),
-    (2, Weather(0.25 * rgb(255, 150, 110), 0.75 * rgb(158, 150, 196), rgb(54, 66, 118), rgb(240, 158, 120), 420,
-                0.25, 0.7, height=(0.1, 0.2))),
-    (1.5, Weather(0.0 * rgb(255, 255, 255), 0.33 * rgb(128, 144, 200), rgb(12, 18, 40), rgb(58, 58, 84), 330,
-                  0.5, 1.3)),
+    (5, Weather(
+        2.7 * linear("#fff3e0"), linear("#b8c6e0"), linear("#3470be"), linear("#bcd4e8"),
+        sight=900)),
+    (3, Weather(
+        3.0 * linear("#ffce8e"), 0.9 * linear("#b0b4ce"), linear("#608abe"), linear("#fad6a8"),
+        sight=420, height=(0.22, 0.45), clouds=0.42)),
+    (3, Weather(
+        0.35 * linear("#fffaf0"), 1.75 * linear("#d6dce4"), linear("#a0a8b2"), linear("#d2d6d8"),
+        sight=420, height=(1.2, 2.0), clouds=0.8)),
+    (2.5, Weather(
+        BLACK, 1.25 * linear("#c4cedc"), linear("#707a86"), linear("#a6aeb4"),
+        sight=170, wet=1.0, lamps=0.25, clouds=0.9)),
+    (1.5, Weather(
+        0.1 * linear("#fffaf0"), 1.6 * linear("#d2d8dc"), linear("#bac0c4"), linear("#c8cdce"),
+        sight=42, clouds=0)),
+    (2, Weather(
+        0.25 * linear("#ff966e"), 0.75 * linear("#9e96c4"), linear("#364276"), linear("#f09e78"),
+        sight=420, wet=0.25, lamps=0.7, height=(0.1, 0.2))),
+    (1.5, Weather(
+        BLACK, 0.33 * linear("#8090c8"), linear("#0c1228"), linear("#3a3a54"),
+        sight=330, wet=0.5, lamps=1.3)),
 )  # fmt: skip
 
-# What lines a street: chance of a house per parcel, heights in metres, chances of shops, bricks and gables, metres
-# between the trees along the kerb (0: none), and the colours of the fronts.
+
+@dataclass(frozen=True)
+class District:
+    """What lines a street."""
+
+    houses: float  # chance of a house on a parcel
+    tall: tuple[float, float]  # metres
+    shops: float  # chances of shops, bricks and gables
+    brick: float
+    gables: float
+    trees: float  # metres between the trees along the kerb; 0: none
+    fronts: np.ndarray  # colours
+
+
 DISTRICTS = (
-    dict(houses=0.8, tall=(9, 17), shops=0.6, brick=0.2, gables=0.5, trees=0,
-         fronts=rgb((214, 196, 160), (200, 162, 118), (190, 140, 116), (222, 212, 192), (176, 160, 140),
-                    (206, 178, 160))),
-    dict(houses=0.8, tall=(13, 34), shops=0.7, brick=0.45, gables=0.1, trees=14,
-         fronts=rgb((150, 92, 70), (168, 152, 132), (128, 122, 118), (112, 74, 60), (188, 178, 162))),
-    dict(houses=0.5, tall=(5.5, 8.5), shops=0.08, brick=0.5, gables=0.95, trees=18,
-         fronts=rgb((226, 220, 206), (168, 106, 82), (198, 190, 170), (150, 92, 72), (180, 188, 190))),
-    dict(houses=0.72, tall=(16, 52), shops=0.5, brick=0.0, gables=0.0, trees=20,
-         fronts=rgb((196, 200, 202), (120, 130, 138), (166, 172, 176), (92, 104, 116), (210, 206, 198))),
-    dict(houses=0.55, tall=(6, 11), shops=0.1, brick=0.6, gables=0.3, trees=0,
-         fronts=rgb((140, 92, 74), (150, 150, 146), (120, 128, 130), (172, 160, 140))),
-    dict(houses=0.42, tall=(7, 15), shops=0.2, brick=0.3, gables=0.6, trees=9,
-         fronts=rgb((222, 206, 176), (204, 190, 168), (176, 128, 104), (214, 214, 206))),
-)  # fmt: skip
-LEAVES = rgb((86, 122, 54), (104, 134, 60), (70, 108, 62), (122, 138, 62), (150, 132, 54), (164, 110, 50))
+    District(
+        0.8, (9, 17), 0.6, 0.2, 0.5, 0, linear("#d6c4a0 #c8a276 #be8c74 #ded4c0 #b0a08c #ceb2a0")),
+    District(0.8, (13, 34), 0.7, 0.45, 0.1, 14, linear("#965c46 #a89884 #807a76 #704a3c #bcb2a2")),
+    District(
+        0.5, (5.5, 8.5), 0.08, 0.5, 0.95, 18, linear("#e2dcce #a86a52 #c6beaa #965c48 #b4bcbe")),
+    District(0.72, (16, 52), 0.5, 0.0, 0.0, 20, linear("#c4c8ca #78828a #a6acb0 #5c6874 #d2cec6")),
+    District(0.55, (6, 11), 0.1, 0.6, 0.3, 0, linear("#8c5c4a #969692 #788082 #aca08c")),
+    District(0.42, (7, 15), 0.2, 0.3, 0.6, 9, linear("#deceb0 #ccbea8 #b08068 #d6d6ce")),
+)
+LEAVES = linear("#567a36 #68863c #466c3e #7a8a3e #968436 #a46e32")
 
 
 @dataclass
 class Camera:
-    """Where one stands and looks, in metres and tangents; the street is straight, and the camera bends it."""
+    """Where one stands and looks, in metres and tangents; the camera bends the straight street."""
 
     eye: tuple[float, float]  # lateral place and height
     focal: float  # in units of the image's mean side
@@ -72,9 +91,11 @@ class Camera:
     kerb: float  # what stands further out than this stands higher
 
     def ray(self, size):
-        """Tangents to the right of the half columns and downwards of the half rows; pixels per unit tangent."""
-        (h, w), scale = size, self.focal * float(size[0] * size[1]) ** 0.5
-        columns, rows = np.arange(2 * w) / 2 + 0.5 - w / 2, np.arange(2 * h) / 2 + 0.5 - self.horizon * h
+        """Return tangents to the right of half columns, down of half rows, and pixels per unit."""
+        h, w = size
+        scale = self.focal * float(size[0] * size[1]) ** 0.5
+        columns = np.arange(2 * w) / 2 + 0.5 - w / 2
+        rows = np.arange(2 * h) / 2 + 0.5 - self.horizon * h
         return (columns / scale).astype(np.float32), (rows / scale).astype(np.float32), scale
 
     def shift(self, z):
@@ -87,7 +108,9 @@ class Camera:
 
     def project(self, points, size):
         """Points (P, 3) in street coordinates -> columns and rows (P, 2) in pixels."""
-        (h, w), scale, (s, y, z) = size, self.focal * float(size[0] * size[1]) ** 0.5, points.T
+        h, w = size
+        scale = self.focal * float(size[0] * size[1]) ** 0.5
+        s, y, z = points.T
         z = np.maximum(z, 0.6)
         lift = KERB * (np.abs(s) > self.kerb)
         column = w / 2 + scale * (s + self.shift(z)) / z
@@ -95,7 +118,7 @@ class Camera:
         return np.stack([np.clip(column, -4 * w, 5 * w), np.clip(row, -4 * h, 5 * h)], 1)
 
     def ground_depth(self, down, y=0.0):
-        """Depth (rows,) at which rays meet the ground raised by y; beyond FAR where they meet the sky."""
+        """Return the depth (rows,) at which rays meet the ground raised by y, or more than FAR."""
         drop = self.eye[1] - y
         root = down**2 + 4 * self.rise * drop
         z = 2 * drop / np.maximum(down + np.sqrt(np.maximum(root, 0)), 1e-6)
@@ -111,7 +134,7 @@ class Street:
     parking: float  # width of a row of parked cars, or 0
     walk: float
     drive: int  # +1: one drives on the right
-    district: dict
+    district: District
     weather: Weather
     leaves: np.ndarray
     junction: tuple[float, float]
@@ -120,7 +143,8 @@ class Street:
     green: bool  # grass beyond the pavement
     seed: float  # where the textures begin
     sun: np.ndarray  # towards the sun
-    skyline: np.ndarray = field(default_factory=lambda: np.zeros((2, 400), np.float32))  # heights from 60 m behind on
+    skyline: np.ndarray = field(
+        default_factory=lambda: np.zeros((2, 400), np.float32))  # heights from 60 m behind on
 
     def __post_init__(self):
         self.carriageway = self.lanes * self.lane / 2
@@ -135,20 +159,28 @@ class Street:
 def draw_street(rng) -> tuple[Street, Camera]:
     chances = np.array([chance for chance, _ in WEATHER])
     weather = WEATHER[rng.choice(len(WEATHER), p=chances / chances.sum())][1]
-    lane, lanes, drive = rng.uniform(2.7, 3.2), int(rng.choice((2, 2, 2, 2, 3, 4))), 1 if rng.random() < 0.8 else -1
+    lane = rng.uniform(2.7, 3.2)
+    lanes = int(rng.choice((2, 2, 2, 2, 3, 4)))
+    drive = 1 if rng.random() < 0.8 else -1
     start = rng.uniform(20, 62) if rng.random() < 0.6 else 300.0  # beyond 200 m: no junction
-    junction, middle = (start, start + rng.uniform(8, 13)), (rng.uniform(14, 40),) * (rng.random() < 0.4)
-    azimuth, up = rng.uniform(0, 2 * np.pi), rng.uniform(*weather.height)
-    sun = np.array([np.cos(azimuth), up, np.sin(azimuth)], np.float32) / np.hypot(1, up, dtype=np.float32)
+    junction = (start, start + rng.uniform(8, 13))
+    middle = (rng.uniform(14, 40),) * (rng.random() < 0.4)
+    azimuth = rng.uniform(0, 2 * np.pi)
+    up = rng.uniform(*weather.height)
+    sun = np.array([np.cos(azimuth), up, np.sin(azimuth)], np.float32) / np.hypot(
+        1, up, dtype=np.float32)
     street = Street(
-        lane, lanes, 2.1 * (rng.random() < 0.6), rng.uniform(1.9, 3.8), drive, DISTRICTS[rng.integers(len(DISTRICTS))],
-        weather, LEAVES[rng.choice(len(LEAVES), 2, p=(0.28, 0.26, 0.22, 0.14, 0.06, 0.04))], junction,
-        (start - 4.5, junction[1] + 1) if start < 200 else middle, (rng.random() < 0.5, rng.random() < 0.25),
-        rng.random() < 0.7, rng.uniform(0, 400), sun,
-    )  # fmt: skip
+        lane, lanes, 2.1 * (rng.random() < 0.6), rng.uniform(1.9, 3.8), drive,
+        DISTRICTS[rng.integers(len(DISTRICTS))], weather,
+        LEAVES[rng.choice(len(LEAVES), 2, p=(0.28, 0.26, 0.22, 0.14, 0.06, 0.04))], junction,
+        (start - 4.5, junction[1] + 1) if start < 200 else middle,
+        (rng.random() < 0.5, rng.random() < 0.25), rng.random() < 0.7, rng.uniform(0, 400), sun)
     bend = rng.normal(0, 0.0006) * (rng.random() < 0.6)
-    place = drive * lane * rng.uniform(0.2, 0.7) if rng.random() < 0.85 else drive * (street.half + 0.6)
-    camera = Camera((place, rng.uniform(1.3, 1.9)), rng.uniform(0.72, 1.05), rng.uniform(0.46, 0.6),
-                    rng.normal(0, 0.09) - 20 * bend - 0.012 * (place - drive * lane / 2), bend,
-                    min(max(rng.normal(0.0001, 0.0002), -0.0001), 0.0005), street.half)  # fmt: skip
+    place = (
+        drive * lane * rng.uniform(0.2, 0.7) if rng.random() < 0.85 else drive * (street.half + 0.6)
+    )
+    camera = Camera(
+        (place, rng.uniform(1.3, 1.9)), rng.uniform(0.72, 1.05), rng.uniform(0.46, 0.6),
+        rng.normal(0, 0.09) - 20 * bend - 0.012 * (place - drive * lane / 2), bend,
+        min(max(rng.normal(0.0001, 0.0002), -0.0001), 0.0005), street.half)
     return street, camera

@@ -1,111 +1,101 @@
-"""The theory chapter's measurements on one trained network, from its checkpoint into its record.
+"""Studies of trained networks, and what they share: which runs, which data, which images, hooks.
 
-    edition                          of this file's measurements: an older study is made anew
-    names                            of the N test images, evenly spaced over the test set
-    conditions.names, .confusions    `lib.studies.interventions`: int32 (C, N, K, K), the first is
-                                     the intact network
-    structure.boundary, .components  of the intact network and the lesions: int32 (L, N, K, 2) and
-                                     (L, N, 5, 4)
-    probes.confusions, .edges        `lib.studies.probes`
-    probes.untrained_confusions, .untrained_edges    of the network as its training began
-    gates.classes, .distances, .correct              `lib.studies.gates`: sums of α, and pixels
-    gates.permuted_classes, .permuted_distances      sums with α permuted over each image's pixels
-    gates.energy, .energy_arriving   energy of the gradient at the skips' start (..., K, 2) and end
-    gates.energy_detached, .energy_constant          gates.energy with α detached, and with its
-                                     mean over the image
-    landscape.slice                  `lib.studies.landscape`: nats
-    landscape.eigenvalues, .residuals                (raw, filter-normalised) x steps x (smallest,
-                                     largest), and of the last
-    landscape.curvature              of those, that of the larger magnitude: kinds x steps
-    matched.classes, .thresholds, .groups, .counts   `lib.studies.matched`, of all test images:
-                                     int32 (groups, classes, T, 7)
-    depth.*                          `lib.studies.depth`
-    images, steps, seconds           how large a study, and what it took
-
-Counts are of each image where images vary, so that the chapter's intervals can resample them.
+    theory         the theory chapter's measurements, put on the record of a run, by means of
+                   interventions, gates, probes, landscape, matched (precision), depth
+    doses          tests at other doses of clutter and noise
+    cost           what a training costs, beside the loop of tutorials (textbook)
+    quantized      the network that runs in the report's page
+    recount        fine structure counted anew
+    designs, queue which trainings decide the report's statements, and the command that makes them
 """
 
-import time
-from functools import partial
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lib.data import Dataset, as_image, evenly_spaced
+from lib.config import TrainConfig
+from lib.data import Dataset, as_image, evenly_spaced, load_split
 from lib.evaluation import load_model
-from lib.files import write_arrays
-from lib.machine import Machine, in_processes
-from lib.metrics import class_weights, confusion_matrix
+from lib.machine import Machine
 from lib.models import UNet
-from lib.records import WEIGHTS, Run
-from lib.structure import structure_counts
-from lib.studies import gates, interventions, landscape, matched, probes
-from lib.studies.command import split_of
-from lib.studies.depth import depth_study
+from lib.records import RECORD, Run
 
-EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, recall
 BATCH = 8
-SLICE_IMAGES = 8  # of the training split, without augmentation: the one batch of the loss slices
-CURVATURE_IMAGES = 16  # of the training split, evenly spaced and so over all of its drives
-CURVATURE_BATCH = 4
 Arrays = dict[str, np.ndarray]
-Batches = list[tuple[Tensor, Tensor]]
+Batches = list[tuple[Tensor, Tensor]]  # images uint8 (B, 3, H, W), targets uint8 (B, H, W)
+Change = Callable[[Tensor], Tensor | None]  # of features; None leaves them as they are
 
 
-def study(run: Run, images: int, steps: int, data_root: str | Path | None = None) -> None:
-    """Study the network on that many test images, and deeper ones trained for that many steps.
+# Commands that measure recorded runs.
 
-    With 0 images nothing is done. What is on record already, at that size and of this edition, is
-    left as it is; without the checkpoint nothing is measured. Raises ValueError for a single image,
-    since lesions exchange features between images.
+
+def runs_parser(program: str, text: str) -> argparse.ArgumentParser:
+    """Return the options that these commands have in common; `text` is the module's docstring."""
+    options = argparse.ArgumentParser(f"python -m {program}", description=text.splitlines()[0])
+    options.add_argument(
+        "out", type=Path, nargs="+", metavar="OUT", help="a run's folder, or one above runs")
+    options.add_argument(
+        "--seeds", type=int, nargs="+", metavar="SEED", help="these alone (default: all)")
+    options.add_argument("--data-root", metavar="DIR", help="the folder that holds the data set")
+    return options
+
+
+def for_each_run(options: argparse.Namespace, work: Callable[[Run], object], done: str) -> int:
+    """Do the work on every chosen run; return 0, or 1 when one failed or there is none.
+
+    A ValueError or OSError of the work is printed and the next run taken up.
     """
-    recorded = run.studies
-    same_size = [recorded.get("images"), recorded.get("steps")] == [images, steps]
-    if images == 0 or (same_size and recorded.get("edition", 1) >= EDITION):
-        return
-    if not (run.folder / WEIGHTS).exists():
-        if not same_size:
-            print(f"{run.folder}: no checkpoint, so the theory chapter's studies stay as they are")
-        return
-    start = time.perf_counter()
-    train, test = (split_of(run, split, data_root) for split in ("train", "test"))
-    if min(images, len(test)) < 2:
-        raise ValueError(
-            f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
-    names = np.array([test.items[index] for index in evenly_spaced(len(test), images)])
-    arrays = {"names": names, **_all_studies(run, train, test, images, steps)}
-    arrays |= {"images": np.array(images), "steps": np.array(steps), "edition": np.array(EDITION)}
-    seconds = np.array(time.perf_counter() - start)
-    write_arrays(run.folder / "studies.npz", **arrays, seconds=seconds)
-    vars(run).pop("studies", None)  # read anew
+    records = [path for out in options.out for path in sorted(out.resolve().rglob(RECORD))]
+    folders = list(dict.fromkeys(path.parent for path in records))
+    if options.seeds is not None:
+        names = {f"seed-{seed}" for seed in options.seeds}
+        folders = [folder for folder in folders if folder.name in names]
+    if not folders:
+        places = ", ".join(map(str, options.out))
+        expected = f"<variant>/seed-<k>/{RECORD} below it"
+        print(f"error: {places}: no finished runs; expected {expected}", file=sys.stderr)
+        return 1
+    failed = 0
+    for folder in folders:
+        try:
+            work(Run.read(folder))
+            print(f"{folder}: {done}", flush=True)
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            failed += 1
+    print(f"{len(folders) - failed} of {len(folders)} runs: {done}")
+    return 1 if failed else 0
 
 
-def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: int) -> Arrays:
-    """Return the arrays of every study, by their names in the record."""
-    machine, number = Machine.detect(), len(test.classes)
-    machine.choose_kernels(training=False)  # of hundreds of shapes, few of which occur twice
+# A run's data and network.
+
+
+def split_of(run: Run, split: str, data_root: str | Path | None, **changes: object) -> Dataset:
+    """Return a split of the data set that the run was trained on; it is loaded once a process.
+
+    `changes` are other settings, such as another data set.
+    """
+    # Without network and seed the settings are alike for all runs on the same images.
+    config = run.config | {"variant": "unet", "seed": 0} | changes
+    return _load(TrainConfig(**config), split, data_root)
+
+
+@lru_cache(maxsize=4)
+def _load(config: TrainConfig, split: str, data_root: str | Path | None) -> Dataset:
+    return load_split(config, split, data_root)
+
+
+def trained_network(run: Run, machine: Machine) -> UNet:
+    """Return the run's network on the device, in evaluation mode."""
     width = run.config["base_channels"]
-    model = machine.place(load_model(run.folder, run.variant, width, number))
-    model.requires_grad_(True)
-    weights = class_weights(train.pixels_per_class(), run.config["class_balance"])
-    weights = weights.to(machine.device)
-    shown, seen = chosen(test, images), chosen(train, 2 * images)
-    beginning = probes.untrained(run.variant, width, number, run.seed, seen, machine)
-    studies = {
-        "": _conditions(model, shown, machine, number),
-        "probes.": probes.probe(model, seen, shown, weights, machine),
-        "probes.untrained_": probes.probe(beginning, seen, shown, weights, machine),
-        "gates.": _gates(model, shown, weights, machine),
-        "landscape.": _landscape(model, train, weights, machine, run.seed),
-        "matched.": _matched(model, train, test, machine),
-        "depth.": depth_study(run.variant, steps, run.seed),
-    }
-    named = {}
-    for prefix, arrays in studies.items():
-        named |= {prefix + name: array for name, array in arrays.items()}
-    return named
+    return machine.place(load_model(run.folder, run.variant, width, len(run.classes)))
 
 
 def chosen(data: Dataset, number: int, size: int = BATCH) -> Batches:
@@ -118,109 +108,48 @@ def chosen(data: Dataset, number: int, size: int = BATCH) -> Batches:
     return [(data.images[part], data.targets[part]) for part in parts]
 
 
-def _conditions(model: UNet, batches: Batches, machine: Machine, number: int) -> Arrays:
-    """Return confusions under every condition, and outlines and components under the lesions."""
-    lesions = {"intact": interventions.intact, **interventions.lesions(model)}
-    conditions = lesions | interventions.disturbances(model)
-    parts = []
-    for image, _ in batches:
-        parts.append(_labels(model, conditions, as_image(image.to(machine.device)), machine))
-    labels = {name: torch.cat([part[name] for part in parts]) for name in conditions}
-    targets = torch.cat([target for _, target in batches])
-    confusions = []
-    for name in conditions:
-        pairs = zip(labels[name], targets)
-        confusions.append([confusion_matrix(p, t, number).numpy() for p, t in pairs])
-    count = partial(structure_counts, num_classes=number, names=("boundary", "components"))
-    boundary, components = [], []
-    for name in lesions:
-        counts = list(in_processes(count, labels[name].numpy(), targets.numpy()))
-        boundary.append([image["boundary"] for image in counts])
-        components.append([image["components"].sum(0) for image in counts])
-    return {
-        "conditions.names": np.array([*conditions]),
-        "conditions.confusions": np.array(confusions, np.int32),
-        "structure.boundary": np.array(boundary, np.int32),
-        "structure.components": np.array(components, np.int32),
-    }
+def on_device(images: Tensor, machine: Machine) -> Tensor:
+    """Return uint8 (B, 3, H, W) as the networks take it: float32 in [0, 1], channels last."""
+    return as_image(images.to(machine.device)).contiguous(memory_format=machine.memory_format)
 
 
-@torch.inference_mode()
-def _labels(
-    model: UNet, conditions: dict[str, interventions.Condition], image: Tensor, machine: Machine
-) -> dict[str, Tensor]:
-    """Return what the network labels a batch (B, 3, H, W) under each condition, uint8 (B, H, W)."""
-    labels = {}
-    with interventions.reading_features(model) as features:
-        machine.logits(model, image)
-    for name, condition in conditions.items():
-        encoder = interventions.saved_features(model, features)
-        if interventions.changes_the_image(name):
-            encoder = interventions.intact(model)
-        with encoder, condition(model):
-            labels[name] = machine.logits(model, image).argmax(1).byte().cpu()
-    return labels
+# Networks that are changed for a while.
 
 
-def _gates(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> Arrays:
-    """Return the arrays of `lib.studies.gates`.
+def at_outputs(modules: Iterable[nn.Module], change: Change) -> AbstractContextManager:
+    """Change what these modules return."""
+    def hook(module, inputs, output):
+        return change(output)
 
-    {} for a network without skips, and energies alone for one without gates.
-    """
-    sums = [
-        gates.coefficient_sums(model, *batch, machine, seed) for seed, batch in enumerate(batches)]
-    arrays = {name: np.concatenate([part[name] for part in sums]) for name in sums[0]}
-    gated = bool(arrays)
-    if gated:
-        for name in ("classes", "permuted_classes"):
-            arrays[name] = arrays[name][:, :, : len(weights)]
-    if interventions.has_skips(model):
-        energy = _energies(model, batches, weights, machine)
-        arrays |= {"energy": energy[..., :2], "energy_arriving": energy[..., 2]}
-    if gated:
-        with gates.detached(model):
-            arrays["energy_detached"] = _energies(model, batches, weights, machine)[..., :2]
-        with gates.constant(model):
-            arrays["energy_constant"] = _energies(model, batches, weights, machine)[..., :2]
-    return arrays
+    return _hooked(module.register_forward_hook(hook) for module in modules)
 
 
-def _energies(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> np.ndarray:
-    energies = [gates.gradient_energy(model, *batch, weights, machine) for batch in batches]
-    return np.concatenate(energies)
+def at_inputs(modules: Iterable[nn.Module], change: Change) -> AbstractContextManager:
+    """Change the first argument of these modules."""
+    def hook(module, inputs):
+        changed = change(inputs[0])
+        return None if changed is None else (changed, *inputs[1:])
+
+    return _hooked(module.register_forward_pre_hook(hook) for module in modules)
 
 
-def _landscape(
-    model: UNet, train: Dataset, weights: Tensor, machine: Machine, seed: int
-) -> Arrays:
-    """Return the slice of the loss, and both ends of its Hessian's spectrum in both coordinates."""
-    batches = chosen(train, CURVATURE_IMAGES, CURVATURE_BATCH)
-    spectra = landscape.curvature(model, batches, weights, machine, seed)
-    eigenvalues = np.stack([spectrum["values"] for spectrum in spectra])  # (kinds, steps, 2)
-    smallest, largest = np.moveaxis(eigenvalues, -1, 0)
-    images, targets = chosen(train, SLICE_IMAGES)[0]
-    return {
-        "slice": landscape.loss_slice(model, images, targets, weights, machine, seed),
-        "eigenvalues": eigenvalues,
-        "residuals": np.stack([spectrum["residuals"] for spectrum in spectra]),
-        "curvature": np.where(largest > -smallest, largest, smallest),
-    }
+@contextmanager
+def _hooked(handles: Iterable) -> Iterator[None]:
+    """Register hooks, which the iterable makes one by one, and remove them at the end."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.callback(handle.remove)
+        yield
 
 
-@torch.inference_mode()
-def _matched(model: UNet, train: Dataset, test: Dataset, machine: Machine) -> Arrays:
-    """Return the counts of `lib.studies.matched` on all test images, summed over groups of them."""
-    classes = matched.small_classes(train.pixels_per_class())
-    index, counts = torch.from_numpy(classes).to(machine.device), []
-    for start in range(0, len(test), BATCH):
-        batch = slice(start, start + BATCH)
-        logits = machine.logits(model, as_image(test.images[batch].to(machine.device)))
-        passed = matched.steps_passed(logits.softmax(1)[:, index].cpu().numpy())
-        for reached, target in zip(passed, test.targets[batch].numpy()):
-            counts.append(matched.matched_counts(reached, target, classes))
-    drives = ["" if test.independent else drive for drive, _ in test.frames]
-    groups = matched.grouped(drives)
-    summed = np.zeros((groups[-1] + 1, *counts[0].shape), np.int32)
-    np.add.at(summed, groups, np.array(counts))
-    return {
-        "classes": classes, "thresholds": matched.THRESHOLDS, "groups": groups, "counts": summed}
+@contextmanager
+def without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let these parameters need no gradient, which saves a part of every backward pass."""
+    needed = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in needed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in needed:
+            parameter.requires_grad_(True)

@@ -25,6 +25,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lib import ROOT
 from lib.config import TrainConfig
@@ -34,17 +38,15 @@ from lib.datasets.pairs import Inspected, Source
 from lib.files import ClassTable, family, write_json
 from lib.machine import Machine, commit, versions
 from lib.models import VARIANTS, UNet, build_model, multiply_adds
-from lib.scenes import CLASSES as SCENES
-from lib.studies.designs import Part
-from lib.studies.textbook import Textbook, installed, peer
-from lib.studies.traffic import moved_bytes
+from lib.scenes.stage import CLASSES as SCENES
+from lib.studies.designs import COST, DesignPart
+from lib.studies.textbook import installed, peer, textbook
 from lib.train import Trainer
 
-COST = Path("cost") / "cost.json"  # in the folder of the records
-PARTS = ("limit", "bandwidth", "networks", "loops")
 MATRIX = {"cuda": 8192, "cpu": 1024}  # side of the matrices whose product sets the limit
 COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes that are copied: more than caches hold
 STEPS = {"cuda": 16, "cpu": 2}  # batches of an epoch that is timed as a whole
+OPTIMISER = 28  # bytes per parameter: AdamW reads four numbers and writes three
 EPOCHS = 10**5  # more than are ever timed
 WHOLE = (360, 480)  # pixels of an image where a profile leaves the files' own size
 OWN, BARE = "this project's loop", "bare steps"
@@ -73,23 +75,21 @@ class Settings:
 
     def trainer(self, variant: str, machine: Machine, images: int) -> Trainer:
         """Return a training of that many images of noise, at its beginning."""
-        data = noise(images, self.image_size, self.classes)
+        data = noise_split(images, self.image_size, self.classes)
         config = TrainConfig(
-            variant=variant, seed=0, dataset="scenes", image_size=self.image_size, crop_size=None,
-            train_images=None, val_images=None, test_images=None,
-            base_channels=self.base_channels, epochs=EPOCHS, batch_size=self.batch_size,
-            learning_rate=0.001, weight_decay=0.01, class_balance=0.0, validate_every=1)
+            variant=variant, image_size=self.image_size, base_channels=self.base_channels,
+            batch_size=self.batch_size, epochs=EPOCHS)
         return Trainer(config, Path("/nowhere"), machine, data, data)
 
 
-def noise(images: int, size: tuple[int, int], classes: int) -> Dataset:
+def noise_split(images: int, size: tuple[int, int], classes: int) -> Dataset:
     """Return a split of random pixels and labels."""
     random = np.random.default_rng(0)
-    table = ClassTable(tuple(map(str, range(classes))), ((0, 0, 0),) * classes)
+    names = tuple(map(str, range(max(images, classes))))
+    table = ClassTable(names[:classes], ((0, 0, 0),) * classes)
     pixels = random.integers(0, 256, (images, *size, 3), np.uint8)
     labels = random.integers(0, classes, (images, *size), np.uint8)
-    names = tuple(map(str, range(images)))
-    source = Source(table, names, lambda index: Inspected(pixels[index], labels[index]))
+    source = Source(table, names[:images], lambda i: Inspected(pixels[i], labels[i]))
     return Dataset("noise", "train", source)
 
 
@@ -138,74 +138,114 @@ def _timed(call: Call, machine: Machine, often: int) -> float:
     return (time.perf_counter() - start) / often
 
 
-class Measurement:
-    """The parts of a record, each a method that returns what it measured."""
+# The bytes that a training step moves, counted on tensors without content.
 
-    def __init__(self, settings: Settings, machine: Machine):
-        self.settings, self.machine = settings, machine
 
-    def limit(self) -> dict:
-        """Time a matrix product."""
-        side = MATRIX[self.machine.device.type]
-        kind = torch.bfloat16 if self.machine.bfloat16 else torch.float32
-        a, b = (torch.randn(side, side, device=self.machine.device).to(kind) for _ in range(2))
-        taken = side_by_side({"product": lambda: a @ b}, self.machine, self.settings)
-        return {"side": side, "seconds": taken["product"]}
+class Traffic(TorchDispatchMode):
+    """Add up the bytes that operations have to move beside the convolutions, as if fused well.
 
-    def bandwidth(self) -> dict:
-        """Time a copy."""
-        size = COPIED[self.machine.device.type]
-        source = torch.zeros(size, dtype=torch.uint8, device=self.machine.device)
-        target = torch.zeros_like(source)
-        taken = side_by_side({"copy": lambda: target.copy_(source)}, self.machine, self.settings)
-        return {"bytes": 2 * size, "seconds": taken["copy"]}
+    A convolution moves its maps while it computes and counts nothing here. An elementwise operation
+    joins the pass over its first operand and counts what else it reads. Everything else reads its
+    inputs and writes its results; a normalisation reads them once more, for its statistics.
+    """
 
-    def networks(self) -> list[dict]:
-        """Time a training step of each network, in the form in which this machine trains."""
-        s = self.settings
-        steps = {}
-        for variant in VARIANTS:
-            steps[variant] = bare_step(s.trainer(variant, self.machine, s.batch_size))
-        taken = side_by_side(steps, self.machine, s)
-        return [self._sizes(variant) | {"seconds": taken[variant]} for variant in VARIANTS]
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
 
-    def _sizes(self, variant: str) -> dict:
-        s, model = self.settings, self.settings.model(variant)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        inputs = [leaf.nbytes for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        outputs = [leaf.nbytes for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        name = operation.name()
+        if torch.Tag.pointwise in operation.tags:
+            self.bytes += sum(inputs[1:])
+        elif not operation.is_view and "convolution" not in name:
+            self.bytes += sum(inputs) + sum(outputs)
+        if "batch_norm" in name:
+            self.bytes += sum(inputs)
+        return result
+
+
+def moved_bytes(model: UNet, batch: int, size: tuple[int, int], classes: int, short: bool) -> int:
+    """Return the bytes that a training step moves beside its convolutions; see `Traffic`.
+
+    Images are (H, W); `short` keeps maps in bfloat16. Nothing is computed: the step is run on
+    tensors without content.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    model = model.to("meta", torch.bfloat16 if short else torch.float32).train()
+    image = torch.empty(batch, 3, *size, device="meta", dtype=next(model.parameters()).dtype)
+    target = torch.empty(batch, *size, device="meta", dtype=torch.int64)
+    with Traffic() as traffic:
+        F.cross_entropy(model(image).float(), target).backward()
+    return traffic.bytes + OPTIMISER * parameters
+
+
+# The parts of a record.
+
+
+def _limit(settings: Settings, machine: Machine) -> dict:
+    """Time a matrix product."""
+    side = MATRIX[machine.device.type]
+    kind = torch.bfloat16 if machine.bfloat16 else torch.float32
+    a, b = (torch.randn(side, side, device=machine.device).to(kind) for _ in range(2))
+    taken = side_by_side({"product": lambda: a @ b}, machine, settings)
+    return {"side": side, "seconds": taken["product"]}
+
+
+def _bandwidth(settings: Settings, machine: Machine) -> dict:
+    """Time a copy."""
+    size = COPIED[machine.device.type]
+    source = torch.zeros(size, dtype=torch.uint8, device=machine.device)
+    target = torch.zeros_like(source)
+    taken = side_by_side({"copy": lambda: target.copy_(source)}, machine, settings)
+    return {"bytes": 2 * size, "seconds": taken["copy"]}
+
+
+def _networks(s: Settings, machine: Machine) -> list[dict]:
+    """Time a training step of each network, in the form in which this machine trains."""
+    steps = {name: bare_step(s.trainer(name, machine, s.batch_size)) for name in VARIANTS}
+    taken, rows = side_by_side(steps, machine, s), []
+    for variant in VARIANTS:
+        model = s.model(variant)
         arithmetic = 3 * multiply_adds(model.eval(), s.image_size)  # of three forward passes
-        moved = moved_bytes(model, s.batch_size, s.image_size, s.classes, self.machine.bfloat16)
-        return {
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        moved = moved_bytes(model, s.batch_size, s.image_size, s.classes, machine.bfloat16)
+        rows.append({
             "variant": variant, "base_channels": s.base_channels, "classes": s.classes,
             "size": list(s.image_size), "batch": s.batch_size, "parameters": parameters,
-            "arithmetic": arithmetic, "bytes": moved,
-        }
+            "arithmetic": arithmetic, "bytes": moved, "seconds": taken[variant]})
+    return rows
 
-    def loops(self) -> dict:
-        """Time whole epochs in every loop, and as many bare steps."""
-        s, machine = self.settings, self.machine
-        steps = STEPS[machine.device.type]
-        trainer, epochs = s.trainer("unet", machine, steps * s.batch_size), count(2)
-        step = bare_step(s.trainer("unet", machine, s.batch_size))
-        calls = {
-            OWN: lambda: trainer._epoch(next(epochs)),
-            BARE: lambda: [step() for _ in range(steps)],
-        }
-        forward = multiply_adds(s.model("unet").eval(), s.image_size)
-        networks = {"textbook, float32": s.model("unet")}
-        if machine.bfloat16:
-            networks["textbook, mixed precision"] = s.model("unet")
-        for name in installed():
-            networks[name] = peer(name, s.classes, s.image_size, forward)
-        data = noise(steps * s.batch_size, s.image_size, s.classes)
-        arithmetic = {}
-        for name, model in networks.items():
-            arithmetic[name] = 3 * multiply_adds(model.eval(), s.image_size)
-            mixed = machine.bfloat16 and name != "textbook, float32"
-            calls[name] = Textbook(model, data, s.batch_size, machine.device, mixed)
-        return {
-            "images": len(data), "seconds": side_by_side(calls, machine, s),
-            "arithmetic": arithmetic, "installed": installed(),
-        }
+
+def _loops(s: Settings, machine: Machine) -> dict:
+    """Time whole epochs in every loop, and as many bare steps."""
+    steps, epochs = STEPS[machine.device.type], count(2)
+    trainer = s.trainer("unet", machine, steps * s.batch_size)
+    step = bare_step(s.trainer("unet", machine, s.batch_size))
+    calls = {
+        OWN: lambda: trainer._epoch(next(epochs)),
+        BARE: lambda: [step() for _ in range(steps)],
+    }
+    forward = multiply_adds(s.model("unet").eval(), s.image_size)
+    networks = {"textbook, float32": s.model("unet")}
+    if machine.bfloat16:
+        networks["textbook, mixed precision"] = s.model("unet")
+    for name in installed():
+        networks[name] = peer(name, s.classes, s.image_size, forward)
+    data, arithmetic = noise_split(steps * s.batch_size, s.image_size, s.classes), {}
+    for name, model in networks.items():
+        arithmetic[name] = 3 * multiply_adds(model.eval(), s.image_size)
+        mixed = machine.bfloat16 and name != "textbook, float32"
+        calls[name] = textbook(model, data, s.batch_size, machine.device, mixed)
+    return {
+        "images": len(data), "seconds": side_by_side(calls, machine, s),
+        "arithmetic": arithmetic, "installed": installed(),
+    }
+
+
+PARTS = {"limit": _limit, "bandwidth": _bandwidth, "networks": _networks, "loops": _loops}
 
 
 def measure(settings: Settings, out: str | Path) -> dict:
@@ -219,8 +259,8 @@ def measure(settings: Settings, out: str | Path) -> dict:
     recorded = record.get("settings", wanted)
     if any(recorded.get(name) != value for name, value in wanted.items()):
         raise ValueError(
-            f"{path}: holds measurements with other settings ({recorded}); choose another `out`, or "
-            "delete it to measure anew")
+            f"{path}: holds measurements with other settings ({recorded}); choose another `out`, "
+            "or delete it to measure anew")
     if "networks" in record and "bandwidth" not in record:
         return record  # of the first edition, which measured no bandwidth
     missing = [part for part in PARTS if part not in record]
@@ -231,11 +271,10 @@ def measure(settings: Settings, out: str | Path) -> dict:
     if device != machine.name:
         raise ValueError(
             f"{path}: begun on {device}, and this is {machine.name}; go on there, or delete it")
-    measurement = Measurement(settings, machine)
     for part in missing:
         record |= {
-            "settings": wanted, part: getattr(measurement, part)(), "precision": machine.precision,
-            "versions": versions(), "commit": commit(),
+            "settings": wanted, part: PARTS[part](settings, machine),
+            "precision": machine.precision, "versions": versions(), "commit": commit(),
         }
         write_json(path, record)
     return record
@@ -249,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where records are")
     options = parser.parse_args(arguments)
     try:
-        values = Part("", options.profile).values()
+        values = DesignPart("", options.profile).values()
         settings = Settings(
             values["dataset"], tuple(values["image_size"] or WHOLE), values["base_channels"],
             values["batch_size"], values["measure_seconds"], values["measure_repeats"])

@@ -3,19 +3,14 @@
 For each depth a small network is trained for a few steps on drawn scenes while
 `lib.evaluation.GradientLog` watches. Without normalisation it gets biases and the initial weights
 of He et al. (2015), which keep the signal's scale through rectified layers: PyTorch's default would
-shrink it at every layer and prove nothing but that.
+shrink it at every layer and prove nothing but that. He's variance counts every weight of a filter,
+while padding with zeros takes 7 of 9 away where a deep network's maps are but 1 x 2 cells: without
+normalisation the border is repeated instead.
 
-He's variance counts every weight of a filter. Padding with zeros would take 7 of 9 away where a
-deep network's maps are but 1 x 2 cells, and with them nineteen twentieths of what a block of two
-convolutions passes on, though not of what a 1 x 1 shortcut does: without normalisation the border
-is repeated instead.
-
-A residual sum adds the variances of its two terms, so that without normalisation the signal of a
-residual network would grow by 2 in every block, and the network would start from a loss several
-times that of the others. Both terms are therefore multiplied by 1/sqrt(2), which keeps the
-variance. Fixup (Zhang, Dauphin and Ma 2019) and SkipInit (De and Smith 2020) start the branch at
-zero instead. That would serve to train hundreds of blocks; in a study of gradients it would make
-the branch's own gradient zero at the first step by construction.
+A residual sum adds the variances of its two terms, so that without normalisation the signal would
+grow by 2 in every block. Both terms are therefore multiplied by 1/sqrt(2). Fixup (Zhang, Dauphin
+and Ma 2019) and SkipInit (De and Smith 2020) start the branch at zero instead, which in a study of
+gradients would make the branch's own gradient zero at the first step by construction.
 """
 
 from functools import cache
@@ -23,17 +18,39 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from lib.data import Dataset, as_image, load_dataset
 from lib.evaluation import GradientLog
 from lib.models import ResidualBlock, build_model
-from lib.scenes import CLASSES as SCENES
+from lib.studies import Arrays
 
 DEPTHS = (4, 5, 6)
 NORMALISED = {True: "batch normalisation", False: "no normalisation"}
 KEEPING = 2**-0.5  # of both terms of a sum, so that it has their mean variance
 SIZE, CHANNELS, BATCH, RATE = (64, 128), 4, 8, 3e-3
+
+
+class Scale(nn.Module):
+    """Multiply by a fixed number: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+class Bias(nn.Module):
+    """Add a number to each channel: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
 
 
 def without_normalisation(model: nn.Module) -> nn.Module:
@@ -54,44 +71,21 @@ def without_normalisation(model: nn.Module) -> nn.Module:
     return model
 
 
-class Scale(nn.Module):
-    """Multiply by a fixed number: (B, C, H, W) -> (B, C, H, W)."""
-
-    def __init__(self, factor: float):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.factor * x
-
-
-class Bias(nn.Module):
-    """Add a number to each channel: (B, C, H, W) -> (B, C, H, W)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.bias
-
-
 @cache
 def _scenes() -> Dataset:
     return load_dataset("scenes", split="train", image_size=SIZE, limit=4 * BATCH)
 
 
-def depth_study(variant: str, steps: int, seed: int) -> dict[str, np.ndarray]:
+def depth_study(variant: str, steps: int, seed: int) -> Arrays:
     """Return loss (steps,) and the arrays of `GradientLog` for each depth and kind.
 
     Keys are such as "4, batch normalisation: loss".
     """
-    arrays = {}
+    arrays, classes = {}, len(_scenes().classes)
     for depth in DEPTHS:
         for normalised, name in NORMALISED.items():
             torch.manual_seed(seed)
-            model = build_model(
-                variant, num_classes=len(SCENES), base_channels=CHANNELS, depth=depth)
+            model = build_model(variant, num_classes=classes, base_channels=CHANNELS, depth=depth)
             if not normalised:
                 model = without_normalisation(model)
             for key, array in _trained(model, steps).items():
@@ -99,7 +93,7 @@ def depth_study(variant: str, steps: int, seed: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _trained(model: nn.Module, steps: int) -> dict[str, np.ndarray]:
+def _trained(model: nn.Module, steps: int) -> Arrays:
     """Train for that many steps and return the losses and the norms of the gradients."""
     data, losses = _scenes(), []
     optimiser, log = torch.optim.AdamW(model.parameters(), RATE), GradientLog(model, steps)

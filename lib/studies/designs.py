@@ -1,35 +1,37 @@
-"""The designs: which trainings decide the report's statements, and in which order they are made.
+"""The designs: which trainings decide the report's statements, and the processes that they need.
 
 A design is every variant in every part with every seed, seed by seed: all cells of one seed before
 the next, so that a design that stops early is balanced. Records go to
 OUT/<part>/runs/<variant>/seed-<k>/; a training that two designs share is made once. The name of any
 profile is a design, too: its networks and its seeds, in the part profile-<name>.
-`lib.studies.queue` makes the trainings.
 """
 
-import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from lib.config import SETTINGS, read_profile
 from lib.datasets.camvid import DRIVES
 from lib.models import EXTRA, SUBSETS, VARIANTS, subset_name
-from lib.records import RECORD, Run, run_folder
+from lib.records import RECORD, WEIGHTS, run_folder
 
 # What notebooks have beside the settings of a training where a profile says nothing.
 DEFAULTS = SETTINGS | {
     "study_images": 40, "study_steps": 12, "measure_seconds": 0.1, "measure_repeats": 3,
     "seeds": [0], "extra": [],
 }
-NOT_COLLECTED = ("*.pt", "predictions.npz", ".*")
 BLOCK_BY_SKIP = [*VARIANTS, *(name for name in EXTRA if name.startswith("unet-residual"))]
 FACTORIAL = [subset_name(levels) for levels in reversed(SUBSETS)]
+WIDE = 32  # base channels from which a network keeps a GPU busy
+COST = Path("cost") / "cost.json"  # the record of `lib.studies.cost`, in the folder of the others
+TRAIN, STUDY, DOSES, MEASURE = "train", "study", "doses", "cost"  # kinds of processes
 
 
 @dataclass(frozen=True)
-class Part:
+class DesignPart:
     """Trainings with the same settings: those of a profile, and what differs from them."""
 
     name: str
@@ -41,23 +43,29 @@ class Part:
         return DEFAULTS | read_profile(self.profile)
 
 
-CAMVID = Part("camvid", "designs")
-CROSS_ENTROPY = Part("cross-entropy", "designs", {"dice": "0"})
-LEFT_OUT = [
-    Part(f"without-{drive}", "designs", {"dataset": f"camvid-without-{drive}"}) for drive in DRIVES]
-SCENES = Part("scenes", "designs-scenes")
+@dataclass(frozen=True)
+class Training:
+    """One network with one seed in one part."""
+
+    part: DesignPart
+    variant: str
+    seed: int
+
+    def record(self, out: Path) -> Path:
+        """Return the path of its record."""
+        return run_folder(out / self.part.name, self.variant, self.seed) / RECORD
 
 
 @dataclass(frozen=True)
 class Design:
     """Every variant in every part with every seed."""
 
-    parts: Sequence[Part]
+    parts: Sequence[DesignPart]
     variants: Sequence[str]
     seeds: Sequence[int]
     studied: Sequence[int] = ()  # seeds whose networks get the theory chapter's studies
 
-    def trainings(self) -> Iterator["Training"]:
+    def trainings(self) -> Iterator[Training]:
         """Yield the trainings seed by seed."""
         for seed in self.seeds:
             for part in self.parts:
@@ -65,6 +73,13 @@ class Design:
                     yield Training(part, variant, seed)
 
 
+CAMVID = DesignPart("camvid", "designs")
+CROSS_ENTROPY = DesignPart("cross-entropy", "designs", {"dice": "0"})
+LEFT_OUT = []
+for drive in DRIVES:
+    setting = {"dataset": f"camvid-without-{drive}"}
+    LEFT_OUT.append(DesignPart(f"without-{drive}", "designs", setting))
+SCENES = DesignPart("scenes", "designs-scenes")
 DESIGNS = {
     "D1": Design([CAMVID], BLOCK_BY_SKIP, range(10, 18), studied=range(10, 13)),
     "D2": Design([CAMVID], FACTORIAL, range(10, 12)),
@@ -74,40 +89,13 @@ DESIGNS = {
 }
 
 
-@dataclass(frozen=True)
-class Training:
-    """One network with one seed in one part."""
-
-    part: Part
-    variant: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.part.name}, {self.variant}, seed {self.seed}"
-
-    def folder(self, out: Path) -> Path:
-        """Return the folder of its record."""
-        return run_folder(out / self.part.name, self.variant, self.seed)
-
-    def recorded(self, out: Path) -> bool:
-        """Return whether its record is there."""
-        return (self.folder(out) / RECORD).exists()
-
-    def precision(self, out: Path) -> str | None:
-        """Return the precision of this part's recorded trainings with this seed, or None."""
-        for path in (out / self.part.name / "runs").glob(f"*/seed-{self.seed}/{RECORD}"):
-            return Run.read(path.parent).record["precision"]
-        return None
-
-
 def design(name: str) -> Design:
     """Return the design or profile of that name; raise UsageError where there is neither."""
     if name in DESIGNS:
         return DESIGNS[name]
-    part = Part(f"profile-{name}", name)
+    part = DesignPart(f"profile-{name}", name)
     values = part.values()
-    seeds = values["seeds"]
-    return Design([part], [*VARIANTS, *values["extra"]], seeds, studied=seeds)
+    return Design([part], [*VARIANTS, *values["extra"]], values["seeds"], studied=values["seeds"])
 
 
 def trainings(names: Sequence[str]) -> list[Training]:
@@ -115,16 +103,69 @@ def trainings(names: Sequence[str]) -> list[Training]:
     return list(dict.fromkeys(one for name in names for one in design(name).trainings()))
 
 
-def to_be_studied(names: Sequence[str]) -> set[Training]:
-    """Return the trainings whose networks get the theory chapter's studies."""
-    designs = [design(name) for name in names]
-    return {one for each in designs for one in each.trainings() if one.seed in each.studied}
+@dataclass(eq=False)
+class Task:
+    """One process: what it runs, what it needs first, and the files that tell that it is done."""
+
+    kind: str
+    trainings: Sequence[Training]  # of one part
+    command: list[str]
+    results: list[Path]
+    needs: Sequence[Path] = ()
+    wide: bool = False  # it keeps a GPU busy alone
+
+    @property
+    def timed_as(self) -> str:
+        """What takes as long as this one."""
+        return f"{self.kind} {self.trainings[0].part.name}"
+
+    def __str__(self) -> str:
+        first, seeds = self.trainings[0], ", ".join(str(one.seed) for one in self.trainings)
+        if self.kind == MEASURE:
+            return f"{first.part.name}, {self.kind}"
+        name = f"{first.part.name}, {first.variant}, seed {seeds}"
+        return name if self.kind == TRAIN else f"{name}, {self.kind}"
+
+    def done(self) -> bool:
+        """Return whether all its results are there."""
+        return all(path.exists() for path in self.results)
+
+    def ready(self) -> bool:
+        """Return whether all that it needs is there."""
+        return all(path.exists() for path in self.needs)
 
 
-def train_command(group: Sequence[Training], out: Path, data_root: str | None) -> list[str]:
+def jobs(names: Sequence[str], out: Path, data_root: str | None, on_gpu: bool) -> list[Task]:
+    """Return the processes that these designs and profiles need, in order of worth."""
+    designs, queue = [design(name) for name in names], []
+    studied = {one for each in designs for one in each.trainings() if one.seed in each.studied}
+    for part, group in groupby(trainings(names), lambda training: training.part):
+        whole, values = list(group), part.values()
+        wide = values["base_channels"] >= WIDE
+        processes = [[training] for training in whole]
+        if wide and on_gpu:  # the seeds of a network share what the compiler makes
+            by_variant = defaultdict(list)
+            for training in whole:
+                by_variant[training.variant].append(training)
+            processes = list(by_variant.values())
+        for together in processes:
+            command = train_command(together, out, data_root)
+            records = [training.record(out) for training in together]
+            queue.append(Task(TRAIN, together, command, records, wide=wide))
+            for training in together:
+                queue += _measurements(training, out, data_root, values, training in studied)
+        if part.name.startswith("profile-"):
+            place = ["--profile", part.profile, "--out", str(out / part.name)]
+            command = [sys.executable, "-m", "lib.studies.cost", *place]
+            records = [training.record(out) for training in whole]
+            queue.append(Task(MEASURE, whole, command, [out / part.name / COST], needs=records))
+    return queue
+
+
+def train_command(together: Sequence[Training], out: Path, data_root: str | None) -> list[str]:
     """Return the command that trains one network of one part with each of the seeds."""
-    part, seeds = group[0].part, [one.seed for one in group]
-    settings = part.settings | {"variant": group[0].variant, "seeds": str(seeds)}
+    part, seeds = together[0].part, [training.seed for training in together]
+    settings = part.settings | {"variant": together[0].variant, "seeds": str(seeds)}
     if data_root:
         settings["data_root"] = data_root
     options = [word for name, value in settings.items() for word in ("-p", name, value)]
@@ -132,13 +173,23 @@ def train_command(group: Sequence[Training], out: Path, data_root: str | None) -
     return [sys.executable, "-m", "lib.train", *place, *options]
 
 
-def collect(made: Sequence[Training], out: Path, into: Path) -> int:
-    """Copy the records there are, with the test images that they show, and return their number."""
-    recorded = [training for training in made if training.recorded(out)]
-    ignored = shutil.ignore_patterns(*NOT_COLLECTED)
-    for training in recorded:
-        source, target = training.folder(out), training.folder(into)
-        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
-        examples = Path("..") / ".." / "examples"
-        shutil.copytree(source / examples, target / examples, dirs_exist_ok=True)
-    return len(recorded)
+def _measurements(
+    training: Training, out: Path, data_root: str | None, values: dict, studied: bool
+) -> list[Task]:
+    """Return what is measured of a trained network, while its weights are there."""
+    record = training.record(out)
+    folder = record.parent
+    if record.exists() and not (folder / WEIGHTS).exists():
+        return []
+    wanted = []
+    if studied and values["study_images"]:
+        extent = ["--images", str(values["study_images"]), "--steps", str(values["study_steps"])]
+        wanted.append((STUDY, "lib.studies.theory", "studies.npz", extent))
+    if training.part == SCENES:
+        wanted.append((DOSES, "lib.studies.doses", "doses.npz", []))
+    options = ["--data-root", data_root] if data_root else []
+    made = []
+    for kind, module, result, extent in wanted:
+        command = [sys.executable, "-m", module, str(folder), *extent, *options]
+        made.append(Task(kind, [training], command, [folder / result], needs=[record]))
+    return made

@@ -3,28 +3,30 @@
 A condition is a context manager that puts hooks on a network and takes them off again; the network
 itself stays as it is. *Zeroing* a skip removes its features but also shifts what the decoder's
 normalisation is used to; *shuffling* hands over those of another image, so that every statistic is
-kept and only the relation to this image is lost. Both are made where the skip ends, after the gate.
-Noise and clutter are added where it begins, so that a gate meets them too.
+preserved and only the relation to this image is lost. Both are made where the skip ends, after the
+gate. Noise and clutter are added where it begins, so that a gate meets them too.
 
 Another image means the next one of the same batch; a batch has at least two images.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from lib.models import AttentionCoefficients, NoSkip, UNet
+from lib.studies import Change, at_inputs, at_outputs
 
 INPUT_NOISE = (0.01, 0.03, 0.1)  # standard deviation, in units of the image's range of 1
 SKIP_NOISE = (1.0, 2.0, 4.0)  # standard deviation, in units of that of each channel in this image
 CLUTTER = (0.25, 0.5, 0.75)  # share of another image's features in the mixture
 
-Change = Callable[[Tensor], Tensor]
 Condition = Callable[[UNet], AbstractContextManager]
+
+
+# Changes of a tensor (B, C, H, W).
 
 
 def other(x: Tensor) -> Tensor:
@@ -40,85 +42,69 @@ def mean(x: Tensor) -> Tensor:
 
 
 def image_mean(x: Tensor) -> Tensor:
-    """Return the mean over each image's channels and pixels, everywhere in it, (B, C, H, W)."""
+    """Return the mean over each image's channels and pixels, everywhere in it."""
     return x.mean((1, 2, 3), keepdim=True).expand_as(x)
 
 
 def permuted(x: Tensor, seed: int = 0) -> Tensor:
-    """Return x with each image's pixels in random order, one for all its channels, (B, C, H, W).
-
-    Every image has an order of its own; equal seeds and shapes give equal orders.
-    """
-    order = _orders(len(x), x[0, 0].numel(), seed, x.device)  # (B, H W)
+    """Return x with each image's pixels in a random order of its own, one for all its channels."""
+    pixels = x[0, 0].numel()
+    generator = torch.Generator().manual_seed(seed + pixels)
+    order = torch.rand(len(x), pixels, generator=generator).argsort(1).to(x.device)
     return x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).view(x.shape)
 
 
 @lru_cache(maxsize=16)  # the levels of a network in two sizes of batches
-def _orders(images: int, pixels: int, seed: int, device: torch.device) -> Tensor:
-    generator = torch.Generator().manual_seed(seed + pixels)
-    return torch.rand(images, pixels, generator=generator).argsort(1).to(device)
-
-
-@lru_cache(maxsize=16)
 def _gaussian(shape: torch.Size, device: torch.device) -> Tensor:
     generator = torch.Generator().manual_seed(shape[1:].numel())
     return torch.randn(shape, generator=generator).to(device)
 
 
-def noise(x: Tensor, strength: float, scale: float | None = None) -> Tensor:
-    """Add Gaussian noise, the same at every call, to (B, C, H, W).
+def add_noise(x: Tensor, strength: float, scale: float | None = None) -> Tensor:
+    """Add Gaussian noise, the same at every call.
 
-    Its standard deviation is `strength` times `scale`, or times each channel's own (B, C, 1, 1).
+    Its standard deviation is `strength` times `scale`, or times each channel's own.
     """
     if scale is None:
-        scale = x.std((2, 3), keepdim=True)
+        scale = x.std((2, 3), keepdim=True)  # (B, C, 1, 1)
     return x + strength * _gaussian(x.shape, x.device).to(x.dtype) * scale
 
 
-def clutter(x: Tensor, share: float) -> Tensor:
+def mix_clutter(x: Tensor, share: float) -> Tensor:
     """Mix in that share of the next image's features."""
     return (1 - share) * x + share * other(x)
 
 
-@contextmanager
-def leaving(model: UNet, levels: tuple[int, ...], change: Change) -> Iterator[None]:
-    """Change what the skips of these levels hand to the decoder."""
-    def hook(skip, inputs, output):
-        return change(output)
-
-    with _hooks(model.skips[level].register_forward_hook(hook) for level in levels):
-        yield
+# Where a network is changed.
 
 
-@contextmanager
-def entering(model: UNet, change: Change) -> Iterator[None]:
+def intact(model: UNet) -> AbstractContextManager:
+    """Change nothing."""
+    return nullcontext()
+
+
+def seeing(model: UNet, change: Change) -> AbstractContextManager:
+    """Change the image."""
+    return at_inputs([model], change)
+
+
+def entering(model: UNet, change: Change) -> AbstractContextManager:
     """Change the encoder's features where the skips take them, not the gating signal."""
-    def hook(skip, inputs):
-        return change(inputs[0]), *inputs[1:]
-
-    with _hooks(skip.register_forward_pre_hook(hook) for skip in model.skips):
-        yield
+    return at_inputs(model.skips, change)
 
 
-@contextmanager
-def gating(model: UNet, change: Change) -> Iterator[None]:
+def leaving(model: UNet, levels: Sequence[int], change: Change) -> AbstractContextManager:
+    """Change what the skips of these levels hand to the decoder."""
+    return at_outputs([model.skips[level] for level in levels], change)
+
+
+def gating(model: UNet, change: Change) -> AbstractContextManager:
     """Change the coefficients of every gate, (B, 1, H, W)."""
-    def hook(gate, inputs, alpha):
-        return change(alpha)
-
-    with _hooks(gate.register_forward_hook(hook) for gate in _gates_of(model)):
-        yield
+    return at_outputs(_gates_of(model), change)
 
 
 def _gates_of(model: UNet) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, AttentionCoefficients)]
-
-
-@contextmanager
-def seeing(model: UNet, change: Change) -> Iterator[None]:
-    """Change the image."""
-    with _hooks([model.register_forward_pre_hook(lambda model, inputs: (change(inputs[0]),))]):
-        yield
 
 
 class _Saved(nn.Module):
@@ -151,30 +137,16 @@ def saved_features(model: UNet, features: Sequence[Tensor]) -> Iterator[None]:
 def reading_features(model: UNet) -> Iterator[list[Tensor]]:
     """Collect the features of every level of the encoder during one forward pass, finest first."""
     features: list[Tensor] = []
-    def hook(block, inputs, output):
-        features.append(output)
-
-    with _hooks(block.register_forward_hook(hook) for block in model.encoder):
+    with at_outputs(model.encoder, features.append):
         yield features
+
+
+# The conditions of the study, by name.
 
 
 def changes_the_image(name: str) -> bool:
     """Return whether the condition of this name changes the image."""
     return name.startswith("input noise")
-
-
-@contextmanager
-def intact(model: UNet) -> Iterator[None]:
-    """Change nothing."""
-    yield
-
-
-@contextmanager
-def _hooks(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for handle in handles:
-            stack.callback(handle.remove)
-        yield
 
 
 def has_skips(model: UNet) -> bool:
@@ -189,24 +161,25 @@ def lesions(model: UNet) -> dict[str, Condition]:
     levels = {str(level): (level,) for level in range(model.depth)}
     levels["all"] = tuple(range(model.depth))
     conditions = {}
-    for name, change in (("zero", torch.zeros_like), ("shuffle", other)):
-        for where, chosen in levels.items():
-            conditions[f"{name} {where}"] = partial(leaving, levels=chosen, change=change)
+    for name, change in {"zero": torch.zeros_like, "shuffle": other}.items():
+        for where, cut in levels.items():
+            conditions[f"{name} {where}"] = partial(leaving, levels=cut, change=change)
     return conditions
 
 
-def disturbances(model: UNet) -> dict[str, Condition]:
+def perturbations(model: UNet) -> dict[str, Condition]:
     """Return other coefficients in the gates, noise on the image, noise and clutter on skips."""
     conditions = {}
     for strength in INPUT_NOISE:
-        change = partial(noise, strength=strength, scale=1.0)
+        change = partial(add_noise, strength=strength, scale=1.0)
         conditions[f"input noise {strength}"] = partial(seeing, change=change)
     if has_skips(model):
         for strength in SKIP_NOISE:
-            change = partial(noise, strength=strength)
+            change = partial(add_noise, strength=strength)
             conditions[f"skip noise {strength}"] = partial(entering, change=change)
         for share in CLUTTER:
-            conditions[f"clutter {share}"] = partial(entering, change=partial(clutter, share=share))
+            change = partial(mix_clutter, share=share)
+            conditions[f"clutter {share}"] = partial(entering, change=change)
     if _gates_of(model):
         changes = {"one": torch.ones_like, "mean": mean, "other": other, "permuted": permuted}
         for name, change in changes.items():

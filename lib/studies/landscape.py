@@ -1,19 +1,16 @@
 """The loss around a trained network: filter-normalised slices (Li et al. 2018), and its spectrum.
 
 A slice plots the loss on a fixed batch over two random directions. Each filter of a direction is
-scaled to the norm of the network's own filter; biases and normalisations stay. Such a picture shows
-two directions of millions, so the smallest and the largest eigenvalue of the Hessian stand beside
-it, by the method of Lanczos on Hessian-vector products (Pearlmutter 1994): in the network's own
-coordinates, which rescaled filters would change without changing the network, and in
-filter-normalised ones, in which a step of 1 along a filter's direction is as long as the filter
-(the slice's own). |smallest / largest| is Li et al.'s measure of how far from convex a loss is.
-
-The loss is the weighted cross-entropy, whatever else a training adds to it, and the network is
-evaluated as at test time, with the running statistics of its normalisations.
+scaled to the norm of the network's own filter; biases and normalisations stay. The smallest and the
+largest eigenvalue of the Hessian stand beside it, by the method of Lanczos on Hessian-vector
+products (Pearlmutter 1994): in the network's own coordinates, and in filter-normalised ones, in
+which a step of 1 along a filter's direction is as long as the filter. |smallest / largest| is Li et
+al.'s measure of how far from convex a loss is. The loss is the weighted cross-entropy, whatever
+else a training adds to it, and the network is evaluated as at test time.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import torch
@@ -26,12 +23,11 @@ from lib.files import IGNORE
 from lib.machine import Machine
 from lib.metrics import cross_entropy
 from lib.models import UNet
+from lib.studies import Arrays, Batches, on_device, without_gradients
 
 GRID = np.linspace(-1, 1, 9)  # of both directions; 0 is the network itself
 STEPS = 40  # of Lanczos at most
 TOLERANCE = 0.05  # of an eigenvalue: the residual from which on it is precise enough
-Batches = list[tuple[Tensor, Tensor]]
-Spectrum = dict[str, np.ndarray]
 
 
 def filters(model: nn.Module) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
@@ -55,12 +51,10 @@ def _norms(tensor: Tensor, dims: tuple[int, ...]) -> Tensor:
 def _direction(model: nn.Module, generator: torch.Generator) -> list[Tensor]:
     """Return a random direction with filters as long as the network's own."""
     direction = []
-    for weight, _ in filters(model):
-        direction.append(torch.randn(weight.shape, generator=generator).to(weight.device))
-    return [
-        d * _norms(weight, dims) / _norms(d, dims)
-        for d, (weight, dims) in zip(direction, filters(model))
-    ]
+    for weight, dims in filters(model):
+        random = torch.randn(weight.shape, generator=generator).to(weight.device)
+        direction.append(random * _norms(weight, dims) / _norms(random, dims))
+    return direction
 
 
 @torch.no_grad()
@@ -76,33 +70,31 @@ def loss_slice(
     first, second = _direction(model, generator), _direction(model, generator)
     own = [weight.clone() for weight, _ in filters(model)]
     losses = []
-    for x in GRID:
-        for y in GRID:
-            for (weight, _), w, a, b in zip(filters(model), own, first, second):
-                weight.copy_(w + x * a + y * b)
-            losses.append(cross_entropy(machine.logits(model, image), target, weights))
+    for x, y in product(GRID, GRID):
+        for (weight, _), w, a, b in zip(filters(model), own, first, second):
+            weight.copy_(w + x * a + y * b)
+        losses.append(cross_entropy(machine.logits(model, image), target, weights))
     for (weight, _), w in zip(filters(model), own):
         weight.copy_(w)
     return torch.stack(losses).view(len(GRID), len(GRID)).cpu().numpy()
 
 
-def curvature(
+def spectra(
     model: UNet, batches: Batches, weights: Tensor, machine: Machine, seed: int
-) -> tuple[Spectrum, Spectrum]:
+) -> tuple[Arrays, Arrays]:
     """Return both ends of the Hessian's spectrum, in raw and in normalised coordinates.
 
-    batches holds images uint8 (B, 3, H, W) and targets uint8 (B, H, W), weights (K,) are those of
-    the loss. The Hessian is that of the mean loss over all batches and all convolution weights, in
-    nats per pixel by squared weight, and by squared multiple of each filter's own norm. In float32.
-    Each batch keeps the graph of its gradient, as many times the memory of a training step as there
-    are batches.
+    weights (K,) are those of the loss. The Hessian is that of the mean loss over all batches and
+    all convolution weights, in nats per pixel by squared weight, and by squared multiple of each
+    filter's own norm. In float32. Each batch keeps the graph of its gradient, as many times the
+    memory of a training step as there are batches.
     """
     parameters = [weight for weight, _ in filters(model)]
-    with _only_filters(model):
+    sizes = [weight.numel() for weight in parameters]
+    with without_gradients(set(model.parameters()) - set(parameters)):
         gradients = _gradients(model, parameters, batches, weights, machine)
-        sizes = [weight.numel() for weight in parameters]
 
-        def product(vector: Tensor) -> Tensor:
+        def hessian(vector: Tensor) -> Tensor:
             parts = vector.split(sizes)
             direction = [part.view(p.shape) for part, p in zip(parts, parameters)]
             total = torch.zeros_like(vector)
@@ -115,22 +107,8 @@ def curvature(
         norms = torch.cat([part.flatten() for part in norms])
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(len(norms), generator=generator).to(norms)
-        raw = lanczos(product, start)
-        return raw, lanczos(lambda vector: norms * product(norms * vector), start)
-
-
-@contextmanager
-def _only_filters(model: UNet) -> Iterator[None]:
-    """Let biases and normalisations need no gradient, which costs a part of every product."""
-    weights = {weight for weight, _ in filters(model)}
-    others = [p for p in model.parameters() if p.requires_grad and p not in weights]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
+        raw = lanczos(hessian, start)
+        return raw, lanczos(lambda vector: norms * hessian(norms * vector), start)
 
 
 def _gradients(
@@ -141,15 +119,14 @@ def _gradients(
     known = [by_label[target.long()].sum().item() for _, target in batches]
     gradients = []
     for (images, targets), weight in zip(batches, known):
-        image = as_image(images.to(machine.device))
-        image = image.contiguous(memory_format=machine.memory_format)
-        loss = cross_entropy(model(image), targets.to(machine.device).long(), weights)
+        logits = model(on_device(images, machine))
+        loss = cross_entropy(logits, targets.to(machine.device).long(), weights)
         share = loss * (weight / sum(known))
         gradients.append(torch.autograd.grad(share, parameters, create_graph=True))
     return gradients
 
 
-def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Spectrum:
+def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Arrays:
     """Return both ends of the spectrum of a symmetric matrix, known by its products with (n,).
 
     values     float64 (STEPS, 2)  the smallest and the largest Ritz value after each step, those of
@@ -157,11 +134,10 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Spectrum:
     residuals  float64 (2,)        the norm of A y - theta y for the final two: an eigenvalue is as
                                    near at least
 
-    The method of Lanczos (1950), every new vector orthogonalised twice against all before it.
-    Without that, rounding brings converged vectors back as copies (Paige 1972). It ends when both
-    residuals are below `TOLERANCE` of their values, or after `STEPS`. The error of a Ritz value is
-    of the order of its residual's square (Parlett 1998, chapter 11), so that a residual of 5 %
-    leaves two to three digits.
+    The method of Lanczos (1950), every new vector orthogonalised twice against all before it, since
+    rounding brings converged vectors back as copies (Paige 1972). It ends when both residuals are
+    below `TOLERANCE` of their values, or after `STEPS`. The error of a Ritz value is of the order
+    of its residual's square (Parlett 1998, chapter 11).
     """
     basis = [start / start.norm()]
     diagonal, beside = [], []
@@ -169,9 +145,8 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Spectrum:
     for step in range(STEPS):
         vector = product(basis[-1])
         diagonal.append(torch.dot(vector, basis[-1]).item())
-        for _ in range(2):
-            for earlier in basis:
-                vector -= torch.dot(vector, earlier) * earlier
+        for earlier in basis * 2:
+            vector -= torch.dot(vector, earlier) * earlier
         length = vector.norm().item()
         ritz, vectors = eigh_tridiagonal(diagonal, beside)
         values[step:] = ritz[0], ritz[-1]

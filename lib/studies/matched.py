@@ -1,15 +1,13 @@
-"""Precision at matched recall: how often reported things are real, at equal shares detected.
+"""Counts for precision at matched recall: how often reported things are real, at equal shares
+detected.
 
 Networks that differ in how readily they report a rare class differ in precision and in recall, and
 one of the two alone says little. A threshold on the class's probability therefore stands for the
-largest probability, and is swept: precision is then read where two networks have the same recall,
-from a curve of precision over recall. Components are those of 8 neighbours. A component is right
-where it touches the class in the target at all, and a component of the target is detected where the
-mask touches it: loose rules, which suit things of a few pixels.
-
-Void never counts: pixels of void are no pixels, and a predicted component that lies on void alone
-is none. A component that also covers labelled pixels is one component, whatever void it crosses, as
-in `lib.structure`.
+largest probability, and is swept. Components are those of 8 neighbours. A component is right where
+it touches the class in the target at all, and a component of the target is detected where the mask
+touches it: loose rules, which suit things of a few pixels. Void never counts: a predicted component
+that lies on void alone is none; one that also covers labelled pixels is one component, whatever
+void it crosses, as in `lib.structure`.
 """
 
 import numpy as np
@@ -33,8 +31,7 @@ def small_classes(pixels: np.ndarray) -> np.ndarray:
     Without any such class it is the rarest. A class without a pixel is none of them: it cannot have
     been learnt.
     """
-    present = pixels > 0
-    share = np.where(present, pixels / pixels.sum(), np.inf)
+    share = np.where(pixels > 0, pixels / pixels.sum(), np.inf)
     small = np.flatnonzero(share < SMALL_SHARE)
     return small if len(small) else np.array([share.argmin()])
 
@@ -63,18 +60,13 @@ def matched_counts(passed: np.ndarray, target: np.ndarray, classes: np.ndarray) 
                 break  # higher thresholds have empty masks too
             components, _ = ndimage.label(mask, EIGHT)
             right = mask & truth
-            counts[0] = _distinct(components[mask & known])
-            counts[1] = _distinct(components[right])
-            counts[3] = _distinct(true_components[right])
+            counts[0] = len(np.unique(components[mask & known]))
+            counts[1] = len(np.unique(components[right]))
+            counts[3] = len(np.unique(true_components[right]))
             counts[4] = right.sum()
             counts[5] = (mask & known).sum() - counts[4]
             counts[6] -= counts[4]
     return table
-
-
-def _distinct(labels: np.ndarray) -> int:
-    """Return how many different labels occur."""
-    return len(np.unique(labels))
 
 
 def grouped(drives: list[str]) -> np.ndarray:

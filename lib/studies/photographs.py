@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lib.config import SETTINGS
 from lib.data import as_image
-from lib.datasets.pairs import Size, by_stem, photograph
+from lib.datasets.pairs import Size, by_stem, read_photograph
 from lib.files import ClassTable, write_image
 from lib.machine import Machine
 from lib.models import UNet
@@ -97,7 +97,7 @@ class Network:
 def _opened(photo: Photo) -> Image.Image:
     if isinstance(photo, np.ndarray):
         return Image.fromarray(photo).convert("RGB")
-    return photograph(Path(photo))
+    return read_photograph(Path(photo))
 
 
 def largest_logit(logits: Tensor, size: Size) -> Tensor:

@@ -11,7 +11,9 @@ What a map of random features already tells is no merit of the training: `untrai
 network to compare with.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,12 +26,12 @@ from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.models import UNet, build_model, pad_to_multiple
 from lib.structure import outline
+from lib.studies import Arrays, Batches, Change, at_inputs, at_outputs
 
 RIDGE = 1e-3  # of the features' mean square
-Batches = list[tuple[Tensor, Tensor]]  # images uint8 (B, 3, H, W), targets uint8 (B, H, W)
 
 
-def parts(depth: int) -> list[tuple[str, int]]:
+def probed_parts(depth: int) -> list[tuple[str, int]]:
     """Return names and levels of what is probed.
 
     "encoder 0", ..., "bottleneck", "from below 3", "joined 3", ..., "joined 0".
@@ -43,41 +45,50 @@ def parts(depth: int) -> list[tuple[str, int]]:
 @torch.inference_mode()
 def probe(
     model: UNet, train: Batches, test: Batches, weights: Tensor, machine: Machine
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """Return what the probes, made on the training batches, get right on the test batches.
 
     confusions  int32 (parts, N, K, K)   scores are weighed by `weights` (K,), as in the loss
     edges       float64 (parts, N, 2)    squared error of the outlines, and of their mean frequency
     """
-    maps = _probes(model, train, len(weights), machine)
+    classes = len(weights)
+    maps = _linear_maps(model, train, classes, machine)
     mean = float(np.mean([edge_map(target).mean() for _, targets in train for target in targets]))
     confusions, errors = [[] for _ in maps], [[] for _ in maps]
-    for (features, _), (images, targets) in zip(_read(model, test, len(weights), machine), test):
+    read = _features_and_maps(model, test, classes, machine)
+    for (features, _), (images, targets) in zip(read, test):
         window = pad_to_multiple(images.float(), 2**model.depth)[1]
-        for index, (x, linear, (_, level)) in enumerate(zip(features, maps, parts(model.depth))):
-            cells = (_cells(x) @ linear).view(len(x), *x.shape[-2:], -1).permute(0, 3, 1, 2)
+        for index, (x, linear) in enumerate(zip(features, maps)):
+            level = probed_parts(model.depth)[index][1]
+            cells = (_with_constant(x) @ linear).view(len(x), *x.shape[-2:], -1).permute(0, 3, 1, 2)
             predicted = F.pixel_shuffle(cells, 2**level)[window]  # (B, K + 1, H, W)
             labels = (predicted[:, :-1].float() * weights[:, None, None]).argmax(1).cpu()
             edges = predicted[:, -1].cpu().numpy()
-            for p, t in zip(labels, targets):
-                confusions[index].append(confusion_matrix(p, t, len(weights)).numpy())
-            errors[index] += [_errors(e, t, mean) for e, t in zip(edges, targets.numpy())]
+            for p, e, t in zip(labels, edges, targets):
+                confusions[index].append(confusion_matrix(p, t, classes).numpy())
+                errors[index].append(_squared_errors(e, t.numpy(), mean))
     return {"confusions": np.array(confusions, np.int32), "edges": np.array(errors)}
 
 
-def _probes(model: UNet, train: Batches, number: int, machine: Machine) -> list[Tensor]:
-    """Return the linear map of every part."""
-    sums = [[0, 0] for _ in parts(model.depth)]
-    for features, wanted in _read(model, train, number, machine):
-        for entry, x, (_, level) in zip(sums, features, parts(model.depth)):
-            cells = _cells(x)
+def _linear_maps(model: UNet, train: Batches, number: int, machine: Machine) -> list[Tensor]:
+    """Return the linear map of every part, (C + 1, outputs): ridge regression."""
+    sums = [[0, 0] for _ in probed_parts(model.depth)]
+    for features, wanted in _features_and_maps(model, train, number, machine):
+        for entry, x, (_, level) in zip(sums, features, probed_parts(model.depth)):
+            cells = _with_constant(x)
             entry[0] = entry[0] + cells.T @ cells
             entry[1] = entry[1] + cells.T @ _rows(F.pixel_unshuffle(wanted, 2**level))
-    return [_ridge(gram, product) for gram, product in sums]
+    maps = []
+    for gram, product in sums:
+        identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        penalty = RIDGE * gram.diagonal().mean() * identity
+        penalty[-1, -1] = 0  # the constant is free
+        maps.append(torch.linalg.solve(gram + penalty, product))
+    return maps
 
 
 @torch.no_grad()
-def untrained(
+def untrained_network(
     variant: str, base_channels: int, number: int, seed: int, train: Batches, machine: Machine
 ) -> UNet:
     """Return the network of that variant as a training with that seed starts, in evaluation mode.
@@ -97,46 +108,38 @@ def untrained(
     return model.eval()
 
 
-def edge_map(target: Tensor) -> np.ndarray:
+def edge_map(target: Tensor | np.ndarray) -> np.ndarray:
     """Return the outlines of the labels, without those that void makes, bool (H, W)."""
     labels = np.asarray(target)
     return outline(labels) & (labels != IGNORE)
 
 
-def _errors(predicted: np.ndarray, target: np.ndarray, mean: float) -> np.ndarray:
+def _squared_errors(predicted: np.ndarray, target: np.ndarray, mean: float) -> np.ndarray:
+    """Return the squared errors of predicted outlines and of their mean frequency, (2,)."""
     wanted, known = edge_map(target), target != IGNORE
-    errors = [np.square(guess - wanted)[known].sum() for guess in (predicted, mean)]
-    return np.array(errors)
+    return np.array([np.square(guess - wanted)[known].sum() for guess in (predicted, mean)])
 
 
-def _read(
+def _features_and_maps(
     model: UNet, batches: Batches, number: int, machine: Machine
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Yield each batch's features of every part, and the K + 1 maps to be predicted, padded."""
     features: dict[str, Tensor] = {}
+    names = [name for name, _ in probed_parts(model.depth)]
 
-    def output_of(name: str) -> Callable:
-        return lambda module, inputs, output: features.update({name: output})
+    def save(name: str) -> Change:
+        return partial(features.__setitem__, name)
 
-    def input_of(name: str) -> Callable:
-        return lambda module, inputs: features.update({name: inputs[0]})
-
-    handles = []
-    for level, block in enumerate(model.encoder):
-        name = f"encoder {level}" if level < model.depth else "bottleneck"
-        handles.append(block.register_forward_hook(output_of(name)))
-    for level, up in enumerate(model.ups):
-        handles.append(up.register_forward_hook(output_of(f"from below {level}")))
-    for level, block in enumerate(model.decoder):
-        handles.append(block.register_forward_pre_hook(input_of(f"joined {level}")))
-    try:
+    with ExitStack() as stack:
+        for name, block in zip(names, model.encoder):
+            stack.enter_context(at_outputs([block], save(name)))
+        for level, (up, block) in enumerate(zip(model.ups, model.decoder)):
+            stack.enter_context(at_outputs([up], save(f"from below {level}")))
+            stack.enter_context(at_inputs([block], save(f"joined {level}")))
         for images, targets in batches:
             machine.logits(model, as_image(images.to(machine.device)))
             wanted = _maps_to_predict(targets, number, 2**model.depth)
-            yield [features[name] for name, _ in parts(model.depth)], wanted.to(machine.device)
-    finally:
-        for handle in handles:
-            handle.remove()
+            yield [features[name] for name in names], wanted.to(machine.device)
 
 
 def _maps_to_predict(targets: Tensor, number: int, multiple: int) -> Tensor:
@@ -148,18 +151,10 @@ def _maps_to_predict(targets: Tensor, number: int, multiple: int) -> Tensor:
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> float64 (B h w, C)"""
+    """Return the cells of maps as rows: (B, C, h, w) -> float64 (B h w, C)."""
     return x.permute(0, 2, 3, 1).flatten(0, 2).double()
 
 
-def _cells(x: Tensor) -> Tensor:
+def _with_constant(x: Tensor) -> Tensor:
     """Return the features of every cell and a constant: (B, C, h, w) -> float64 (B h w, C + 1)."""
     return F.pad(_rows(x), (0, 1), value=1.0)
-
-
-def _ridge(gram: Tensor, product: Tensor) -> Tensor:
-    """Return the linear map (C + 1, outputs) of least squared error with a small penalty on it."""
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    penalty = RIDGE * gram.diagonal().mean() * identity
-    penalty[-1, -1] = 0  # the constant is free
-    return torch.linalg.solve(gram + penalty, product)

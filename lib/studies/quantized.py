@@ -24,14 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib.config import TrainConfig
-from lib.data import Dataset, load_split
 from lib.evaluation import evaluate, load_model
 from lib.files import write_arrays
 from lib.machine import Machine
 from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.records import Run
+from lib.studies import Arrays, split_of
 
 VARIANT = "unet"  # the network whose only layers are those that `layers` lists
 LARGEST = 127  # of the integers
@@ -39,8 +38,10 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def layers(model: UNet) -> Iterator[tuple[Convolution, nn.BatchNorm2d | None]]:
-    """Yield each convolution of a plain U-Net in the order of the forward pass, and the
-    normalisation that follows it or None."""
+    """Yield each convolution of a plain U-Net and the normalisation that follows it or None.
+
+    They come in the order of the forward pass.
+    """
     for block in model.encoder:
         yield from ((block[0], block[1]), (block[3], block[4]))
     for level in reversed(range(model.depth)):
@@ -58,20 +59,23 @@ def folded(convolution: Convolution, normalisation: nn.BatchNorm2d | None) -> tu
     return convolution.weight * _per_output(convolution, factor), biases
 
 
+def _outputs(convolution: Convolution) -> int:
+    """Return the dimension of the weights that counts output channels."""
+    return 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
+
+
 def _per_output(convolution: Convolution, values: Tensor) -> Tensor:
     """Shape values (O,) so that they multiply the weights of each output channel."""
-    transposed = isinstance(convolution, nn.ConvTranspose2d)  # (in, out, ...), else (out, in, ...)
-    return values.view((1, -1, 1, 1) if transposed else (-1, 1, 1, 1))
+    return values.view(-1, 1, 1) if _outputs(convolution) else values.view(-1, 1, 1, 1)
 
 
 def largest_weights(convolution: Convolution, weights: Tensor) -> Tensor:
     """Return the largest magnitude among the weights of each output channel, (O,)."""
-    inputs = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
-    return weights.abs().amax((inputs, 2, 3))
+    return weights.abs().amax((1 - _outputs(convolution), 2, 3))
 
 
 @torch.no_grad()
-def quantise(run: Run) -> tuple[UNet, dict[str, np.ndarray]]:
+def quantise(run: Run) -> tuple[UNet, Arrays]:
     """Return the network of a run with its weights, and what the file has of it but confusions.
 
     Raise ValueError for another network than the U-Net.
@@ -99,7 +103,7 @@ def quantise(run: Run) -> tuple[UNet, dict[str, np.ndarray]]:
 
 
 @torch.no_grad()
-def restore(stored: dict[str, np.ndarray]) -> UNet:
+def restore(stored: Arrays) -> UNet:
     """Return the U-Net with the quantised weights, on the CPU, in evaluation mode.
 
     Its normalisation adds the biases and does nothing else.
@@ -122,13 +126,6 @@ def restore(stored: dict[str, np.ndarray]) -> UNet:
     return model
 
 
-def _confusion(model: UNet, test: Dataset) -> np.ndarray:
-    machine = Machine.detect()
-    weights = torch.ones(len(test.classes), device=machine.device)
-    confusions, _, _ = evaluate(machine.place(model), test, weights, machine)
-    return confusions.sum(0).numpy()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status: 1 for a run that cannot be quantised."""
     program, summary = "python -m lib.studies.quantized", __doc__.splitlines()[0]
@@ -140,13 +137,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = Run.read(options.run)
         model, stored = quantise(run)
-        test = load_split(TrainConfig(**run.config), "test", options.data_root)
+        test = split_of(run, "test", options.data_root)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    confusions = np.stack([_confusion(model, test), _confusion(restore(stored), test)])
-    write_arrays(options.out, **stored, confusions=confusions)
-    before, after = 100 * mean_iou(confusions)
+    machine = Machine.detect()
+    weights = torch.ones(len(test.classes), device=machine.device)
+    confusions = []
+    for network in (model, restore(stored)):
+        counts, _, _ = evaluate(machine.place(network), test, weights, machine)
+        confusions.append(counts.sum(0).numpy())
+    write_arrays(options.out, **stored, confusions=np.stack(confusions))
+    before, after = 100 * mean_iou(np.stack(confusions))
     size = options.out.stat().st_size / 1e6
     print(f"{options.out}: {size:.2f} MB; test mIoU {before:.2f} % as trained, {after:.2f} % here")
     return 0

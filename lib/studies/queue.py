@@ -5,20 +5,15 @@
     python -m lib.studies.queue scenes camvid D1 D2 --out build/queue --budget 9m --pack build/pack
 
 Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low
-priority. After it come the studies of its network, where its design asks for them, and after all
-trainings of a profile the measurement of cost, for which nothing else runs. What is recorded is
-skipped and what was interrupted continues. A training that another process has locked is passed
-over and taken up when that one lets go. When trainings fail one after the other nothing more is
-started.
+priority; what is measured of its network comes after it. What is recorded is skipped and what was
+interrupted continues. A training that another process has locked is passed over and taken up when
+that one lets go. When trainings fail one after the other nothing more is started.
 
 On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the
 precision in which it was begun. On a GPU a wide network has the device to itself and trains all
-seeds in one process, which share the compilation; narrow ones share the device, and studies run
-beside both.
-
-With `--budget` nothing is begun that cannot end, or reach a checkpoint, before the time is over,
-and trainings stop after an epoch. Ctrl-C and SIGTERM stop them likewise, a second one at once. None
-of the packages that notebooks and documents need is imported.
+seeds in one process; narrow ones share the device, and studies run beside both. With `--budget`
+nothing is begun that cannot end, or reach a checkpoint, before the time is over. Ctrl-C and SIGTERM
+stop trainings after their epoch, a second one at once.
 """
 
 import argparse
@@ -36,12 +31,11 @@ import torch
 
 from lib import ROOT
 from lib.config import UsageError
-from lib.files import write_json
+from lib.files import locked, write_json
 from lib.machine import PRECISION, processors
-from lib.records import Run
-from lib.studies.designs import collect, trainings
-from lib.studies.jobs import EXPECTED, MEASURE, TRAIN, Job, jobs
-from lib.studies.pack import pack
+from lib.records import RECORD, Run
+from lib.studies.carry import collect, pack_records
+from lib.studies.designs import DOSES, MEASURE, STUDY, TRAIN, Task, jobs, trainings
 from lib.train import STOPPED, UNTIL
 
 LOWEST_PRIORITY = 19
@@ -50,20 +44,21 @@ HELPERS = 4  # studies side by side on a GPU, beside the trainings
 POLL = 0.3  # seconds between two looks at the processes
 GRACE = 20.0  # seconds that processes have to stop after an epoch
 MARGIN = 15.0  # seconds of a budget for the last checkpoints and for packing
+EXPECTED = {TRAIN: 60.0, STUDY: 90.0, DOSES: 60.0, MEASURE: 120.0}  # seconds on a GPU
 TIMES = "times.json"  # seconds that each kind of process took, in the folder of the records
 
 
 class Runner:
     """Start processes while there is room and time for them, and end them when there is not."""
 
-    def __init__(self, out: Path, pending: list[Job], options: argparse.Namespace):
+    def __init__(self, out: Path, pending: list[Task], options: argparse.Namespace):
         self.out, self.pending = out, pending
         self.on_gpu = torch.cuda.is_available()
         self.workers = options.workers or (min(8, processors() // 2) if self.on_gpu else 2)
         self.threads = options.threads
         self.until = time.time() + options.budget if options.budget else float("inf")
-        self.running: dict[subprocess.Popen, tuple[Job, float]] = {}
-        self.failed, self.in_a_row = 0, 0
+        self.running: dict[subprocess.Popen, tuple[Task, float]] = {}
+        self.failed, self.in_a_row, self.ending = 0, 0, False
         path = out / TIMES
         self.times: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
 
@@ -73,7 +68,7 @@ class Runner:
             self._reap()
             self.pending = [job for job in self.pending if not job.done()]
             late = time.time() > self.until - MARGIN / 2
-            if late or not self.running and not self._possible():
+            if late or not (self.running or self._startable()):
                 break
             job = self._next()
             if job:
@@ -85,23 +80,23 @@ class Runner:
             return 1
         return STOPPED if self.pending else 0
 
-    def _possible(self) -> bool:
-        """Return whether any process that is left may yet be started."""
-        startable = any(job.ready() and self._in_time(job) for job in self.pending)
-        return startable and self.in_a_row < ENOUGH
-
-    def _in_time(self, job: Job) -> bool:
-        seconds = self.times.get(job.timed_as, EXPECTED[job.kind])
-        if job.kind == TRAIN:
-            seconds = EXPECTED[TRAIN] if self.on_gpu else 1.0  # it can stop after any epoch
-        return time.time() + seconds < self.until - MARGIN
-
-    def _next(self) -> Job | None:
-        """Return the first process for which there are room and time; None where it has to wait."""
+    def _startable(self) -> list[Task]:
+        """Return the processes that are left and may be started, now or when there is room."""
         if self.in_a_row >= ENOUGH:
-            return None
-        for job in self.pending:
-            if not job.ready() or not self._in_time(job) or job.busy():
+            return []
+        left = self.until - MARGIN - time.time()
+        return [job for job in self.pending if job.ready() and self._expected(job) < left]
+
+    def _expected(self, job: Task) -> float:
+        """Return the seconds after which the process has something to show for itself."""
+        if job.kind == TRAIN:
+            return EXPECTED[TRAIN] if self.on_gpu else 1.0  # it can stop after any epoch
+        return self.times.get(job.timed_as, EXPECTED[job.kind])
+
+    def _next(self) -> Task | None:
+        """Return the first process for which there are room and time; None where it has to wait."""
+        for job in self._startable():
+            if _locked_by_another(job):
                 continue
             if self._has_room(job):
                 return job
@@ -109,10 +104,10 @@ class Runner:
                 return None  # nothing overtakes it
         return None
 
-    def _has_room(self, job: Job) -> bool:
+    def _has_room(self, job: Task) -> bool:
         """Return whether the process may run beside those that are running."""
         running = [other for other, _ in self.running.values()]
-        if job.kind == MEASURE or any(other.kind == MEASURE for other in running):
+        if MEASURE in [other.kind for other in [job, *running]]:
             return not running
         if not self.on_gpu:
             return len(running) < self.workers
@@ -123,11 +118,11 @@ class Runner:
             return not trained
         return len(trained) < self.workers
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Task) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "TQDM_DISABLE": "1"}
         if self.until < float("inf"):
             environment[UNTIL] = str(self.until - MARGIN)
-        if job.trainings[0].precision(self.out) == "float32":
+        if self._precision(job) == "float32":
             environment[PRECISION] = "float32"
         log = self._log(job)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +133,15 @@ class Runner:
         self.running[process] = job, time.monotonic()
         self.pending.remove(job)
 
-    def _log(self, job: Job) -> Path:
+    def _precision(self, job: Task) -> str | None:
+        """Return the precision of the recorded trainings of this part and seed, or None."""
+        first = job.trainings[0]
+        runs = self.out / first.part.name / "runs"
+        for path in runs.glob(f"*/seed-{first.seed}/{RECORD}"):
+            return Run.read(path.parent).record["precision"]
+        return None
+
+    def _log(self, job: Task) -> Path:
         return self.out / "logs" / (re.sub(r"\W+", "-", str(job)) + ".log")
 
     def _reap(self) -> None:
@@ -146,23 +149,18 @@ class Runner:
         for process in [process for process in self.running if process.poll() is not None]:
             job, start = self.running.pop(process)
             seconds = time.monotonic() - start
+            stopped = self.ending or process.returncode == STOPPED
             if job.done():
                 self.in_a_row = 0
                 self.times[job.timed_as] = seconds
                 write_json(self.out / TIMES, self.times)
-                print(f"{job}: {self._result(job)}{seconds:.0f} s", flush=True)
-            elif process.returncode == STOPPED or job.busy():
+                print(f"{job}: {seconds:.0f} s", flush=True)
+            elif stopped or _locked_by_another(job):
                 self.pending.insert(0, job)  # later, when time or another process allows it
             else:
                 self._report_failure(job, process.returncode, seconds)
 
-    def _result(self, job: Job) -> str:
-        if job.kind != TRAIN:
-            return ""
-        scores = [f"{Run.read(training.folder(self.out)).miou:.1%}" for training in job.trainings]
-        return f"test mIoU {', '.join(scores)}, "
-
-    def _report_failure(self, job: Job, status: int, seconds: float) -> None:
+    def _report_failure(self, job: Task, status: int, seconds: float) -> None:
         self.failed += 1
         self.in_a_row += 1
         log = self._log(job)
@@ -174,28 +172,34 @@ class Runner:
 
     def end(self) -> None:
         """Let trainings stop after their epoch, and end what does not within `GRACE`."""
+        self.ending = True
         deadline = min(time.time() + GRACE, self.until)
         self._signal(signal.SIGTERM)
         try:
             while self.running and time.time() < deadline:
                 time.sleep(0.1)
-                self._take_back()
+                self._reap()
         finally:
             self._signal(signal.SIGKILL)
             while self.running:
-                self._take_back()
-
-    def _take_back(self) -> None:
-        """Put the jobs of processes that were ended back into the queue."""
-        for process in [process for process in self.running if process.poll() is not None]:
-            job, _ = self.running.pop(process)
-            if not job.done():
-                self.pending.append(job)
+                self._reap()
 
     def _signal(self, number: int) -> None:
         for process in self.running:
             if process.poll() is None:
                 os.killpg(process.pid, number)
+
+
+def _locked_by_another(job: Task) -> bool:
+    """Return whether another process has locked a folder that this training would write to."""
+    for folder in [path.parent for path in job.results if job.kind == TRAIN]:
+        if (folder / ".lock").exists():
+            try:
+                with locked(folder, "is trained"):
+                    pass
+            except BlockingIOError:
+                return True
+    return False
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -208,7 +212,7 @@ def _as_a_child() -> None:
         _libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def seconds(text: str) -> float:
+def duration(text: str) -> float:
     """Return the seconds of a text such as "9m", "90s" or "90"."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not match:
@@ -216,7 +220,7 @@ def seconds(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
     """Return the command's options."""
     text = __doc__.splitlines()[0]
     options = argparse.ArgumentParser("python -m lib.studies.queue", description=text)
@@ -226,10 +230,9 @@ def parser() -> argparse.ArgumentParser:
     add("--data-root", metavar="DIR", help="the folder that holds CamVid")
     add("--workers", type=int, help="processes side by side (default: 2, more on a GPU)")
     add("--threads", type=int, default=1, help="threads of each (default: 1)")
-    add("--budget", type=seconds, metavar="TIME", help="end after 9m, 90s or 1h")
+    add("--budget", type=duration, metavar="TIME", help="end after 9m, 90s or 1h")
     add("--pack", type=Path, metavar="DIR", help="pack what is finished as tar files")
     add("--collect", type=Path, metavar="DIR", help="copy the records, start nothing")
-    add("--list", action="store_true", help="list what is missing, start nothing")
     return options
 
 
@@ -239,36 +242,36 @@ def main(arguments: list[str] | None = None) -> int:
     That is 0 when everything is there, 1 when something failed, 75 when time ended before, and 130
     after Ctrl-C or SIGTERM.
     """
-    options = parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     out = options.out.resolve()
     try:
-        whole = trainings(options.names)
         queue = jobs(options.names, out, options.data_root, torch.cuda.is_available())
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if options.list:
-        for job in queue:
-            print(f"{job}: {'done' if job.done() else 'missing'}")
-        return 0
+    status = 0
+    if not options.collect:
+        status = _work(Runner(out, queue, options))
+    records = [training.record(out) for training in trainings(options.names)]
+    recorded = [path for path in records if path.exists()]
+    print(f"{len(recorded)} of {len(records)} trainings are on record")
     if options.collect:
-        number = collect(whole, out, options.collect.resolve())
-        print(f"{number} of {len(whole)} trainings are on record; copied to {options.collect}")
-        return 0
-    runner = Runner(out, queue, options)
+        collect(recorded, out, options.collect.resolve())
+    if options.pack:
+        packed, left = pack_records(out, options.pack.resolve())
+        print(f"{packed} files packed into {options.pack}, {left} left for the next time")
+    return status
+
+
+def _work(runner: Runner) -> int:
+    """Run until the end, Ctrl-C or SIGTERM; return the exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = runner.run()
+        return runner.run()
     except KeyboardInterrupt:
         runner.end()
         print("stopped: the same command goes on from the last checkpoints", file=sys.stderr)
-        status = 130
-    recorded = sum(training.recorded(out) for training in whole)
-    print(f"{recorded} of {len(whole)} trainings are on record")
-    if options.pack:
-        packed, left = pack(out, options.pack.resolve())
-        print(f"{packed} files packed into {options.pack}, {left} left for the next time")
-    return status
+        return 130
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ these are installed; neither is required.
 """
 
 import importlib
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 
@@ -23,37 +24,41 @@ from lib.machine import processors
 from lib.models import multiply_adds
 
 WORKERS = 8  # of the loader beside a GPU; on a CPU they would only take turns with the training
+AUGMENT = v2.Compose([
+    v2.RandomHorizontalFlip(),
+    v2.ColorJitter(0.2, 0.2),
+    v2.ToDtype({tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}, scale=True),
+])
 
 
-class Textbook:
-    """An epoch of the loop: `Textbook(...)()` trains on `data` once."""
+def textbook(
+    model: nn.Module, data: Dataset, batch: int, device: torch.device, mixed: bool,
+    rate: float = 0.001,
+) -> Callable[[], float]:
+    """Return a function that trains the model on the data once and returns the mean loss."""
+    model, on_gpu = model.to(device), device.type == "cuda"
+    workers = min(WORKERS, processors()) if on_gpu else 0
+    loader = DataLoader(
+        _Augmented(data), batch, shuffle=True, drop_last=True, num_workers=workers,
+        pin_memory=on_gpu, persistent_workers=workers > 0)
+    optimiser = torch.optim.AdamW(model.parameters(), rate)
+    scaler = torch.amp.GradScaler(device.type, enabled=mixed and on_gpu)
 
-    def __init__(
-        self, model: nn.Module, data: Dataset, batch: int, device: torch.device, mixed: bool
-    ):
-        self.model, self.device, self.mixed = model.to(device), device, mixed
-        on_gpu = device.type == "cuda"
-        workers = min(WORKERS, processors()) if on_gpu else 0
-        self.loader = DataLoader(
-            _Augmented(data), batch, shuffle=True, drop_last=True, num_workers=workers,
-            pin_memory=on_gpu, persistent_workers=workers > 0)
-        self.optimiser = torch.optim.AdamW(model.parameters(), 0.001)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=mixed and on_gpu)
-
-    def __call__(self) -> float:
-        """Return the mean loss."""
-        self.model.train()
+    def epoch() -> float:
+        model.train()
         total = 0.0
-        for image, target in self.loader:
-            image, target = image.to(self.device), target.to(self.device)
-            with torch.autocast(self.device.type, enabled=self.mixed):
-                loss = F.cross_entropy(self.model(image), target, ignore_index=IGNORE)
-            self.optimiser.zero_grad()
-            self.scaler.scale(loss).backward()
-            self.scaler.step(self.optimiser)
-            self.scaler.update()
+        for image, target in loader:
+            image, target = image.to(device), target.to(device)
+            with torch.autocast(device.type, enabled=mixed):
+                loss = F.cross_entropy(model(image), target, ignore_index=IGNORE)
+            optimiser.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimiser)
+            scaler.update()
             total += loss.item()
-        return total / len(self.loader)
+        return total / len(loader)
+
+    return epoch
 
 
 class _Augmented(torch.utils.data.Dataset):
@@ -61,13 +66,8 @@ class _Augmented(torch.utils.data.Dataset):
 
     def __init__(self, data: Dataset):
         self.data = data
-        kinds = {tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}
-        self.transform = v2.Compose([
-            v2.RandomResizedCrop(data.targets.shape[1:], scale=(0.5, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.ColorJitter(0.2, 0.2),
-            v2.ToDtype(kinds, scale=True),
-        ])
+        size = data.targets.shape[1:]
+        self.crop = v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -75,7 +75,7 @@ class _Augmented(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image = tv_tensors.Image(self.data.images[index])
         mask = tv_tensors.Mask(self.data.targets[index])
-        image, mask = self.transform(image, mask)
+        image, mask = AUGMENT(*self.crop(image, mask))
         return image.as_subclass(Tensor), mask.as_subclass(Tensor)
 
 
@@ -93,23 +93,22 @@ class Padded(nn.Module):
         return self.network(padded)[..., :height, :width]
 
 
-def _smp(classes: int, width: int) -> nn.Module:
-    unet = importlib.import_module("segmentation_models_pytorch").Unet
+def _resnet_unet(package, classes: int, width: int) -> nn.Module:
     channels = [16 * width, 8 * width, 4 * width, 2 * width, width]
-    network = unet("resnet34", encoder_weights=None, classes=classes, decoder_channels=channels)
-    return Padded(network)
+    return Padded(package.Unet(
+        "resnet34", encoder_weights=None, classes=classes, decoder_channels=channels))
 
 
-def _monai(classes: int, width: int) -> nn.Module:
-    unet = importlib.import_module("monai.networks.nets").BasicUNet
-    return unet(2, 3, classes, features=(*(width * 2**level for level in range(5)), width))
+def _basic_unet(package, classes: int, width: int) -> nn.Module:
+    channels = [width, 2 * width, 4 * width, 8 * width, 16 * width, width]
+    return package.networks.nets.BasicUNet(2, 3, classes, features=channels)
 
 
 # Name -> package, network of a width, and the widths to choose from.
 PEERS = {
     "U-Net on ResNet-34": (
-        "segmentation_models_pytorch", _smp, (4, 8, 16, 24, 32, 48, 64, 80, 96, 112)),
-    "BasicUNet": ("monai", _monai, (2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128)),
+        "segmentation_models_pytorch", _resnet_unet, (4, 8, 16, 24, 32, 48, 64, 80, 96, 112)),
+    "BasicUNet": ("monai", _basic_unet, (2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128)),
 }
 
 
@@ -121,10 +120,11 @@ def installed() -> dict[str, str]:
 
 def peer(name: str, classes: int, size: tuple[int, int], arithmetic: int) -> nn.Module:
     """Return that network in the width that comes nearest to so many multiply-adds on (H, W)."""
-    _, make, widths = PEERS[name]
+    package, make, widths = PEERS[name]
+    package = importlib.import_module(package)
 
     def distance(width: int) -> float:
         with torch.device("meta"):
-            return abs(multiply_adds(make(classes, width).eval(), size) - arithmetic)
+            return abs(multiply_adds(make(package, classes, width).eval(), size) - arithmetic)
 
-    return make(classes, min(widths, key=distance))
+    return make(package, classes, min(widths, key=distance))

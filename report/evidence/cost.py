@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib.models import TITLES, build_model
-from lib.studies.cost import BARE, OWN
-from lib.studies.traffic import moved_bytes
+from lib.studies.cost import BARE, OWN, moved_bytes
 from report.evidence.wording import percent, pixels
 
 GOAL = 0.9  # share of the limit that a training step is to reach on a GPU

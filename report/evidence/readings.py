@@ -13,7 +13,7 @@ from lib.metrics import nan_mean
 from lib.models import DEPTH
 from lib.records import Run
 from lib.structure import ratio
-from lib.studies.probes import parts
+from lib.studies.probes import probed_parts
 from report.evidence.scores import final_value
 
 RARE = 0.01  # a class with less than this share of the training pixels
@@ -238,7 +238,7 @@ def lesions_by_size(run: Run) -> np.ndarray:
 
 def probed(run: Run, array: str, name: str) -> np.ndarray:
     """Return counts (N, ...) of the probe of that part, see `lib.studies.probes`."""
-    names = [part for part, _ in parts(DEPTH)]
+    names = [part for part, _ in probed_parts(DEPTH)]
     return studied(run, f"probes.{array}")[names.index(name)]
 
 

@@ -26,7 +26,7 @@ from lib.datasets.camvid import CLASSES as CAMVID
 from lib.files import ClassTable
 from lib.models import SHORT, TITLES
 from lib.records import Run, by_variant
-from lib.scenes import CLASSES as SCENES
+from lib.scenes.stage import CLASSES as SCENES
 
 PAGE = 7.0  # the width of a figure, in inches
 INK, FAINT, GREY = "#333333", "#d9d9d9", "#666666"

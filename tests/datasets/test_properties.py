@@ -16,7 +16,7 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 
 from lib.datasets.folder import OwnClasses, decoder, read_classes
-from lib.datasets.pairs import Wrong, inspect_pair, matched, open_image
+from lib.datasets.pairs import Wrong, inspect_pair, match_files, open_image
 from lib.files import IGNORE, ClassTable, write_arrays, write_image, write_json
 from lib.metrics import confusion_matrix, iou_per_class, mean_iou
 from lib.models import pad_to_multiple
@@ -46,7 +46,7 @@ def test_images_and_labels_meet_by_their_stem(files):
             for name, suffixes in files.items():
                 if suffixes[position]:
                     (place / f"{name}{suffixes[position]}").touch()
-        pairs, lines = matched(Path(folder) / "images", Path(folder) / "labels")
+        pairs, lines = match_files(Path(folder) / "images", Path(folder) / "labels")
     assert [name for name, *_ in pairs] == sorted(["always there", *(name for name, both in files.items() if all(both))])
     assert all(image.stem == label.stem == name for name, image, label in pairs)
     assert len(lines) == sum(bool(image) != bool(label) for image, label in files.values())

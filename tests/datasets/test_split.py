@@ -9,7 +9,7 @@ from PIL import Image
 
 from lib.data import SPLITS
 from lib.datasets import split as module
-from lib.datasets.pairs import matched
+from lib.datasets.pairs import match_files
 from lib.datasets.split import main, split
 
 
@@ -75,7 +75,6 @@ def test_files_are_copied_where_links_fail(tmp_path, monkeypatch):
 @pytest.mark.parametrize("names, more, message", [
     (["a_1", "a_2", "a_3", "b_1"], ["--groups", "prefix"], "2 groups by prefix (a, b); expected three or more"),
     (["1", "2"], [], "2 groups by none (1, 2); expected three or more"),
-    (["a", "b", "c"], ["--shares", "1", "0", "1"], "shares [1.0, 0.0, 1.0]: expected three numbers above 0"),
     (["a", "b", "c"], ["--groups", "no.csv"], "No such file or directory: 'no.csv'"),
 ])
 def test_what_cannot_be_split_is_said(tmp_path, names, more, message, capsys):
@@ -119,7 +118,7 @@ def test_names_with_common_endings_are_pairs(tmp_path, images, labels):
         (tmp_path / folder).mkdir()
         for name in names:
             Image.new("L", (4, 4)).save(tmp_path / folder / f"{name}.png")
-    found, lines = matched(tmp_path / "images", tmp_path / "labels")
+    found, lines = match_files(tmp_path / "images", tmp_path / "labels")
     assert not lines
     assert [(image.stem, label.stem) for _, image, label in found] == list(zip(images, labels))
 
@@ -141,7 +140,7 @@ def test_a_folder_of_something_else_names_the_converter(tmp_path, name, converte
 def test_every_split_has_a_group():
     for sizes in ({"a": 100, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1}, dict.fromkeys("abcdefgh", 3)):
         for seed in range(20):
-            chosen = module._assign(sizes, (0.7, 0.15, 0.15), seed)
+            chosen = module._assign(sizes, seed)
             assert all(chosen.values()) and sorted(sum(chosen.values(), [])) == sorted(sizes)
-    chosen = module._assign({str(number): 1 for number in range(200)}, (0.7, 0.15, 0.15), 0)
+    chosen = module._assign({str(number): 1 for number in range(200)}, 0)
     assert [len(groups) for groups in chosen.values()] == [140, 30, 30]

@@ -16,7 +16,7 @@ from PIL import Image
 from lib.files import ClassTable
 from lib.datasets.camvid import CLASSES as CAMVID
 from lib.models import TITLES
-from lib.scenes import CLASSES as SCENES
+from lib.scenes.stage import CLASSES as SCENES
 from report.evidence.wording import percent, points
 from report.figures import show as display
 from report.figures.show import Exhibit, show

@@ -11,7 +11,7 @@ from lib.files import ClassTable
 from lib.metrics import mean_iou
 from lib.models import TITLES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
-from lib.studies.probes import parts
+from lib.studies.probes import probed_parts
 from report.evidence import measures, readings, scores
 from report.evidence.claims import CLAIMS, THEORY, judge
 from report.evidence.comparison import NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED
@@ -43,7 +43,7 @@ def fake_run(variant: str, seed: int, lost: float = 0.1, noise: float = 0.05, al
     components = np.zeros((IMAGES, 2, 5, 4), int)
     components[..., 0], components[..., 2] = 10, 1000
     components[..., 3] = 1000 * small + rng.integers(-5, 5, components.shape[:-1])
-    read = {name: 0.05 + 0.1 * ("joined" in name) for name, _ in parts(4)}
+    read = {name: 0.05 + 0.1 * ("joined" in name) for name, _ in probed_parts(4)}
     norms = {"weight": np.ones((3, 9)), "update": np.ones((3, 9)),
              "blocks": np.array([*(f"encoder {level}" for level in range(5)), *(f"decoder {level}" for level in (3, 2, 1, 0))]),
              "gradient": np.geomspace(faded, 1, 9) * np.exp(rng.normal(0, 0.01, (3, 1)))}

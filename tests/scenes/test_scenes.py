@@ -5,9 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from lib.scenes import CLASSES as SCENES, SPLITS, actors, draw_scene
+from lib.scenes import actors
 from lib.scenes.clutter import Face, _press
-from lib.scenes.objects import Label, Stage
+from lib.scenes.draw import SPLITS, draw_scene
+from lib.scenes.stage import CLASSES as SCENES, Label, Stage
 
 SIZE = (96, 128)
 INDEX = {name: index for index, name in enumerate(SCENES.names)}

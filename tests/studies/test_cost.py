@@ -11,10 +11,10 @@ from lib import ROOT
 from lib.machine import Machine
 from lib.models import VARIANTS, multiply_adds
 from lib.studies.cost import (
-    BARE, COST, OWN, PARTS, Measurement, Settings, measure, noise, side_by_side,
+    BARE, COST, OPTIMISER, OWN, PARTS, Settings, Traffic, measure, moved_bytes, noise_split,
+    side_by_side,
 )
-from lib.studies.textbook import Padded, Textbook, installed, peer
-from lib.studies.traffic import OPTIMISER, Traffic, moved_bytes
+from lib.studies.textbook import Padded, installed, peer, textbook
 from report.evidence import closed_forms, cost
 from report.figures import tables
 
@@ -34,7 +34,7 @@ def test_the_record_is_complete_and_only_read_afterwards(measured, monkeypatch):
     assert [row["variant"] for row in record["networks"]] == list(VARIANTS)
     assert all(len(row["seconds"]) == TINY.repeats for row in record["networks"])
     assert {OWN, BARE, "textbook, float32"} <= record["loops"]["seconds"].keys()
-    monkeypatch.setattr("lib.studies.cost.Measurement", None)
+    monkeypatch.setattr("lib.studies.cost.PARTS", dict.fromkeys(PARTS))
     assert measure(TINY, out) == json.loads((out / COST).read_text()) == record
     with pytest.raises(ValueError, match="holds measurements with other settings.*to measure anew"):
         measure(Settings("scenes", (32, 48), 8, 2, 0.001, 2), out)
@@ -43,7 +43,7 @@ def test_the_record_is_complete_and_only_read_afterwards(measured, monkeypatch):
 def test_an_interrupted_measurement_is_taken_up_again(measured, tmp_path, monkeypatch):
     record = {name: value for name, value in measured[1].items() if name != "loops"}
     (tmp_path / COST).parent.mkdir()
-    monkeypatch.setattr(Measurement, "loops", lambda self: {"images": 1})
+    monkeypatch.setitem(PARTS, "loops", lambda settings, machine: {"images": 1})
     (tmp_path / COST).write_text(json.dumps(record | {"device": "NVIDIA"}))
     with pytest.raises(ValueError, match="begun on NVIDIA, and this is CPU.*; go on there"):
         measure(TINY, tmp_path)
@@ -96,11 +96,10 @@ def test_calls_take_turns():
 
 
 def test_the_textbook_loop_learns():
-    data = noise(4, (32, 32), 3)
+    data = noise_split(4, (32, 32), 3)
     data.targets[:] = 1
     torch.manual_seed(0)
-    loop = Textbook(nn.Conv2d(3, 3, 1), data, 2, CPU.device, mixed=False)
-    loop.optimiser.param_groups[0]["lr"] = 0.1
+    loop = textbook(nn.Conv2d(3, 3, 1), data, 2, CPU.device, mixed=False, rate=0.1)
     losses = [loop() for _ in range(6)]
     assert losses[-1] < 0.5 * losses[0]
 

@@ -17,7 +17,7 @@ from lib.files import read_state, write_state
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.records import WEIGHTS, Run, run_folder
-from lib.studies.designs import DESIGNS, Part
+from lib.studies.designs import DESIGNS, DesignPart
 from lib.studies.doses import GROUP, dose_counts, main
 from lib.train import fit
 
@@ -98,7 +98,7 @@ def test_the_command(run, tmp_path, capsys):
 
 
 def profile(name: str) -> dict:
-    values = Part("", name).values()
+    values = DesignPart("", name).values()
     return values | values["settings"]
 
 

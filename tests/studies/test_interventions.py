@@ -26,7 +26,7 @@ def hooks(model: torch.nn.Module) -> int:
 def test_every_condition_changes_the_logits_and_leaves_the_network_as_it_was(variant, images):
     model = network(variant)
     before = model(images)
-    conditions = iv.lesions(model) | iv.disturbances(model)
+    conditions = iv.lesions(model) | iv.perturbations(model)
     assert len(conditions) == {"unet-noskip": 3, "unet-gated-attention": 23}.get(variant, 19)
     for name, condition in conditions.items():
         with condition(model):
@@ -57,7 +57,7 @@ def test_equal_images_have_nothing_to_exchange(images):
     same = images[:1].repeat(3, 1, 1, 1)
     intact = model(same)
     for name in ("shuffle all", "clutter 0.5", "alpha other"):
-        with (iv.lesions(model) | iv.disturbances(model))[name](model):
+        with (iv.lesions(model) | iv.perturbations(model))[name](model):
             torch.testing.assert_close(model(same), intact, rtol=1e-4, atol=1e-5)
 
 
@@ -65,20 +65,20 @@ def test_equal_images_have_nothing_to_exchange(images):
 def test_an_open_gate_is_a_plain_skip_and_a_mean_gate_a_scaled_one(images):
     gated, plain = network("unet-gated-attention"), network("unet")
     plain.load_state_dict({key: value for key, value in gated.state_dict().items() if key in plain.state_dict()})
-    with iv.disturbances(gated)["alpha one"](gated):
+    with iv.perturbations(gated)["alpha one"](gated):
         torch.testing.assert_close(gated(images), plain(images))
-    with iv.disturbances(gated)["alpha mean"](gated):
+    with iv.perturbations(gated)["alpha mean"](gated):
         maps = attention_maps(gated, images)
     assert all(alpha.std() < 1e-6 for alpha in maps) and len(maps) == 4
 
 
 def test_noise_has_the_strength_that_is_asked_for_and_repeats():
     x = torch.randn(4, 6, 32, 32) * torch.arange(1, 7).view(6, 1, 1)
-    added = iv.noise(x, 2.0) - x
-    assert torch.equal(iv.noise(x, 2.0) - x, added)
+    added = iv.add_noise(x, 2.0) - x
+    assert torch.equal(iv.add_noise(x, 2.0) - x, added)
     torch.testing.assert_close(added.std((0, 2, 3)) / x.std((0, 2, 3)), torch.full((6,), 2.0), rtol=0.1, atol=0)
-    assert (iv.noise(x, 0.1, scale=1.0) - x).std().item() == pytest.approx(0.1, rel=0.05)
-    assert torch.equal(iv.clutter(x, 0.25), 0.75 * x + 0.25 * x.roll(1, 0))
+    assert (iv.add_noise(x, 0.1, scale=1.0) - x).std().item() == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(iv.mix_clutter(x, 0.25), 0.75 * x + 0.25 * x.roll(1, 0))
 
 
 def test_one_image_has_no_other():
@@ -90,7 +90,7 @@ def test_one_image_has_no_other():
 def test_permuted_coefficients_are_the_same_ones_elsewhere(images):
     model = network("unet-gated-attention")
     before = attention_maps(model, images)
-    with iv.disturbances(model)["alpha permuted"](model):
+    with iv.perturbations(model)["alpha permuted"](model):
         after = attention_maps(model, images)
     # The coarsest gate decides first, so that its own coefficients are those of the intact network in another order.
     own, moved = before[3].flatten(1), after[3].flatten(1)
@@ -120,7 +120,7 @@ def test_saved_features_give_the_same_logits(variant, images):
     with iv.reading_features(model) as features:
         intact = model(images)
     encoder = model.encoder
-    for name, condition in (iv.lesions(model) | iv.disturbances(model)).items():
+    for name, condition in (iv.lesions(model) | iv.perturbations(model)).items():
         with condition(model):
             expected = model(images)
         with iv.saved_features(model, features), condition(model):

@@ -1,6 +1,7 @@
 """The queue: complete, in its order, within its time, and gone with the process that started it."""
 
 import ast
+import io
 import json
 import os
 import signal
@@ -19,10 +20,11 @@ from lib.files import locked, write_json
 from lib.models import NETWORKS
 from lib.records import RECORD, Run
 from lib.structure import pack_counts, unpack_counts
-from lib.studies import pack, queue
-from lib.studies.designs import CAMVID, DEFAULTS, DESIGNS, Training, train_command, trainings
-from lib.studies.jobs import DOSES, MEASURE, STUDY, TRAIN, Job, jobs
-from lib.studies.queue import ENOUGH, Runner, main, seconds
+from lib.studies import carry, queue
+from lib.studies.designs import (
+    CAMVID, DEFAULTS, DESIGNS, DOSES, MEASURE, STUDY, TRAIN, Task, Training, jobs, train_command,
+    trainings)
+from lib.studies.queue import ENOUGH, Runner, duration, main
 from lib.train import STOPPED, fit
 from report.parameters import declared
 
@@ -59,14 +61,14 @@ def test_a_wide_network_trains_all_seeds_in_one_process_on_a_gpu(tmp_path):
     assert len(alone) == len(trainings(["camvid"]))
 
 
-def _job(tmp_path: Path, name: str, code: str, kind: str = TRAIN) -> Job:
+def _job(tmp_path: Path, name: str, code: str, kind: str = TRAIN) -> Task:
     """A process that runs this code, which may say `done()`."""
     result = tmp_path / name / "result"
     start = f"import os, sys, time, pathlib; r = pathlib.Path({str(result)!r})\n"
     start += "r.parent.mkdir(parents=True, exist_ok=True)\ndone = lambda: r.write_text('')\n"
     result.parent.mkdir(parents=True)
     command = [sys.executable, "-S", "-c", start + code]
-    return Job(kind, CAMVID, [Training(CAMVID, name, 10)], command, [result])
+    return Task(kind, [Training(CAMVID, name, 10)], command, [result])
 
 
 @pytest.fixture
@@ -74,9 +76,8 @@ def runner(tmp_path, monkeypatch):
     """Make a runner of these jobs, without a GPU."""
     monkeypatch.setattr(queue.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(queue, "POLL", 0.02)
-    monkeypatch.setattr(Runner, "_result", lambda self, job: "")
 
-    def make(*pending: Job, workers: int = 1, budget: float | None = None) -> Runner:
+    def make(*pending: Task, workers: int = 1, budget: float | None = None) -> Runner:
         options = SimpleNamespace(workers=workers, threads=1, budget=budget)
         return Runner(tmp_path, list(pending), options)
 
@@ -94,11 +95,10 @@ def test_what_a_profile_leaves_out_is_what_notebooks_have():
 
 
 def test_processes_have_one_thread_and_the_precision_of_their_seed(tmp_path, runner):
-    write_json(Training(CAMVID, "unet", 10).folder(tmp_path) / RECORD, {"precision": "float32"})
+    write_json(Training(CAMVID, "unet", 10).record(tmp_path), {"precision": "float32"})
     code = "r.write_text(os.environ['OMP_NUM_THREADS'] + os.environ['SEGMENTATION_PRECISION'])"
     assert runner(_job(tmp_path, "a", code)).run() == 0
     assert (tmp_path / "a/result").read_text() == "1float32"
-    assert Training(CAMVID, "unet", 11).precision(tmp_path) is None
 
 
 def test_failures_one_after_the_other_end_the_work(tmp_path, runner, capsys):
@@ -147,7 +147,7 @@ from lib.studies import queue
 from lib.studies.designs import CAMVID, Training
 code = "import os, pathlib, time; pathlib.Path({pid!r}).write_text(str(os.getpid())); time.sleep(60)"
 training, command = Training(CAMVID, "unet", 10), [sys.executable, "-c", code]
-job = queue.Job(queue.TRAIN, CAMVID, [training], command, [queue.Path("/none")])
+job = queue.Task(queue.TRAIN, [training], command, [queue.Path("/none")])
 queue.jobs = lambda *arguments: [job]
 sys.exit(queue.main(["D3", "--out", {out!r}]))
 """
@@ -188,7 +188,7 @@ def test_nothing_in_lib_needs_the_packages_of_notebooks_and_documents():
 
 
 def test_times_and_names_are_checked(tmp_path, capsys):
-    assert [seconds(text) for text in ("9m", "90s", "90", "1.5h")] == [540, 90, 90, 5400]
+    assert [duration(text) for text in ("9m", "90s", "90", "1.5h")] == [540, 90, 90, 5400]
     with pytest.raises(SystemExit):
         main(["D1", "--out", str(tmp_path), "--budget", "soon"])
     assert "expected a time such as 9m" in capsys.readouterr().err
@@ -209,38 +209,38 @@ def test_records_are_collected_without_weights_and_predictions(tiny, tmp_path, c
     assert "predictions.npz" not in names
 
 
-def _unpacked(tars: Path, into: Path) -> dict[str, bytes]:
-    for path in sorted(tars.glob("*.tar")):
-        assert path.stat().st_size <= pack.TAR
-        with tarfile.open(path) as archive:
-            archive.extractall(into, filter="data")
-    files = [path for path in into.rglob("*") if path.is_file()]
-    return {path.relative_to(into).as_posix(): path.read_bytes() for path in files}
+def _unpacked(packed: Path) -> dict[str, bytes]:
+    pieces = sorted(packed.glob("records-*.tar.*"))
+    assert all(piece.stat().st_size <= carry.PIECE for piece in pieces)
+    stream, files = io.BytesIO(b"".join(piece.read_bytes() for piece in pieces)), {}
+    with tarfile.open(fileobj=stream, ignore_zeros=True) as archive:
+        for member in archive:
+            files[member.name] = archive.extractfile(member).read()
+    return files
 
 
 def test_packed_files_come_back_whole_and_once(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
-    out, runs = tmp_path / "out", {}
+    out, content = tmp_path / "out", {}
     for variant in ("unet", "unet-noskip"):
-        folder = out / "camvid" / "runs" / variant / "seed-10"
+        folder = f"camvid/runs/{variant}/seed-10"
         for name in (RECORD, "confusions.npz", "weights.pt", ".lock", "predictions/a.png"):
-            runs[folder / name] = random.bytes(40_000 if name == "weights.pt" else 9_000)
-    runs[out / "camvid/runs/examples/a.webp"] = b"image"
-    runs[out / "camvid/runs/unet/seed-11/weights.pt"] = b"not finished"
-    for path, content in runs.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    monkeypatch.setattr(pack, "TAR", 40_960)
-    assert pack.pack(out, tmp_path / "first", 2) == (4, 4)
-    assert pack.pack(out, tmp_path / "first", 4) == (4, 0)
-    assert pack.pack(out, tmp_path / "second") == (0, 0), "what was packed is left out"
-    files = _unpacked(tmp_path / "first", tmp_path / "there")
-    parts = sorted(name for name in files if ".part-" in name)
-    weights = b"".join(files.pop(name) for name in parts)
-    assert weights == runs[out / "camvid/runs/unet/seed-10/weights.pt"] and len(parts) == 2
-    expected = {path.relative_to(out).as_posix(): content for path, content in runs.items()
-                if path.suffix != ".pt" and path.name != ".lock"}
-    assert files == expected
+            size = 90_000 if name == "weights.pt" else 9_000
+            content[f"{folder}/{name}"] = random.bytes(size)
+    content["camvid/runs/examples/a.webp"] = b"image"
+    content["camvid/runs/unet/seed-11/weights.pt"] = b"not finished"
+    for name, data in content.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(data)
+    monkeypatch.setattr(carry, "PIECE", 24_576)
+    assert carry.pack_records(out, tmp_path / "packed", 2) == (4, 4)
+    assert carry.pack_records(out, tmp_path / "packed", 2) == (3, 1)
+    assert carry.pack_records(out, tmp_path / "packed", 2) == (1, 0), "however large a file is"
+    assert carry.pack_records(out, tmp_path / "again") == (0, 0), "what was packed is left out"
+    files = _unpacked(tmp_path / "packed")
+    expected = {name: data for name, data in content.items() if not name.endswith((".pt", ".lock"))}
+    weights = "camvid/runs/unet/seed-10/weights.pt"
+    assert files == expected | {weights: content[weights]}
 
 
 def test_packed_counts_come_back_as_they_were():

@@ -77,10 +77,10 @@ def _other_settings(out: Path, **settings: object) -> None:
 
 
 @pytest.mark.parametrize("change, words", [
-    (_other_predictions, "differ from those on record by"), (_one_pixel, "by 2 pixels"),
-    (_other_names, "names of the predictions"),
-    (lambda out: _other_settings(out, image_size=[64, 96]), "sizes of predictions or test images"),
-    (lambda out: _other_settings(out, test_images=8), "names of the test images"),
+    (_other_predictions, "pixels, differ from those on record"), (_one_pixel, "by 2 pixels"),
+    (_other_names, "names of the images"),
+    (lambda out: _other_settings(out, image_size=[64, 96]), "sizes of the images"),
+    (lambda out: _other_settings(out, test_images=8), "names of the images"),
     (lambda out: (_folder(out) / PREDICTIONS).write_bytes(b"damaged"), "not readable"),
 ])  # fmt: skip
 def test_other_predictions_and_other_data_are_refused(out, capsys, change, words):

@@ -8,14 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib import studies
 from lib.data import as_image
 from lib.files import write_arrays
 from lib.machine import Machine
 from lib.models import build_model
 from lib.records import Run
-from lib.studies import depth, gates, landscape, probes
-from lib.studies.__main__ import main
+from lib.studies import chosen, depth, gates, landscape, probes, theory
 from lib.metrics import cross_entropy
 from lib.train import fit
 
@@ -162,13 +160,13 @@ def test_a_probe_reads_what_is_linear_within_every_cell(batch, monkeypatch):
             labels = F.one_hot(torch.where(targets == 255, number, targets.long()), number + 1)[..., :-1]
             edges = torch.from_numpy(np.stack([probes.edge_map(t) for t in targets]))[:, None]
             wanted = torch.cat([labels.permute(0, 3, 1, 2), edges], 1).float()
-            yield [F.pixel_unshuffle(wanted, 2**level) for _, level in probes.parts(4)], wanted
+            yield [F.pixel_unshuffle(wanted, 2**level) for _, level in probes.probed_parts(4)], wanted
 
     model = build_model("unet", num_classes=3, base_channels=2).eval()
     generator = torch.Generator().manual_seed(2)
     train = [(torch.zeros(40, 3, 32, 48, dtype=torch.uint8),
               torch.randint(3, (40, 32, 48), generator=generator, dtype=torch.uint8)) for _ in range(30)]
-    monkeypatch.setattr(probes, "_read", spelt_out)
+    monkeypatch.setattr(probes, "_features_and_maps", spelt_out)
     monkeypatch.setattr(probes, "RIDGE", 1e-9)
     found = probes.probe(model, train, [batch], torch.ones(3), MACHINE)
     assert found["confusions"].shape == (13, 2, 3, 3)
@@ -185,14 +183,14 @@ def test_probes_of_a_network_see_its_features(batch):
     images = colours[torch.where(targets == 255, 3, targets.long())].permute(0, 3, 1, 2)
     model.encoder[0] = nn.Conv2d(3, 4, 1)  # a linear map of the colour, which tells the class
     found = probes.probe(model, [(images, targets)] * 2, [(images, targets)], torch.ones(3), MACHINE)
-    names = [name for name, _ in probes.parts(4)]
+    names = [name for name, _ in probes.probed_parts(4)]
     assert names[4] == "bottleneck" and names[5:7] == ["from below 3", "joined 3"]
     first, joined = (found["confusions"][names.index(name)].sum(0) for name in ("encoder 0", "joined 0"))
     assert np.trace(first) == first.sum() == (targets != 255).sum() and np.trace(joined) == joined.sum()
 
 
 def test_the_untrained_network_is_the_one_that_a_training_starts_from(batch):
-    found = probes.untrained("unet-residual", 4, 3, 7, [batch, batch], MACHINE)
+    found = probes.untrained_network("unet-residual", 4, 3, 7, [batch, batch], MACHINE)
     torch.manual_seed(7)
     begun = build_model("unet-residual", num_classes=3, base_channels=4)
     assert all(torch.equal(a, b) for a, b in zip(found.parameters(), begun.parameters()))
@@ -237,7 +235,7 @@ def test_curvature_is_both_ends_of_the_spectrum_of_the_whole_hessian(batch, monk
         expected = torch.linalg.eigvalsh(matrix)[[0, -1]].numpy()
         assert expected[0] < 0 < expected[1]
         for batches in ([batch], alone):
-            found = landscape.curvature(model, batches, weights, MACHINE, 0)[normalised]
+            found = landscape.spectra(model, batches, weights, MACHINE, 0)[normalised]
             np.testing.assert_allclose(found["values"][-1], expected, rtol=1e-3)
     assert not any(p.grad is not None for p in model.parameters())
 
@@ -246,7 +244,7 @@ def test_no_direction_of_a_network_is_curved_more_than_the_ends_of_its_spectrum(
     """A U-Net has too many weights for the whole matrix, but random directions lie between the two eigenvalues."""
     torch.manual_seed(0)
     model, weights = build_model("unet-residual", num_classes=3, base_channels=2).eval(), torch.ones(3)
-    found = landscape.curvature(model, [batch], weights, MACHINE, 0)[0]
+    found = landscape.spectra(model, [batch], weights, MACHINE, 0)[0]
     image, target = as_image(batch[0]), batch[1].long()
     parameters = [weight for weight, _ in landscape.filters(model)]
     gradient = torch.autograd.grad(cross_entropy(model(image), target, weights), parameters, create_graph=True)
@@ -330,9 +328,9 @@ def test_depth_study():
 def test_everything_on_record_once(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Machine, "detect", classmethod(lambda cls: MACHINE))
     run = fit(tiny(variant="unet-gated-attention"), tmp_path)
-    studies.study(run, 0, 1)
-    assert run.studies == {}
-    studies.study(run, 3, 1)
+    theory.study(run, 0, 1)
+    assert not (run.folder / "studies.npz").exists()
+    theory.study(run, 3, 1)
     found = run.studies
     assert found["names"].tolist() == run.image_names and found["conditions.names"][0] == "intact"
     assert found["conditions.confusions"].shape == (24, 3, 13, 13)
@@ -355,21 +353,21 @@ def test_everything_on_record_once(tiny, tmp_path, capsys, monkeypatch):
     assert np.array_equal(true_pixels, run.confusion.sum(1)[small])
     written = (run.folder / "studies.npz").stat()
     assert written.st_size < 400_000
-    studies.study(run, 3, 1)
+    theory.study(run, 3, 1)
     assert (run.folder / "studies.npz").stat().st_mtime_ns == written.st_mtime_ns
     write_arrays(run.folder / "studies.npz", **{key: array for key, array in found.items() if key != "edition"})
     run = Run.read(run.folder)
-    studies.study(run, 3, 1)  # of an older edition: made anew, to the same numbers
-    assert run.studies["edition"] == studies.EDITION
+    theory.study(run, 3, 1)  # of an older edition: made anew, to the same numbers
+    assert run.studies["edition"] == theory.EDITION
     assert all(np.array_equal(run.studies[key], found[key]) for key in found if key != "seconds")
     with pytest.raises(ValueError, match="study_images = 1 of 3 test images: expected 0 or at least 2"):
-        studies.study(run, 1, 1)
+        theory.study(run, 1, 1)
     (run.folder / "weights.pt").unlink()
     capsys.readouterr()
-    monkeypatch.setattr(studies, "EDITION", studies.EDITION + 1)
-    studies.study(run, 3, 1)
+    monkeypatch.setattr(theory, "EDITION", theory.EDITION + 1)
+    theory.study(run, 3, 1)
     assert capsys.readouterr().out == ""  # it can be read, and nothing newer can be had
-    studies.study(run, 2, 1)
+    theory.study(run, 2, 1)
     assert "no checkpoint" in capsys.readouterr().out and len(run.studies["names"]) == 3
 
 
@@ -381,7 +379,7 @@ def test_chosen_images_come_in_batches_that_can_exchange():
             return 100
 
     for number in (2, 8, 9, 17, 40, 300):
-        batches = studies.chosen(Data(), number)
+        batches = chosen(Data(), number)
         assert min(len(images) for images, _ in batches) >= 2 and max(len(images) for images, _ in batches) <= 8
         assert sum(len(images) for images, _ in batches) == min(number, 100)
 
@@ -389,10 +387,10 @@ def test_chosen_images_come_in_batches_that_can_exchange():
 def test_the_command_studies_what_has_weights_and_names_the_rest(tiny, tmp_path, capsys):
     run = fit(tiny(epochs=1, test_images=4), tmp_path)
     options = ["--images", "3", "--steps", "1"]
-    assert main([str(tmp_path), *options]) == 0
+    assert theory.main([str(tmp_path), *options]) == 0
     assert len(Run.read(run.folder).studies["names"]) == 3 and "unet/seed-0: studied" in capsys.readouterr().out
-    assert main([str(tmp_path), "--seeds", "5", *options]) == 1
+    assert theory.main([str(tmp_path), "--seeds", "5", *options]) == 1
     (run.folder / "studies.npz").unlink()
     (run.folder / "weights.pt").unlink()
-    assert main([str(tmp_path), *options]) == 1
+    assert theory.main([str(tmp_path), *options]) == 1
     assert "no weights.pt, so nothing can be measured" in capsys.readouterr().err
