@@ -89,12 +89,12 @@ def table_html(content: pd.DataFrame, label: str) -> str:
 
 
 def digits(column: pd.Series) -> int:
-    """Return the decimals of a column of numbers, which show three digits of the largest one."""
+    """Return the decimals of a column of numbers, which show three digits of the median one."""
     sizes = column.abs().replace(0, np.nan)
     if sizes.isna().all():
         return 0
-    largest, smallest = (int(np.floor(np.log10(size))) for size in (sizes.max(), sizes.min()))
-    return min(3, max(0, 2 - largest, -smallest))
+    middle, smallest = (int(np.floor(np.log10(size))) for size in (sizes.median(), sizes.min()))
+    return min(3, max(0, 2 - middle, -smallest))
 
 
 def shared_unit(column: pd.Series) -> str:

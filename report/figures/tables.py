@@ -115,7 +115,7 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
     )
 
 
-def _effects(
+def _effects_table(
     of: Sequence[design.Effect], name: str, caption: str, runs: Sequence[Run]
 ) -> Exhibit | None:
     """Return a table of a design's effects; None where the runs allow none."""
@@ -126,11 +126,11 @@ def _effects(
 
 
 effects = partial(
-    _effects, design.BLOCK_BY_SKIP, "effects",
+    _effects_table, design.BLOCK_BY_SKIP, "effects",
     "Main effects and interactions of blocks and skips",
 )  # fmt: skip
 effects_of_skips = partial(
-    _effects, design.SKIP_BY_SKIP, "theory-skips",
+    _effects_table, design.SKIP_BY_SKIP, "theory-skips",
     "What training with each skip adds, and how much more it adds where another one is present, "
     "over all subsets of the four skips",
 )  # fmt: skip

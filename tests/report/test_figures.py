@@ -149,7 +149,7 @@ def test_nothing_is_shown_for_nothing(shown):
     assert [data["text/markdown"] for data, _ in shown] == ["*Not measured.*"]
 
 
-def test_decimals_show_three_digits_of_a_column_s_largest_number():
+def test_decimals_show_three_digits_of_a_column_s_median():
     columns = ([0.434, 0.01], [1.94, 0.5], [51.34, 0.61], [434.5, 435.1], [1234.5, 0.42], [0.0, np.nan])
     assert [display.digits(pd.Series(column)) for column in columns] == [3, 2, 1, 0, 1, 0]
 
