@@ -129,11 +129,11 @@ def across(parts: dict[str, Sequence[Verdict]]) -> pd.DataFrame:
     }
     for name, measured in columns.items():
         if measured:
-            table[name] = [_effects(measured.get(claim.id)) for claim in claims]
+            table[name] = [_effects_and_verdict(measured.get(claim.id)) for claim in claims]
     return pd.DataFrame(table)
 
 
-def _effects(verdict: Verdict | None) -> str:
+def _effects_and_verdict(verdict: Verdict | None) -> str:
     if verdict is None:
         return "–"
     effects = [effect_text(each.estimate, each.comparison.measure.unit) for each in verdict.primary]
