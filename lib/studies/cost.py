@@ -138,9 +138,6 @@ def _timed(call: Call, machine: Machine, often: int) -> float:
     return (time.perf_counter() - start) / often
 
 
-# The bytes that a training step moves, counted on tensors without content.
-
-
 class Traffic(TorchDispatchMode):
     """Add up the bytes that operations have to move beside the convolutions, as if fused well.
 
@@ -180,9 +177,6 @@ def moved_bytes(model: UNet, batch: int, size: tuple[int, int], classes: int, sh
     with Traffic() as traffic:
         F.cross_entropy(model(image).float(), target).backward()
     return traffic.bytes + OPTIMISER * parameters
-
-
-# The parts of a record.
 
 
 def _limit(settings: Settings, machine: Machine) -> dict:

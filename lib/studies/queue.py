@@ -220,7 +220,7 @@ def duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def command_line() -> argparse.ArgumentParser:
+def queue_options() -> argparse.ArgumentParser:
     """Return the command's options."""
     text = __doc__.splitlines()[0]
     options = argparse.ArgumentParser("python -m lib.studies.queue", description=text)
@@ -242,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
     That is 0 when everything is there, 1 when something failed, 75 when time ended before, and 130
     after Ctrl-C or SIGTERM.
     """
-    options = command_line().parse_args(arguments)
+    options = queue_options().parse_args(arguments)
     out = options.out.resolve()
     try:
         queue = jobs(options.names, out, options.data_root, torch.cuda.is_available())
