@@ -28,6 +28,7 @@ EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
 NAME = re.compile(r"\bU-Nets?\b")  # not broken at its hyphen
+SIZE = re.compile(r"(?<=\d) × (?=\d)")  # not broken at its spaces
 
 
 class MarkupError(ValueError):
@@ -201,5 +202,6 @@ def notebook_of(place: str) -> str:
 
 
 def unbroken(text: str) -> Safe:
-    """Return text as HTML, in which the networks' name stays on one line."""
-    return Safe(NAME.sub(lambda match: MACROS.nowrap(match[0]), escape(text, quote=False)))
+    """Return text as HTML, in which the networks' name and a size such as 2 × 2 stay on one line."""
+    text = SIZE.sub("\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}", escape(text, quote=False))
+    return Safe(NAME.sub(lambda match: MACROS.nowrap(match[0]), text))

@@ -60,7 +60,7 @@ HOMES = {"0_data": "data", **dict.fromkeys(NETWORKS, "networks"), "5_analysis": 
 # A drawing as `show.svg_image` stores it.
 DRAWING = re.compile(r'<img alt="[^"]*" src="data:image/svg\+xml;base64,([^"]*)">')
 DRAWINGS = ["image/svg+xml", "image/png", "image/jpeg"]
-LONG = 2000  # characters: such a table may break across pages
+LONG = 1200  # characters: such a table may break across pages
 CONFIG = Config({
     "TemplateExporter": {"exclude_input": True},
     "TagRemovePreprocessor": {

@@ -20,13 +20,26 @@ from report.__main__ import main
 from report.pdf import find_browser
 from tests.pages import browser
 
-# The same sums in the same order, whatever else the machine does; in the processes that tests start as well.
+# The same sums in the same order, whatever else the machine does; in the processes that tests
+# start as well.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 TINY = TrainConfig(
-    variant="unet", seed=0, dataset="scenes", image_size=(32, 48), crop_size=None, train_images=8, val_images=3,
-    test_images=3, base_channels=4, epochs=3, batch_size=4, learning_rate=0.003, weight_decay=0.01, class_balance=0.02,
+    variant="unet",
+    seed=0,
+    dataset="scenes",
+    image_size=(32, 48),
+    crop_size=None,
+    train_images=8,
+    val_images=3,
+    test_images=3,
+    base_channels=4,
+    epochs=3,
+    batch_size=4,
+    learning_rate=0.003,
+    weight_decay=0.01,
+    class_balance=0.02,
     validate_every=2,
 )
 
@@ -55,7 +68,10 @@ def tiny():
 
 @pytest.fixture
 def camvid(tmp_path) -> Path:
-    """A made-up data set in CamVid's layout: three images of 24 x 32 pixels in each split, image i of class i."""
+    """A made-up data set in CamVid's layout: three images in each split, image i of class i.
+
+    Each has 24 x 32 pixels.
+    """
     for part in FOLDERS:
         (tmp_path / "CamVid" / part).mkdir(parents=True)
         for index in range(3):
@@ -73,9 +89,17 @@ OWN = ("Sky", "Tree", "Traffic sign")
 OWN_COLORS = ((70, 130, 180), (107, 142, 35), (220, 220, 0), (250, 170, 30), (0, 0, 0))
 
 
-def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] = (4, 2, 2), size=(32, 48),
-             prefix: str = "") -> Path:
-    """A user's own images, drawn at random: labels of indices, of a palette, in colours; JPEG, PNG and WebP images."""
+def make_own(
+    root: Path,
+    names: tuple[str, ...] = OWN,
+    counts: tuple[int, ...] = (4, 2, 2),
+    size=(32, 48),
+    prefix: str = "",
+) -> Path:
+    """A user's own images, drawn at random.
+
+    Labels of indices, of a palette and in colours; JPEG, PNG and WebP images.
+    """
     rng = np.random.default_rng(1)
     for split, count, suffix in zip(SPLITS, counts, ("jpg", "png", "webp")):
         for part in ("images", "labels"):
@@ -87,7 +111,9 @@ def make_own(root: Path, names: tuple[str, ...] = OWN, counts: tuple[int, ...] =
             target[4, : len(names)] = range(len(names))
             save_label(root / split / f"labels/{prefix}{split} {index}.png", target, split)
             photo = 60 * (target[..., None] % 4) + rng.integers(0, 60, (*size, 3))
-            Image.fromarray(photo.astype(np.uint8)).save(root / split / f"images/{prefix}{split} {index}.{suffix}")
+            Image.fromarray(photo.astype(np.uint8)).save(
+                root / split / f"images/{prefix}{split} {index}.{suffix}"
+            )
     write_classes(root, [{"name": name, "color": color} for name, color in zip(names, OWN_COLORS)])
     return root
 
@@ -128,13 +154,18 @@ def report(tmp_path_factory) -> Path:
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
     with locked(shared, "builds the report of the tests", patience=600):
         if not (shared / "smoke" / "report.html").exists():
-            assert main(["--profile", "smoke", "--out", str(shared / "smoke")]) == (0 if find_browser() else 1)
+            assert main(["--profile", "smoke", "--out", str(shared / "smoke")]) == (
+                0 if find_browser() else 1
+            )
     return shared / "smoke"
 
 
 @pytest.fixture
 def visit():
-    """Open a page in a browser: `visit(path, width=390, theme="dark")` returns playwright's page."""
+    """Open a page in a browser.
+
+    `visit(path, width=390, theme="dark")` returns playwright's page.
+    """
     with browser() as program:
 
         def open_page(path, width=1440, theme="light", before=None, **options):

@@ -13,7 +13,8 @@ from lib.files import read_state
 from lib.records import RECORD, Run
 from lib.train import CHECKPOINT
 
-# Processes that are killed are forked from a server that has imported everything: each costs a fraction of a second.
+# Processes that are killed are forked from a server that has imported everything: each costs a
+# fraction of a second.
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["report.__main__", "lib.train", "pytest", "nbformat.v4"])
 
@@ -28,7 +29,9 @@ def epochs_on_disk(folder: Path) -> int:
     """How many epochs can be taken up; every file that is there is whole."""
     if (folder / RECORD).exists():
         run = Run.read(folder)
-        assert run.per_image.sum() == run.confusion.sum() and [run.target(name).shape for name in run.examples]
+        assert run.per_image.sum() == run.confusion.sum() and [
+            run.target(name).shape for name in run.examples
+        ]
         return len(run.history) + 1
     checkpoint = folder / CHECKPOINT
     return len(read_state(checkpoint)["history"]) if checkpoint.exists() else 0
@@ -45,8 +48,15 @@ def result(folder: Path) -> dict:
     for path in folder.glob("*.npz"):
         with np.load(path) as arrays:
             files[path.name] = {name: array.tobytes() for name, array in arrays.items()}
-    weights = {name: tensor.numpy().tobytes() for name, tensor in read_state(folder / "weights.pt").items()}
-    return {"record": record, "weights": weights, "names": sorted(path.name for path in folder.iterdir()), **files}
+    weights = {
+        name: tensor.numpy().tobytes() for name, tensor in read_state(folder / "weights.pt").items()
+    }
+    return {
+        "record": record,
+        "weights": weights,
+        "names": sorted(path.name for path in folder.iterdir()),
+        **files,
+    }
 
 
 def cut(path: Path) -> None:

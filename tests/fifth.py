@@ -31,7 +31,11 @@ def add_row() -> None:
     networks = models.VARIANTS | models.EXTRA
     titles = {key: entry.title for key, entry in networks.items()}
     short = {key: entry.short or "dilated" for key, entry in networks.items()}
-    for table, content in ((models.NETWORKS, networks), (models.TITLES, titles), (models.SHORT, short)):
+    for table, content in (
+        (models.NETWORKS, networks),
+        (models.TITLES, titles),
+        (models.SHORT, short),
+    ):
         table.clear()  # in place: other modules have these objects
         table.update(content)
 
@@ -74,7 +78,8 @@ def main(out: Path) -> dict:
         "design": design.missing_cells(runs),
         "charts": {
             "loss": drawn(charts.loss(runs).content),
-            "fine": drawn(charts.fine_structures(runs).content), "test": drawn(charts.test_miou(runs).content),
+            "fine": drawn(charts.fine_structures(runs).content),
+            "test": drawn(charts.test_miou(runs).content),
             "scores": drawn(charts.class_scores(runs).content),
         },
         "drawings": [diagrams.network(run).content for run in runs],

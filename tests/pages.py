@@ -12,10 +12,13 @@ from playwright.sync_api import Browser, sync_playwright
 from report.page import DRAWING, render
 from report.pdf import FLAGS, find_browser
 
-SVG = ('<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="504pt" height="180pt" '
-       'viewBox="0 0 504 180"><defs><path id="a" d="M0 0h1"/><style>*{stroke-linejoin:round}</style></defs>'
-       '<g id="text_1"><use xlink:href="#a" style="fill: #000000"/></g>'
-       '<g id="patch_1"><path d="M0 0h9v9z" style="fill: #464646; stroke: #ffffff"/></g></svg>')
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+    'width="504pt" height="180pt" viewBox="0 0 504 180">'
+    '<defs><path id="a" d="M0 0h1"/><style>*{stroke-linejoin:round}</style></defs>'
+    '<g id="text_1"><use xlink:href="#a" style="fill: #000000"/></g>'
+    '<g id="patch_1"><path d="M0 0h9v9z" style="fill: #464646; stroke: #ffffff"/></g></svg>'
+)
 
 
 def code(source, *outputs, tags=()):
@@ -27,7 +30,9 @@ def shown(data, **report):
 
 
 def figure(label, caption="What to see.", alt="A chart.", **report):
-    return code("draw()", shown({"image/svg+xml": SVG}, label=label, caption=caption, alt=alt, **report))
+    return code(
+        "draw()", shown({"image/svg+xml": SVG}, label=label, caption=caption, alt=alt, **report)
+    )
 
 
 def svg_of(data: dict[str, str]) -> str:

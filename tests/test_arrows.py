@@ -1,4 +1,7 @@
-"""Imports run one way: what trains and measures knows nothing of what reports, and packages build on each other."""
+"""Imports run one way: what trains and measures knows nothing of what reports.
+
+And packages build on each other.
+"""
 
 import ast
 import subprocess
@@ -14,14 +17,31 @@ LAYERS = [
     ["lib", "lib.files", "lib.machine"],
     ["lib.scenes"],
     ["lib.datasets"],
-    ["lib.config", "lib.data", "lib.evaluation", "lib.metrics", "lib.models", "lib.records", "lib.structure", "lib.train"],
+    [
+        "lib.config",
+        "lib.data",
+        "lib.evaluation",
+        "lib.metrics",
+        "lib.models",
+        "lib.records",
+        "lib.structure",
+        "lib.train",
+    ],
     ["lib.studies"],
     ["lib.predict"],
     ["report.evidence", "report.references", "report.template"],
     ["report.figures"],
     ["report"],
 ]
-HEAVY = ["lib.train", "lib.data", "lib.scenes", "lib.datasets", "lib.studies", "matplotlib", "papermill"]
+HEAVY = [
+    "lib.train",
+    "lib.data",
+    "lib.scenes",
+    "lib.datasets",
+    "lib.studies",
+    "matplotlib",
+    "papermill",
+]
 
 
 def _modules() -> dict[str, Path]:
@@ -35,8 +55,12 @@ MODULES = _modules()
 
 def _layer(name: str) -> int:
     """The layer of the longest prefix of the module's name."""
-    fits = [(len(prefix), number) for number, layer in enumerate(LAYERS) for prefix in layer
-            if name == prefix or name.startswith(prefix + ".")]
+    fits = [
+        (len(prefix), number)
+        for number, layer in enumerate(LAYERS)
+        for prefix in layer
+        if name == prefix or name.startswith(prefix + ".")
+    ]
     return max(fits)[1]
 
 
@@ -61,6 +85,8 @@ def test_no_arrow_runs_backwards(name):
 
 def test_reading_a_record_imports_neither_training_nor_the_painter_of_scenes():
     script = "import sys, lib.records; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = set(done.stdout.split())
     assert "lib.metrics" in loaded and loaded.isdisjoint(HEAVY)

@@ -18,7 +18,12 @@ from lib import ROOT
 from lib.data import Augment, load_dataset
 from lib.datasets import SOURCES, camvid as camvid_module, scenes as sources, storage
 from lib.datasets.camvid import (
-    CLASSES as CAMVID, FOLDERS, download, extract, find_camvid, pixel_checksum,
+    CLASSES as CAMVID,
+    FOLDERS,
+    download,
+    extract,
+    find_camvid,
+    pixel_checksum,
 )
 from lib.datasets.scenes import SCENE_DOSES
 from lib.files import IGNORE, ClassTable
@@ -31,15 +36,25 @@ REAL = os.environ.get("SEGMENTATION_DATA")
 def test_class_tables():
     assert (len(SCENES), len(CAMVID)) == (13, 11)
     assert SCENES.names[12] == "Traffic sign" and SCENES.colors[12] == (220, 220, 0)
-    assert CAMVID.palette[IGNORE].tolist() == [0, 0, 0] and CAMVID.palette[3].tolist() == [128, 64, 128]
-    with pytest.raises(ValueError, match="one colour for each of 2 to 255 names: got 2 names and 1 colours"):
+    assert CAMVID.palette[IGNORE].tolist() == [0, 0, 0] and CAMVID.palette[3].tolist() == [
+        128,
+        64,
+        128,
+    ]
+    with pytest.raises(
+        ValueError, match="one colour for each of 2 to 255 names: got 2 names and 1 colours"
+    ):
         ClassTable(("a", "b"), ((0, 0, 0),))
 
 
 def test_item_shapes_and_types():
     data = load_dataset("scenes", split="val", image_size=(32, 48), limit=2)
     image, target = data[1]
-    assert (image.shape, image.dtype) == ((3, 32, 48), torch.float32) and 0 <= image.min() and image.max() <= 1
+    assert (
+        (image.shape, image.dtype) == ((3, 32, 48), torch.float32)
+        and 0 <= image.min()
+        and image.max() <= 1
+    )
     assert (target.shape, target.dtype) == ((32, 48), torch.int64)
     assert torch.equal(image, data.images[1] / 255)
     with pytest.raises(IndexError, match="item 2 of the 2 in scenes/val"):
@@ -47,8 +62,15 @@ def test_item_shapes_and_types():
 
 
 def test_scenes_splits_differ_and_have_the_study_s_sizes():
-    assert [len(load_dataset("scenes", split=s)) for s in ("train", "val", "test")] == [2000, 250, 2000]
-    sums = {load_dataset("scenes", split=s, image_size=(16, 16), limit=3).checksum for s in ("train", "val", "test")}
+    assert [len(load_dataset("scenes", split=s)) for s in ("train", "val", "test")] == [
+        2000,
+        250,
+        2000,
+    ]
+    sums = {
+        load_dataset("scenes", split=s, image_size=(16, 16), limit=3).checksum
+        for s in ("train", "val", "test")
+    }
     assert len(sums) == 3
 
 
@@ -84,7 +106,12 @@ def test_a_drawn_split_is_drawn_once(stored, monkeypatch):
     monkeypatch.setattr(sources, "draw_scene", None)  # nothing can be drawn any more
     again = three()
     assert again.checksum == first.checksum and torch.equal(again.images, first.images)
-    for other in (dict(name="scenes-noise-1"), dict(split="test"), dict(size=(32, 40)), dict(limit=2)):
+    for other in (
+        dict(name="scenes-noise-1"),
+        dict(split="test"),
+        dict(size=(32, 40)),
+        dict(limit=2),
+    ):
         with pytest.raises(TypeError):
             three(**other).images  # noqa: B018
 
@@ -99,10 +126,16 @@ def test_a_cut_file_and_one_of_other_code_are_drawn_anew(stored, monkeypatch):
 
 
 def test_two_processes_may_draw_the_same_split(stored):
-    code = "import sys; sys.path.insert(0, '.'); from lib.datasets import storage; storage.WORTH_STORING = 1; " \
-           "from lib.data import load_dataset; print(load_dataset('scenes', None, 'val', (32, 48), 3).checksum)"
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-            for _ in range(2)]
+    code = (
+        "import sys; sys.path.insert(0, '.'); from lib.datasets import storage; "
+        "storage.WORTH_STORING = 1; "
+        "from lib.data import load_dataset; "
+        "print(load_dataset('scenes', None, 'val', (32, 48), 3).checksum)"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for _ in range(2)
+    ]
     assert {process.communicate()[0].split()[-1] for process in both} == {three().checksum}
     assert len(list(stored.iterdir())) == 1
 
@@ -120,7 +153,9 @@ def test_camvid_layout_void_and_checksum(camvid):
     assert image.shape == (3, 24, 32) and image.unique().tolist() == [np.float32(80 / 255)]
     assert target[0].tolist() == [IGNORE] * 4 + [2] * 28
     assert data.pixels_per_class()[:4].tolist() == [24 * 28] * 3 + [0]
-    assert data.checksum == load_dataset("camvid", camvid / "CamVid", "train").checksum  # either folder is a root
+    assert (
+        data.checksum == load_dataset("camvid", camvid / "CamVid", "train").checksum
+    )  # either folder is a root
     half = load_dataset("camvid", camvid, "train", image_size=(12, 16))
     assert half.targets.shape == (3, 12, 16) and half.checksum != data.checksum
 
@@ -136,17 +171,22 @@ def test_environment_variable_names_the_root(camvid, monkeypatch):
     assert len(load_dataset("camvid", None, "test")) == 3
 
 
-@pytest.mark.parametrize("name, split, message", [
-    ("camvids", "train", "unknown data set 'camvids': choose one of scenes, camvid"),
-    ("scenes", "training", "unknown split 'training': choose one of train, val, test"),
-])
+@pytest.mark.parametrize(
+    "name, split, message",
+    [
+        ("camvids", "train", "unknown data set 'camvids': choose one of scenes, camvid"),
+        ("scenes", "training", "unknown split 'training': choose one of train, val, test"),
+    ],
+)
 def test_unknown_names(name, split, message):
     with pytest.raises(ValueError, match=message):
         load_dataset(name, split=split)
 
 
 def test_root_without_data(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no CamVid here; expected the folders train, trainannot.*data_root"):
+    with pytest.raises(
+        FileNotFoundError, match="no CamVid here; expected the folders train, trainannot.*data_root"
+    ):
         load_dataset("camvid", tmp_path)
 
 
@@ -155,24 +195,36 @@ def _spoil(folder: Path, kind: str) -> str:
     image, label = folder / "CamVid/train/frame_1.png", folder / "CamVid/trainannot/frame_1.png"
     if kind == "no label":
         label.unlink()
-        return r"train/frame_1\.png: no label of this name in .*CamVid/trainannot; expected one image and one label"
+        return (
+            r"train/frame_1\.png: no label of this name in .*CamVid/trainannot; "
+            r"expected one image and one label"
+        )
     if kind == "no image":
         image.unlink()
-        return r"trainannot/frame_1\.png: no image of this name in .*CamVid/train; expected one image and one label"
+        return (
+            r"trainannot/frame_1\.png: no image of this name in .*CamVid/train; "
+            r"expected one image and one label"
+        )
     if kind == "no pairs":
         for path in (folder / "CamVid/train").glob("*"):
             path.unlink()
         return "CamVid/train: no images; expected one file for each pair"
     if kind == "out of range":
         Image.fromarray(np.full((24, 32), 77, np.uint8)).save(label)
-        return r"trainannot/frame_1\.png: label value 77 in 768 pixels; expected 0 to 11, or 255 for void"
+        return (
+            r"trainannot/frame_1\.png: label value 77 in 768 pixels; "
+            r"expected 0 to 11, or 255 for void"
+        )
     if kind == "other size":
         Image.fromarray(np.zeros((20, 32, 3), np.uint8)).save(image)
         Image.fromarray(np.zeros((20, 32), np.uint8)).save(label)
         return "frame_1 has 20 x 32 pixels where most images have 24 x 32; set image_size"
     if kind == "unequal pair":
         Image.fromarray(np.zeros((20, 32, 3), np.uint8)).save(image)
-        return r"frame_1\.png: the image has 20 x 32 pixels, its label frame_1\.png 24 x 32 pixels; they must be equal"
+        return (
+            r"frame_1\.png: the image has 20 x 32 pixels, its label frame_1\.png 24 x 32 pixels; "
+            r"they must be equal"
+        )
     if kind == "colour label":
         Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(label)
         return r"frame_1\.png: a label of the mode RGB; expected one channel of class indices"
@@ -183,10 +235,20 @@ def _spoil(folder: Path, kind: str) -> str:
     return r"train/frame_1\.png: not a readable image .*truncated"
 
 
-@pytest.mark.parametrize("kind", [
-    "no label", "no image", "no pairs", "out of range", "other size", "unequal pair", "colour label", "not an image",
-    "truncated",
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "no label",
+        "no image",
+        "no pairs",
+        "out of range",
+        "other size",
+        "unequal pair",
+        "colour label",
+        "not an image",
+        "truncated",
+    ],
+)
 def test_bad_input_is_named(camvid, kind):
     message = _spoil(camvid, kind)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -195,7 +257,10 @@ def test_bad_input_is_named(camvid, kind):
 
 @pytest.fixture
 def server(camvid, tmp_path):
-    """An archive as the public repository packs it, with other folders beside CamVid, on a local server."""
+    """An archive as the public repository packs it, on a local server.
+
+    Other folders lie beside CamVid.
+    """
     site = tmp_path / "site"
     site.mkdir()
     with zipfile.ZipFile(site / "master.zip", "w") as archive:
@@ -218,12 +283,24 @@ def test_download_keeps_camvid_alone_and_checks_its_pixels(server, camvid, tmp_p
     assert find_camvid(base) == folder and len(load_dataset("camvid", base, "val")) == 3
 
 
-@pytest.mark.parametrize("name", [
-    "../CamVid/train/../../../escaped.png", "/CamVid/train/../escaped.png", "SegNet/CamVid/train/..", "CamVid/train/",
-    "CamVid/train/../..", "C:\\CamVid\\train\\escaped.png", "../../CamVid/../train/escaped.png", "/escaped.png",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../CamVid/train/../../../escaped.png",
+        "/CamVid/train/../escaped.png",
+        "SegNet/CamVid/train/..",
+        "CamVid/train/",
+        "CamVid/train/../..",
+        "C:\\CamVid\\train\\escaped.png",
+        "../../CamVid/../train/escaped.png",
+        "/escaped.png",
+    ],
+)
 def test_an_archive_cannot_leave_its_folder(tmp_path, name):
-    """A symbolic link is written as the file that holds its target, and what follows it lands in the folder."""
+    """A symbolic link is written as the file that holds its target.
+
+    What follows it lands in the folder.
+    """
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr(name, "escaped")
         link = zipfile.ZipInfo("x/CamVid/train/link")
@@ -231,14 +308,20 @@ def test_an_archive_cannot_leave_its_folder(tmp_path, name):
         archive.writestr(link, "/etc")
         archive.writestr("/somewhere/CamVid/train/absolute.png", "inside")
     extract(tmp_path / "evil.zip", tmp_path / "a/b/CamVid")
-    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir() or path.is_symlink()}
+    files = {
+        str(path.relative_to(tmp_path))
+        for path in tmp_path.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
     assert files == {"evil.zip", "a/b/CamVid/train/link", "a/b/CamVid/train/absolute.png"}
     assert not (tmp_path / "a/b/CamVid/train/link").is_symlink()
 
 
 def test_download_of_something_else_keeps_nothing(server, tmp_path):
     (tmp_path / "site/master.zip").write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match="not the archive of CamVid .File is not a zip file.; nothing was kept"):
+    with pytest.raises(
+        ValueError, match="not the archive of CamVid .File is not a zip file.; nothing was kept"
+    ):
         download(tmp_path / "data", server)
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -250,7 +333,9 @@ def test_download_with_other_pixels_keeps_nothing(server, tmp_path):
 
 
 def test_download_without_server(tmp_path):
-    with pytest.raises(FileNotFoundError, match="could not be downloaded .*data_root or SEGMENTATION_DATA"):
+    with pytest.raises(
+        FileNotFoundError, match="could not be downloaded .*data_root or SEGMENTATION_DATA"
+    ):
         download(tmp_path / "data", "http://127.0.0.1:9/none.zip")
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -258,14 +343,18 @@ def test_download_without_server(tmp_path):
 @pytest.mark.skipif(not REAL, reason="SEGMENTATION_DATA does not name a folder with CamVid")
 def test_real_camvid():
     assert pixel_checksum(find_camvid(REAL)) == camvid_module.CHECKSUM
-    data = {split: load_dataset("camvid", REAL, split, limit=4) for split in ("train", "val", "test")}
+    data = {
+        split: load_dataset("camvid", REAL, split, limit=4) for split in ("train", "val", "test")
+    }
     assert all(d.images.shape == (4, 3, 360, 480) for d in data.values())
     assert [len(load_dataset("camvid", REAL, split)) for split in data] == [367, 101, 233]
 
 
 def _marked() -> tuple[torch.Tensor, torch.Tensor]:
-    """Images whose red channel is ten times the label, so that one shows where the other came from."""
-    target = torch.arange(8).repeat_interleave(8).expand(64, 64)[None].repeat(6, 1, 1).to(torch.uint8)
+    """Images whose red channel is ten times the label, so one shows where the other came from."""
+    target = (
+        torch.arange(8).repeat_interleave(8).expand(64, 64)[None].repeat(6, 1, 1).to(torch.uint8)
+    )
     target = torch.maximum(target, target.transpose(1, 2))
     return torch.stack([target * 10, target * 0, target * 0], 1), target
 
@@ -273,10 +362,16 @@ def _marked() -> tuple[torch.Tensor, torch.Tensor]:
 def test_augmentation_moves_image_and_label_alike():
     augment = Augment((40, 48), colour=0.0)
     image, target = augment(*_marked(), torch.Generator().manual_seed(1))
-    assert image.shape == (6, 3, 40, 48) and target.shape == (6, 40, 48) and target.dtype == torch.int64
+    assert (
+        image.shape == (6, 3, 40, 48)
+        and target.shape == (6, 40, 48)
+        and target.dtype == torch.int64
+    )
     inside = target != IGNORE
     difference = (image[:, 0] * 255 / 10 - target).abs()[inside]
-    assert (difference < 0.51).float().mean() > 0.9  # they differ where the image is interpolated across an edge
+    assert (
+        difference < 0.51
+    ).float().mean() > 0.9  # they differ where the image is interpolated across an edge
     assert set(target.unique().tolist()) <= {*range(8), IGNORE}  # the label is never interpolated
 
 
@@ -287,7 +382,9 @@ def test_augmentation_identity_flip_and_void():
     mirrored = Augment((64, 64), scale=(1, 1), flip=1, colour=0)(images, targets, torch.Generator())
     assert torch.allclose(mirrored[0], images.flip(-1) / 255, atol=1e-5)
     assert torch.equal(mirrored[1], targets.flip(-1).long())
-    small = Augment((64, 64), scale=(0.5, 0.5), flip=0, colour=0)(images, targets, torch.Generator())[1]
+    small = Augment((64, 64), scale=(0.5, 0.5), flip=0, colour=0)(
+        images, targets, torch.Generator()
+    )[1]
     assert (small == IGNORE).float().mean().item() == pytest.approx(0.75, abs=0.02)
 
 

@@ -1,4 +1,7 @@
-"""Whatever stops a training or a build: nothing that was finished is lost, and the next start ends the same."""
+"""Whatever stops a training or a build: nothing that was finished is lost.
+
+The next start ends the same.
+"""
 
 import json
 import os
@@ -68,7 +71,9 @@ def _train(config, out, data_root, point=None):
     Machine.detect, train.SAVE_EVERY = classmethod(lambda cls: CPU), 0
     if point and point[0] == "write":
         opened = iter(range(1, 10**6))
-        files.open = lambda *a: DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
+        files.open = lambda *a: (
+            DyingFile(*a) if "wb" in a and next(opened) == point[1] else open(*a)
+        )
     elif point:
         _die_at(os, *point)
     fit(config, out, str(data_root))
@@ -88,7 +93,11 @@ def test_killed_twenty_times_and_nothing_is_lost(tmp_path, own):
             point, delay, starts = None, 60.0, starts + 1
             if kills < 20 and starts % 2:
                 name = chance.choice(["write", "replace", "fsync", "unlink"])
-                point = (name, chance.randint(1, 6), *([chance.random() < 0.5] if name != "write" else []))
+                point = (
+                    name,
+                    chance.randint(1, 6),
+                    *([chance.random() < 0.5] if name != "write" else []),
+                )
             elif kills < 20:
                 delay = chance.uniform(0.1, 0.6) * usual
             kills += _run(config, tmp_path / f"cut-{cut}", own, point, delay) == -signal.SIGKILL
@@ -100,7 +109,7 @@ def test_killed_twenty_times_and_nothing_is_lost(tmp_path, own):
 
 
 def _run(config, out: Path, data_root: Path, point=None, delay: float = 60) -> int:
-    """The exit status of a training that is killed at the point or after the delay, or ends before."""
+    """The exit status of a training killed at the point or after the delay, or ended before."""
     process = FORK.Process(target=_train, args=(config, out, data_root, point))
     process.start()
     process.join(delay)
@@ -114,14 +123,20 @@ def _run(config, out: Path, data_root: Path, point=None, delay: float = 60) -> i
 def test_a_file_system_that_is_really_full(tmp_path):
     place = tmp_path / "small"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True
+    ).returncode:
         pytest.skip("mounting is not permitted here")
     try:
         write_atomically(place / "last.pt", b"a" * 30_000)
-        with pytest.raises(OSError, match="No space left on device; nothing that was .*last.pt") as error:
+        with pytest.raises(
+            OSError, match="No space left on device; nothing that was .*last.pt"
+        ) as error:
             write_atomically(place / "last.pt", b"b" * 50_000)
         assert error.value.errno == 28
-        assert [(path.name, path.read_bytes()) for path in place.iterdir()] == [("last.pt", b"a" * 30_000)]
+        assert [(path.name, path.read_bytes()) for path in place.iterdir()] == [
+            ("last.pt", b"a" * 30_000)
+        ]
     finally:
         subprocess.run(["umount", place], check=True)
 
@@ -135,18 +150,24 @@ def _hold(folder: Path, ready) -> None:
         time.sleep(60)
 
 
-def test_a_folder_is_held_by_one_process_and_let_go_by_its_death(tmp_path, own, cpu, monkeypatch, capsys):
+def test_a_folder_is_held_by_one_process_and_let_go_by_its_death(
+    tmp_path, own, cpu, monkeypatch, capsys
+):
     folder, ready = run_folder(tmp_path, "unet", 0), FORK.Event()
     process = FORK.Process(target=_hold, args=(folder, ready))
     process.start()
     assert ready.wait(30)
     monkeypatch.setattr("lib.train.PATIENCE", 0)
-    with pytest.raises(BlockingIOError, match="unet/seed-0: another process trains unet with seed 0 here; wait"):
+    with pytest.raises(
+        BlockingIOError, match="unet/seed-0: another process trains unet with seed 0 here; wait"
+    ):
         fit(own_config(epochs=1), tmp_path, str(own))
     (folder / ".1-1.partial").write_bytes(b"of a process that was killed")
     process.kill()
     process.join()
-    assert fit(own_config(epochs=1), tmp_path, str(own)).seed == 0 and not list(folder.glob(".*.partial"))
+    assert fit(own_config(epochs=1), tmp_path, str(own)).seed == 0 and not list(
+        folder.glob(".*.partial")
+    )
 
 
 REPORT = """import json, os, pathlib, time
@@ -163,17 +184,24 @@ if epochs == 6: os.kill(os.getpid(), 9)"""
 
 @pytest.fixture
 def build(tmp_path):
-    """A process that builds a report from small notebooks with that number of epochs; its standard error is a file."""
+    """A process that builds a report from small notebooks with that number of epochs.
+
+    Its standard error is a file.
+    """
     notebooks = tmp_path / "notebooks"
     (notebooks / "profiles").mkdir(parents=True)
     (notebooks / "profiles/quick.yaml").write_text("epochs: 3\nseeds: [4]\n")
     settings = 'variant: str = "unet"\nseed: int = 0\nepochs: int = 2\nout: str = "out"'
     cells = [new_code_cell(settings, metadata={"tags": ["parameters"]}), new_code_cell(REPORT)]
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Data")]), notebooks / "0_data.ipynb")
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# U-Net"), *cells]), notebooks / "1_unet.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# U-Net"), *cells]), notebooks / "1_unet.ipynb"
+    )
 
     def start(epochs: int):
-        process = FORK.Process(target=_build, args=(notebooks, tmp_path / "out", epochs, tmp_path / "stderr"))
+        process = FORK.Process(
+            target=_build, args=(notebooks, tmp_path / "out", epochs, tmp_path / "stderr")
+        )
         process.start()
         return process
 
@@ -182,7 +210,9 @@ def build(tmp_path):
 
 def _build(notebooks: Path, out: Path, epochs: int, errors: Path) -> None:
     sys.stderr = open(errors, "a", buffering=1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # where the tests run in the background it is ignored
     pdf.print_pdf = lambda page: b"%PDF"
     sys.exit(main(["--out", str(out), "-p", "epochs", str(epochs)], notebooks))
 
@@ -204,22 +234,33 @@ def _wait(condition, seconds: float = 60) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_a_build_is_stopped_and_goes_on(build, tmp_path, capfd):
-    """One story, since every build starts kernels: two at once, Ctrl-C, a kernel that dies, kill -9, damage, an end."""
+    """One story, since every build starts kernels.
+
+    Two at once, Ctrl-C, a kernel that dies, kill -9, damage, an end.
+    """
     out, errors, kernel = tmp_path / "out", tmp_path / "stderr", tmp_path / "out/kernel"
     first = build(5)
     _wait(kernel.exists)
     second = build(3)
     second.join()
-    assert second.exitcode == 1 and "another process builds a report here; wait for it or choose" in errors.read_text()
+    assert (
+        second.exitcode == 1
+        and "another process builds a report here; wait for it or choose" in errors.read_text()
+    )
     assert json.loads((out / "build.json").read_text())["parameters"] == {"epochs": 5}
     os.kill(first.pid, signal.SIGINT)
     first.join()
-    assert first.exitcode == 130 and errors.read_text().endswith("kept, and the same command goes on from there\n")
+    assert first.exitcode == 130 and errors.read_text().endswith(
+        "kept, and the same command goes on from there\n"
+    )
     _wait(lambda: not _alive(int(kernel.read_text())))
 
     dying = build(6)
     dying.join()
-    assert dying.exitcode == 1 and "run again to go on from the last finished epoch; if memory" in errors.read_text()
+    assert (
+        dying.exitcode == 1
+        and "run again to go on from the last finished epoch; if memory" in errors.read_text()
+    )
 
     kernel.unlink()
     killed = build(5)
@@ -235,5 +276,7 @@ def test_a_build_is_stopped_and_goes_on(build, tmp_path, capfd):
     last.join()
     assert last.exitcode == 0, errors.read_text()
     assert "up to date" not in capfd.readouterr().out
-    assert data.read_bytes() == before and (out / "report.html").read_text().rstrip().endswith("</html>")
+    assert data.read_bytes() == before and (out / "report.html").read_text().rstrip().endswith(
+        "</html>"
+    )
     assert not list(out.rglob("*.partial*"))

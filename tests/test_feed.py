@@ -27,15 +27,21 @@ def test_an_epoch_shows_what_seed_and_epoch_draw(tiny):
     assert feed.steps == 2 and len(batches) == 2  # the seventh image is left out
     for number, (images, targets, drawn) in enumerate(batches):
         chosen = order[3 * number : 3 * number + 3]
-        assert torch.equal(images, data.images[chosen]) and torch.equal(targets, data.targets[chosen])
-        assert torch.equal(drawn, torch.rand(3, 8, generator=generator))  # as if drawn batch by batch
+        assert torch.equal(images, data.images[chosen]) and torch.equal(
+            targets, data.targets[chosen]
+        )
+        assert torch.equal(
+            drawn, torch.rand(3, 8, generator=generator)
+        )  # as if drawn batch by batch
     assert not torch.equal(batches[0][0], next(feed.epoch(5, 3))[0])
 
 
 def test_processes_share_every_batch(tiny):
     data = load_split(tiny(), "train")
     whole, parts = Feed(data, 4, CPU), [Feed(data, 4, CPU, World(rank, 2)) for rank in range(2)]
-    for batch, first, second in zip(whole.epoch(1, 1), *(part.epoch(1, 1) for part in parts), strict=True):
+    for batch, first, second in zip(
+        whole.epoch(1, 1), *(part.epoch(1, 1) for part in parts), strict=True
+    ):
         for together, a, b in zip(batch, first, second):
             assert torch.equal(together[0::2], a) and torch.equal(together[1::2], b)
     with pytest.raises(ValueError, match="batch of 4 images on 3 processes: expected equal parts"):
@@ -43,7 +49,7 @@ def test_processes_share_every_batch(tiny):
 
 
 def test_more_images_in_a_batch_than_there_are(tiny):
-    (images, _, drawn), = Feed(load_split(tiny(), "train"), 100, CPU).epoch(0, 1)
+    ((images, _, drawn),) = Feed(load_split(tiny(), "train"), 100, CPU).epoch(0, 1)
     assert len(images) == len(drawn) == 8
 
 
@@ -52,7 +58,9 @@ def _compiling(tiny, monkeypatch, compiler, work: float = 0.0) -> Trainer:
     monkeypatch.setattr(torch, "compile", compiler)
     monkeypatch.setattr(train, "COMPILE_FROM", work)
     config, machine = tiny(), Machine(CPU.device, False, compiled=True)
-    return Trainer(config, Path("/nowhere"), machine, load_split(config, "train"), load_split(config, "val"))
+    return Trainer(
+        config, Path("/nowhere"), machine, load_split(config, "train"), load_split(config, "val")
+    )
 
 
 def test_a_failing_compiler_leaves_the_training_as_it_was_with_a_word(tiny, capsys, monkeypatch):
@@ -61,11 +69,16 @@ def test_a_failing_compiler_leaves_the_training_as_it_was_with_a_word(tiny, caps
             assert function.__self__.model.training
             function(*batch)  # moves the statistics of batch normalisation
             raise RuntimeError("a form that it does not know\nand more")
+
         return call
 
     trainer = _compiling(tiny, monkeypatch, compiler)
-    assert capsys.readouterr().out == "not compiled, slower but equal: a form that it does not know\n"
-    plain = Trainer(trainer.config, Path("/nowhere"), CPU, load_split(trainer.config, "train"), trainer.val)
+    assert (
+        capsys.readouterr().out == "not compiled, slower but equal: a form that it does not know\n"
+    )
+    plain = Trainer(
+        trainer.config, Path("/nowhere"), CPU, load_split(trainer.config, "train"), trainer.val
+    )
     assert trainer._epoch(1) == plain._epoch(1)
 
 

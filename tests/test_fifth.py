@@ -25,8 +25,14 @@ def found(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("fifth")
     script = ROOT / "tests/fifth.py"
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "MPLBACKEND": "agg"}
-    done = subprocess.run([sys.executable, script, folder / "out", folder / "found.json"], cwd=ROOT,
-                          env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, script, folder / "out", folder / "found.json"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "found.json").read_text())
 
@@ -46,7 +52,9 @@ def test_tables_have_a_row_for_each_in_order(found):
     names = [*(SHORT[key] for key in VARIANTS), "dilated"]
     assert found["definitions"][1:] == names
     assert found["differences"] == FIVE[1:]
-    measured = [claim for claim in CLAIMS if claim.source == STUDY and claim.id != "Q4"]  # which takes six networks
+    measured = [
+        claim for claim in CLAIMS if claim.source == STUDY and claim.id != "Q4"
+    ]  # which takes six networks
     assert found["ledger"] == len(measured)
     assert any(TITLE in text for text in found["text"])
     assert TITLE not in found["design"], "its block is no part of the design of blocks and skips"
@@ -71,7 +79,7 @@ def test_theory_measures_a_block_without_a_formula(found):
     for column in ("parameters", "multiply_adds", "saved"):
         assert summary[column][dilated] == summary[column][plain]
     assert found["paths"] == theory.shortest_paths("unet")
-    # A block looks 4 pixels beyond its own where the U-Net's looks 2, whose fields are 9 * 2**l - 4.
+    # A block looks 4 pixels beyond its own where the U-Net's looks 2, with fields of 9 * 2**l - 4.
     assert found["field"] == [17 * 2**level - 8 for level in range(5)]
     assert found["levels"][:5] == ["encoder 0", "encoder 1", "encoder 2", "encoder 3", "bottleneck"]
 
@@ -91,5 +99,9 @@ def test_there_is_a_look_for_many_more_networks():
     keys = [*TITLES, *(f"unet-new-{number}" for number in range(12))]
     table = looks(keys)
     assert {key: table[key] for key in TITLES} == LOOKS
-    drawn = [(look.color, look.marker, look.line) for key, look in table.items() if not key.startswith("unet-skips")]
+    drawn = [
+        (look.color, look.marker, look.line)
+        for key, look in table.items()
+        if not key.startswith("unet-skips")
+    ]
     assert len(set(drawn)) == len(drawn)

@@ -21,8 +21,13 @@ def test_norms_of_one_step_by_hand():
     found = log.arrays()
     index = found["blocks"].tolist().index("decoder 1")
     norms = [float(found[name][0, index]) for name in ("gradient", "weight", "update")]
-    np.testing.assert_allclose(norms, [gradient.norm(), weight.norm(), 0.5 * gradient.norm()], rtol=1e-5)
-    assert found["blocks"].tolist() == [*(f"encoder {n}" for n in range(5)), *(f"decoder {n}" for n in (3, 2, 1, 0))]
+    np.testing.assert_allclose(
+        norms, [gradient.norm(), weight.norm(), 0.5 * gradient.norm()], rtol=1e-5
+    )
+    assert found["blocks"].tolist() == [
+        *(f"encoder {n}" for n in range(5)),
+        *(f"decoder {n}" for n in (3, 2, 1, 0)),
+    ]
     assert all(w.ndim == 4 for weights in blocks(model).values() for w in weights)
 
 

@@ -1,4 +1,4 @@
-"""Confusion matrices, mIoU and its relatives: hand-checked, against torchmetrics and against plain Python."""
+"""Confusion matrices, mIoU and its relatives: by hand, against torchmetrics and plain Python."""
 
 from collections import Counter
 
@@ -20,7 +20,9 @@ settings.register_profile("here", max_examples=40, deadline=None, derandomize=Tr
 settings.load_profile("here")
 
 
-def maps(seed: int, images: int = 5, size: tuple[int, int] = (7, 9)) -> tuple[torch.Tensor, torch.Tensor]:
+def maps(
+    seed: int, images: int = 5, size: tuple[int, int] = (7, 9)
+) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(seed)
     prediction, target = rng.integers(0, K, (2, images, *size))
     target[rng.random(target.shape) < 0.1] = 255
@@ -78,7 +80,9 @@ def test_agrees_with_plain_python_and_torchmetrics(seed):
 def test_torchmetrics_per_class_with_an_absent_class():
     prediction, target = maps(3)
     prediction[prediction == 2], target[target == 2] = 1, 1
-    theirs = MulticlassJaccardIndex(K, average="none", ignore_index=255)(prediction, target).double()
+    theirs = MulticlassJaccardIndex(K, average="none", ignore_index=255)(
+        prediction, target
+    ).double()
     ours = iou_per_class(confusion_matrix(prediction, target, K))
     assert ours[2].isnan()
     assert torch.allclose(ours[[0, 1, 3]], theirs[[0, 1, 3]], atol=1e-6)
@@ -89,7 +93,9 @@ def test_order_and_batches_do_not_matter(seed, order, batch):
     prediction, target = maps(seed)
     whole = confusion_matrix(prediction, target, K)
     prediction, target = prediction[list(order)], target[list(order)]
-    parts = [confusion_matrix(p, t, K) for p, t in zip(prediction.split(batch), target.split(batch))]
+    parts = [
+        confusion_matrix(p, t, K) for p, t in zip(prediction.split(batch), target.split(batch))
+    ]
     assert torch.equal(sum(parts), whole)
     assert torch.equal(confusion_matrix(prediction.byte().flatten(), target.flatten(), K), whole)
 
@@ -111,34 +117,50 @@ def test_prediction_at_void_does_not_count(seed):
     assert torch.equal(confusion_matrix(other, target, K), confusion_matrix(prediction, target, K))
 
 
-@pytest.mark.parametrize("prediction, target, words", [
-    (torch.zeros(2, 3).long(), torch.full((2, 3), 9), "target has label 9 in 6 pixels, expected 0 to 3"),
-    (torch.full((2, 3), -1), torch.zeros(2, 3).long(), "prediction has label -1 in 6 pixels"),
-    (torch.zeros(2, 3).long(), torch.zeros(3, 2).long(), "same size"),
-    (torch.zeros(2, 3), torch.zeros(2, 3).long(), "argmax"),
-])
+@pytest.mark.parametrize(
+    "prediction, target, words",
+    [
+        (
+            torch.zeros(2, 3).long(),
+            torch.full((2, 3), 9),
+            "target has label 9 in 6 pixels, expected 0 to 3",
+        ),
+        (torch.full((2, 3), -1), torch.zeros(2, 3).long(), "prediction has label -1 in 6 pixels"),
+        (torch.zeros(2, 3).long(), torch.zeros(3, 2).long(), "same size"),
+        (torch.zeros(2, 3), torch.zeros(2, 3).long(), "argmax"),
+    ],
+)
 def test_bad_labels_are_named(prediction, target, words):
     with pytest.raises(ValueError, match=words):
         confusion_matrix(prediction, target, K)
 
 
 def test_definitions_of_miou_by_hand():
-    """Three images, three classes; class 2 is absent from the first two, so that 0, 1 and nothing differ."""
-    counts = np.array([
-        [[3, 1, 0], [0, 0, 0], [0, 0, 0]],  # IoU 3/4, 0, absent
-        [[2, 0, 0], [1, 1, 0], [0, 0, 0]],  # IoU 2/3, 1/2, absent
-        [[1, 0, 0], [2, 1, 0], [0, 0, 4]],  # IoU 1/3, 1/3, 1
-    ])
+    """Three images, three classes.
+
+    Class 2 is absent from the first two, so that 0, 1 and nothing differ.
+    """
+    counts = np.array(
+        [
+            [[3, 1, 0], [0, 0, 0], [0, 0, 0]],  # IoU 3/4, 0, absent
+            [[2, 0, 0], [1, 1, 0], [0, 0, 0]],  # IoU 2/3, 1/2, absent
+            [[1, 0, 0], [2, 1, 0], [0, 0, 4]],  # IoU 1/3, 1/3, 1
+        ]
+    )
     batch = (5 / 7, 1 / 3)  # of the first two images together, class 2 absent
     last = (1 / 3 + 1 / 3 + 1) / 3
-    scores = miou_definitions(counts, batch_size=2, index_maps=np.array([[1.0, 2], [0.5, 1], [0, 3]]))
-    assert list(scores.values()) == pytest.approx([
-        (6 / 10 + 2 / 6 + 1) / 3,
-        ((3 / 4 + 0 + 0) / 3 + (2 / 3 + 1 / 2 + 0) / 3 + last) / 3,
-        ((sum(batch) + 1) / 3 + last) / 2,
-        (sum(batch) / 2 + last) / 2,
-        1.5 / 6,
-    ])
+    scores = miou_definitions(
+        counts, batch_size=2, index_maps=np.array([[1.0, 2], [0.5, 1], [0, 3]])
+    )
+    assert list(scores.values()) == pytest.approx(
+        [
+            (6 / 10 + 2 / 6 + 1) / 3,
+            ((3 / 4 + 0 + 0) / 3 + (2 / 3 + 1 / 2 + 0) / 3 + last) / 3,
+            ((sum(batch) + 1) / 3 + last) / 2,
+            (sum(batch) / 2 + last) / 2,
+            1.5 / 6,
+        ]
+    )
 
 
 def test_misread_index_maps_is_what_torchmetrics_prints():
@@ -150,9 +172,13 @@ def test_misread_index_maps_is_what_torchmetrics_prints():
 
 
 def test_curves():
-    history = pd.DataFrame({
-        "epoch": [1, 2, 3, 4, 5], "train_loss": [4.0, 2.0, 1.0, 1.0, 1.0],
-        "val_miou": [np.nan, 0.2, np.nan, 0.6, 0.5], "seconds": [10.0, 20.0, 10.0, 10.0, 10.0],
-    })
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3, 4, 5],
+            "train_loss": [4.0, 2.0, 1.0, 1.0, 1.0],
+            "val_miou": [np.nan, 0.2, np.nan, 0.6, 0.5],
+            "seconds": [10.0, 20.0, 10.0, 10.0, 10.0],
+        }
+    )
     assert area_under_curve(history, "train_loss") == pytest.approx((3 + 1.5 + 1 + 1) / 4)
     assert area_under_curve(history, "val_miou") == pytest.approx((0.4 * 2 + 0.55) / 3)

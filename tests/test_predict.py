@@ -37,7 +37,11 @@ def photos(tmp_path) -> Path:
     """Three photographs of different sizes, modes and formats."""
     folder, random = tmp_path / "photos", np.random.default_rng(0)
     folder.mkdir()
-    for name, shape in (("wide.png", (40, 90, 3)), ("high.jpg", (70, 30, 3)), ("grey.tif", (9, 80))):
+    for name, shape in (
+        ("wide.png", (40, 90, 3)),
+        ("high.jpg", (70, 30, 3)),
+        ("grey.tif", (9, 80)),
+    ):
         Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(folder / name)
     return folder
 
@@ -59,7 +63,9 @@ def test_a_photograph_has_the_scale_and_the_shape_of_the_training_images(out):
     squeezed = replace(network, original_size=(32, 96))  # files were twice as wide as trained on
     assert squeezed.input_size((64, 192)) == (32, 48)
     height, width = squeezed.input_size((100, 100))
-    assert height / width == pytest.approx(2, rel=0.05) and height * width == pytest.approx(1536, rel=0.05)
+    assert height / width == pytest.approx(2, rel=0.05) and height * width == pytest.approx(
+        1536, rel=0.05
+    )
     assert network.input_size((5, 5000))[0] == 16
 
 
@@ -83,21 +89,32 @@ def test_files_of_every_form_are_labelled_at_their_own_size(out, photos, tmp_pat
     printed = capsys.readouterr().out
     assert "Traffic sign" in printed and "3 of 3 photographs" in printed
     lines = (tmp_path / "labels/shares.csv").read_text().splitlines()
-    assert lines[0].startswith("name,Unlabeled,") and [line.split(",")[0] for line in lines[1:]] == [
-        "grey", "high", "wide"]
+    assert lines[0].startswith("name,Unlabeled,") and [
+        line.split(",")[0] for line in lines[1:]
+    ] == ["grey", "high", "wide"]
     assert sum(map(float, lines[1].split(",")[1:])) == pytest.approx(1)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_goes_on(out, photos, tmp_path, capsys):
     (photos / "broken.jpg").write_bytes(b"no image")
     Image.fromarray(np.zeros((20, 20), np.uint16)).save(photos / "deep.png")
-    arguments = [str(photos / "*.*"), str(tmp_path / "none.png"), str(tmp_path), "--out", str(tmp_path / "x")]
+    arguments = [
+        str(photos / "*.*"),
+        str(tmp_path / "none.png"),
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "x"),
+    ]
     assert main([str(out / RUN), *arguments]) == 1
     printed = capsys.readouterr()
     assert "broken.jpg: not a readable image" in printed.err and "3 of 5 photographs" in printed.out
     assert "deep.png: an image of I;16 values; expected 8 bits a channel: scale" in printed.err
     assert "none.png: no such file" in printed.err and f"{tmp_path}: no images" in printed.err
-    assert {path.name for path in (tmp_path / "x").glob("*.png")} == {"wide.png", "high.png", "grey.png"}
+    assert {path.name for path in (tmp_path / "x").glob("*.png")} == {
+        "wide.png",
+        "high.png",
+        "grey.png",
+    }
 
 
 def test_two_photographs_of_one_name(photos, tmp_path):
@@ -113,7 +130,9 @@ def test_a_run_without_weights_says_how_to_make_them(out, tmp_path, monkeypatch,
     assert main([str(folder), "x.png", "--out", str(tmp_path / "x")]) == 1
     message = capsys.readouterr().err
     command = training_command(Run.read(folder))
-    assert message.strip().endswith(f"no weights.pt (published records have none); make them with: {command}")
+    assert message.strip().endswith(
+        f"no weights.pt (published records have none); make them with: {command}"
+    )
     words = shlex.split(command.replace("build/again", str(tmp_path / "again")))
     assert words[:3] == ["python", "-m", "lib.train"] and train(words[3:]) == 0
     again = Run.read(tmp_path / "again" / RUN)
@@ -124,15 +143,26 @@ def test_a_command_names_what_differs_and_the_data():
     config = TrainConfig("unet-noskip", 3, dataset="camvid", image_size=None, dice=1.0)
     record = {"variant": "unet-noskip", "seed": 3, "config": json.loads(json.dumps(asdict(config)))}
     command = training_command(Run(Path("x"), record))
-    assert command == ("python -m lib.train --out build/again -p variant unet-noskip -p seed 3 "
-                       "-p dataset camvid -p image_size None -p dice 1.0 -p data_root DIR")
+    assert command == (
+        "python -m lib.train --out build/again -p variant unet-noskip -p seed 3 "
+        "-p dataset camvid -p image_size None -p dice 1.0 -p data_root DIR"
+    )
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda folder: (folder / "record.json").unlink(), "no record.json; expected the folder of a run"),
-    (lambda folder: (folder / "weights.pt").write_bytes(b"PK"), "weights.pt: not readable"),
-    (lambda folder: torch.save({"head.weight": torch.zeros(2)}, folder / "weights.pt"), "of another network"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (
+            lambda folder: (folder / "record.json").unlink(),
+            "no record.json; expected the folder of a run",
+        ),
+        (lambda folder: (folder / "weights.pt").write_bytes(b"PK"), "weights.pt: not readable"),
+        (
+            lambda folder: torch.save({"head.weight": torch.zeros(2)}, folder / "weights.pt"),
+            "of another network",
+        ),
+    ],
+)
 def test_a_folder_that_is_no_run(out, tmp_path, spoil, message, capsys):
     folder = tmp_path / "run"
     shutil.copytree(out / RUN, folder)
@@ -160,8 +190,10 @@ def test_onnx_computes_the_same(variant, out, tmp_path):
     network = replace(load_network(out / RUN), model=model, size=(40, 56))
     network.export(tmp_path / "net.onnx")
     image = torch.rand(1, 3, 40, 56)
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    logits, = session.run(["logits"], {"image": image.numpy()})
+    session = onnxruntime.InferenceSession(
+        tmp_path / "net.onnx", providers=["CPUExecutionProvider"]
+    )
+    (logits,) = session.run(["logits"], {"image": image.numpy()})
     with torch.no_grad():
         assert np.allclose(logits, model(image), atol=1e-4)
 
@@ -175,10 +207,12 @@ def test_onnx_without_its_package_says_what_to_install(out, tmp_path, monkeypatc
     assert "No module named 'onnxscript'; `pip install onnxscript` first" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[1-4]_*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "notebooks").glob("[1-4]_*.ipynb")), ids=lambda path: path.stem
+)
 def test_the_last_cell_of_a_network_s_notebook_labels_a_photograph(path, out, photos):
     sources = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
-    cell, = (source for source in sources if "load_network" in source)
+    (cell,) = (source for source in sources if "load_network" in source)
     assert any('photograph: str = ""  #' in source for source in sources)
     shown = []
     names = {"run": Run.read(out / RUN), "display": shown.append}

@@ -30,11 +30,17 @@ def _of_a_training(monkeypatch, *arguments: str) -> dict:
     return read[0]
 
 
-@pytest.mark.parametrize("name, text", [
-    ("learning_rate", "1e-3"), ("data_root", "yes"), ("crop_size", "None"), ("seeds", "[1, 2]"),
-])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("learning_rate", "1e-3"),
+        ("data_root", "yes"),
+        ("crop_size", "None"),
+        ("seeds", "[1, 2]"),
+    ],
+)
 def test_every_command_reads_the_same_value(tmp_path, monkeypatch, name, text):
-    options = report.parser().parse_args(["--out", str(tmp_path), "-p", name, text])
+    options = report.command_line().parse_args(["--out", str(tmp_path), "-p", name, text])
     expected = report._profile(options, tmp_path)[1][name]
     value = _of_a_training(monkeypatch, "-p", name, text)[name]
     assert value == expected == TEXTS.get(text, expected) and type(value) is type(expected)
@@ -43,10 +49,17 @@ def test_every_command_reads_the_same_value(tmp_path, monkeypatch, name, text):
 def test_a_profile_s_numbers_are_numbers(tmp_path):
     (tmp_path / "own.yaml").write_text(
         "learning_rate: 1e-3\nweight_decay: 1.5E2\nscale: [.5e0, +2e+0]\n"
-        "epochs: 3\ndice: 0.5\ndataset: 1e-3x\n")
+        "epochs: 3\ndice: 0.5\ndataset: 1e-3x\n"
+    )
     found = read_profile("own", tmp_path)
-    assert found == {"learning_rate": 0.001, "weight_decay": 150.0, "scale": [0.5, 2.0],
-                     "epochs": 3, "dice": 0.5, "dataset": "1e-3x"}
+    assert found == {
+        "learning_rate": 0.001,
+        "weight_decay": 150.0,
+        "scale": [0.5, 2.0],
+        "epochs": 3,
+        "dice": 0.5,
+        "dataset": "1e-3x",
+    }
     assert all(type(found[name]) is float for name in ("learning_rate", "weight_decay", "dice"))
     assert yaml.safe_load("1e-3") == "1e-3", "PyYAML's own reader is left alone"
 
@@ -78,7 +91,9 @@ out: str = "build/quick\""""
 
 def _in_a_notebook(**changes) -> TrainConfig:
     """What a notebook's first cell makes of its parameters and of those that papermill sets."""
-    injected = "\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in changes.items())])
+    injected = "\n".join(
+        ["# Parameters", *(f"{name} = {value!r}" for name, value in changes.items())]
+    )
     namespace = {"In": ["", CELL, injected, "import sys; config = check_parameters(globals())"]}
     exec(CELL, namespace)
     return check_parameters(namespace | changes)
@@ -90,18 +105,30 @@ def test_a_notebook_s_parameters_are_a_configuration():
     assert changed == TrainConfig(epochs=3, image_size=None, dice=1.0, scale=(1.0, 2.0))
 
 
-@pytest.mark.parametrize("changes, line", [
-    ({"epoch": 1}, "epoch: no such parameter; did you mean epochs?"),
-    ({"epochs": "ten"}, "epochs = 'ten': expected a whole number above 0"),
-    ({"epochs": 0}, "epochs = 0: expected a whole number above 0"),
-    ({"epochs": True}, "epochs = True: expected a whole number above 0"),
-    ({"image_size": 96}, "image_size = 96: expected height and width in pixels such as [96, 128], or None"),
-    ({"variant": "vnet"}, "variant = 'vnet': unknown network; choose one of unet, unet-noskip, "),
-    ({"study_images": "all"}, "study_images = 'all': expected a whole number"),
-    ({"settings": {"dise": 1}}, "settings: dise: no such parameter; did you mean dice?"),
-    ({"settings": {"dice": -1}}, "dice = -1: expected a number 0 or more"),
-    ({"settings": {"dataset": "kitti"}}, "dataset = 'kitti': unknown data set; choose one of scenes, camvid"),
-])
+@pytest.mark.parametrize(
+    "changes, line",
+    [
+        ({"epoch": 1}, "epoch: no such parameter; did you mean epochs?"),
+        ({"epochs": "ten"}, "epochs = 'ten': expected a whole number above 0"),
+        ({"epochs": 0}, "epochs = 0: expected a whole number above 0"),
+        ({"epochs": True}, "epochs = True: expected a whole number above 0"),
+        (
+            {"image_size": 96},
+            "image_size = 96: expected height and width in pixels such as [96, 128], or None",
+        ),
+        (
+            {"variant": "vnet"},
+            "variant = 'vnet': unknown network; choose one of unet, unet-noskip, ",
+        ),
+        ({"study_images": "all"}, "study_images = 'all': expected a whole number"),
+        ({"settings": {"dise": 1}}, "settings: dise: no such parameter; did you mean dice?"),
+        ({"settings": {"dice": -1}}, "dice = -1: expected a number 0 or more"),
+        (
+            {"settings": {"dataset": "kitti"}},
+            "dataset = 'kitti': unknown data set; choose one of scenes, camvid",
+        ),
+    ],
+)
 def test_a_notebook_s_wrong_parameter_is_one_line(changes, line):
     with pytest.raises(UsageError) as error:
         _in_a_notebook(**changes)

@@ -1,4 +1,4 @@
-"""Outlines and components: hand-checked cases, and slow literal versions of the same definitions."""
+"""Outlines and components: hand-checked cases and slow literal versions of the definitions."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,12 @@ from lib.structure import boundary_width, ratio, structure_counts
 from report.evidence.scores import boundary_f1, trimap_iou
 
 SHAPES = {
-    "boundary": (3, 2), "trimap": (20, 3, 2), "contours": (3, 2, 22), "components": (3, 5, 4),
-    "false_components": (3, 5, 2), "index_maps": (2,),
+    "boundary": (3, 2),
+    "trimap": (20, 3, 2),
+    "contours": (3, 2, 22),
+    "components": (3, 5, 4),
+    "false_components": (3, 5, 2),
+    "index_maps": (2,),
 }
 
 
@@ -47,7 +51,10 @@ def test_a_perfect_prediction():
 
 
 def test_boundary_iou_by_hand():
-    """Width 1 on a 40 x 40 image: the ring of a 10 x 10 square holds 36 pixels; moved by one, 18 are shared."""
+    """Width 1 on a 40 x 40 image.
+
+    The ring of a 10 x 10 square holds 36 pixels; moved by one, 18 are shared.
+    """
     assert boundary_width((40, 40)) == 1 and boundary_width((360, 480)) == 12
     counts = structure_counts(square(40, 10, 10, 10), square(40, 10, 11, 10), 3)["boundary"]
     assert counts[1].tolist() == [18, 54]
@@ -60,7 +67,9 @@ def test_boundary_iou_is_the_published_erosion(seed):
     prediction, target = blobs(seed, (120, 110)), blobs(seed + 9, (120, 110))
     width = boundary_width(target.shape)
     assert width == 3
-    for index, (intersection, union) in enumerate(structure_counts(prediction, target, 3)["boundary"]):
+    for index, (intersection, union) in enumerate(
+        structure_counts(prediction, target, 3)["boundary"]
+    ):
         bands = [
             mask & ~ndimage.binary_erosion(np.pad(mask, 1), np.ones((3, 3)), width)[1:-1, 1:-1]
             for mask in (prediction == index, target == index)
@@ -89,17 +98,22 @@ def test_the_widest_trimap_bands_approach_the_iou():
 
 
 def test_contours_by_hand():
-    """Edges three columns apart: every contour pixel of class 1 is 3 px away, those of class 0 likewise."""
+    """Edges three columns apart: every contour pixel of class 0 and of class 1 is 3 px away."""
     target, prediction = empty(), empty()
     target[:, 20:], prediction[:, 23:] = 1, 1
     counts = structure_counts(prediction, target, 3)["contours"]
     assert counts[:2, :, 3].tolist() == [[40, 40], [40, 40]] and counts.sum() == 160
-    assert boundary_f1(counts, 2)[:2].tolist() == [0, 0] and boundary_f1(counts, 3)[:2].tolist() == [1, 1]
+    assert boundary_f1(counts, 2)[:2].tolist() == [0, 0] and boundary_f1(counts, 3)[
+        :2
+    ].tolist() == [1, 1]
     assert np.isnan(boundary_f1(counts, 3)[2])
 
 
 def test_f1_weighs_precision_and_recall():
-    """The target has two squares, the prediction one of them: precision 1, recall 1/2, F1 2/3; 20 px is never near."""
+    """The target has two squares, the prediction one of them.
+
+    Precision is 1, recall 1/2, F1 2/3; 20 px is never near.
+    """
     one = square(80, 5, 5, 6)
     counts = structure_counts(one, one + square(80, 60, 60, 6), 3)["contours"]
     assert counts[1, 0, 0] == 20 and counts[1, 1, [0, 21]].tolist() == [20, 20]
@@ -114,10 +128,15 @@ def test_contours_against_a_distance_transform(tolerance):
     counts = structure_counts(prediction, target, 3)["contours"]
     cross = ndimage.generate_binary_structure(2, 1)
     for index in range(3):
-        edges = [m & ndimage.binary_dilation(~m, cross) for m in (prediction == index, target == index)]
+        edges = [
+            m & ndimage.binary_dilation(~m, cross) for m in (prediction == index, target == index)
+        ]
         for side, (own, other) in enumerate((edges, edges[::-1])):
             near = ndimage.distance_transform_edt(~other)[own] <= tolerance
-            assert counts[index, side, : tolerance + 1].sum() == near.sum() and counts[index, side].sum() == own.sum()
+            assert (
+                counts[index, side, : tolerance + 1].sum() == near.sum()
+                and counts[index, side].sum() == own.sum()
+            )
 
 
 def test_components_by_hand():
@@ -130,7 +149,13 @@ def test_components_by_hand():
     prediction[35, 35:38] = 2  # false, 3 px
     prediction[10, 10] = 2  # false, 1 px: class 1 is there, but not class 2
     counts = structure_counts(prediction, target, 3)
-    assert counts["components"][1].tolist() == [[1, 1, 2, 0], [1, 0, 16, 1], [0] * 4, [0] * 4, [0] * 4]
+    assert counts["components"][1].tolist() == [
+        [1, 1, 2, 0],
+        [1, 0, 16, 1],
+        [0] * 4,
+        [0] * 4,
+        [0] * 4,
+    ]
     assert counts["components"][2].tolist() == [[0] * 4, [0] * 4, [1, 0, 64, 56], [0] * 4, [0] * 4]
     assert counts["components"][0, 4].tolist() == [1, 0, 1518, 1515]
     assert counts["false_components"][2].tolist() == [[2, 4]] + [[0, 0]] * 4
@@ -140,7 +165,7 @@ def test_components_by_hand():
 
 
 def test_void_makes_no_outline_and_counts_nowhere():
-    """A void square inside one class, whatever is predicted there, changes nothing but the number of pixels."""
+    """A void square in one class changes only the number of pixels, whatever is predicted there."""
     target, prediction = empty(), empty()
     target[:, 20:], prediction[:, 22:] = 1, 1
     reference = structure_counts(prediction, target, 3)
@@ -169,7 +194,11 @@ def test_all_void_and_one_class():
     void = np.full((30, 30), 255, np.uint8)
     assert all(count.sum() == 0 for count in structure_counts(empty(30), void, 3).values())
     plain = structure_counts(empty(30), empty(30), 3)
-    assert plain["trimap"].sum() == 0 and plain["contours"].sum() == 0 and plain["components"].sum() == 1801
+    assert (
+        plain["trimap"].sum() == 0
+        and plain["contours"].sum() == 0
+        and plain["components"].sum() == 1801
+    )
 
 
 def test_relabelling_permutes_the_counts():
@@ -177,7 +206,10 @@ def test_relabelling_permutes_the_counts():
     target[:4] = 255
     table = np.arange(256, dtype=np.uint8)
     order = table[:3] = [2, 0, 1]
-    before, after = structure_counts(prediction, target, 3), structure_counts(table[prediction], table[target], 3)
+    before, after = (
+        structure_counts(prediction, target, 3),
+        structure_counts(table[prediction], table[target], 3),
+    )
     for name in ("boundary", "contours", "components", "false_components"):
         assert np.array_equal(after[name][order], before[name]), name
     assert np.array_equal(after["trimap"][:, order], before["trimap"])

@@ -24,8 +24,14 @@ def test_a_training_with_several_threads_ends(tmp_path):
     settings = [word for item in LARGE.items() for word in ("-p", *item)]
     command = [sys.executable, "-m", "lib.train", "--profile", "smoke", "--out", tmp_path]
     environment = os.environ | {"OMP_NUM_THREADS": "2", "TQDM_DISABLE": "1"}
-    done = subprocess.run([*command, *settings], cwd=ROOT, env=environment, text=True,
-                          capture_output=True, timeout=120)
+    done = subprocess.run(
+        [*command, *settings],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "epoch   1/1" in done.stdout and (run_folder(tmp_path, "unet", 0) / RECORD).exists()
 
@@ -35,8 +41,14 @@ def _in_a_process(script: str, policy: str | None) -> str:
     environment = {name: value for name, value in os.environ.items() if name != POLICY}
     if policy:
         environment[POLICY] = policy
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, text=True,
-                          capture_output=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
@@ -65,8 +77,11 @@ def test_the_kernels_of_notebooks_have_the_policy_from_their_start(tmp_path, cho
     cell = code(f"import os; print(os.environ.get('{POLICY}'))")
     source = write(tmp_path / "6_theory.ipynb", cell)
     target = tmp_path / "done.ipynb"
-    script = ("from pathlib import Path; from report.build import execute; from report.plan import Execution; "
-              f"execute(Execution(Path({str(source)!r}), Path({str(target)!r}), {{}}))")
+    script = (
+        "from pathlib import Path; from report.build import execute; "
+        "from report.plan import Execution; "
+        f"execute(Execution(Path({str(source)!r}), Path({str(target)!r}), {{}}))"
+    )
     _in_a_process(script, chosen)
     (cell,) = nbformat.read(target, 4).cells
     assert cell.outputs[0].text.strip() == expected

@@ -31,7 +31,9 @@ def test_record_holds_what_everything_else_reads(tiny, tmp_path):
     assert run.history.val_miou.notna().tolist() == [False, True, True]
     assert record["edition"] == run.edition == EDITION and record["commit"] is not None
     assert record["dataset"]["counts"] == {"train": 8, "val": 3, "test": 3}
-    assert run.per_image.shape == (3, 13, 13) and np.array_equal(run.per_image.sum(0), run.confusion)
+    assert run.per_image.shape == (3, 13, 13) and np.array_equal(
+        run.per_image.sum(0), run.confusion
+    )
     assert run.confusion.sum() == 3 * 32 * 48
     assert run.miou == float(mean_iou(run.confusion)) and len(run.image_names) == 3
     assert run.structure["boundary"].shape == (3, 13, 2)
@@ -49,11 +51,15 @@ def test_predictions_on_the_fixed_test_images(tiny, tmp_path):
     name = run.examples[1]
     assert np.mean(run.prediction(name) == labels.numpy()) > 0.99  # batches round differently
     assert np.array_equal(run.target(name), test.targets[1].numpy())
-    assert np.abs(run.image(name).astype(int) - test.images[1].permute(1, 2, 0).numpy()).mean() < 12  # lossy
+    assert (
+        np.abs(run.image(name).astype(int) - test.images[1].permute(1, 2, 0).numpy()).mean() < 12
+    )  # lossy
 
 
 def test_same_seed_same_result_and_other_seed_another(tiny, tmp_path, float32):
-    first, again, other = (fit(tiny(seed=seed), tmp_path / folder) for seed, folder in ((0, "a"), (0, "b"), (1, "a")))
+    first, again, other = (
+        fit(tiny(seed=seed), tmp_path / folder) for seed, folder in ((0, "a"), (0, "b"), (1, "a"))
+    )
     assert first.history.train_loss.tolist() == again.history.train_loss.tolist()
     assert np.array_equal(first.per_image, again.per_image)
     assert first.history.train_loss.tolist() != other.history.train_loss.tolist()
@@ -68,7 +74,9 @@ def test_all_networks_see_the_same_samples(tiny, tmp_path, float32):
         trainer._epoch(1)
         seen[variant] = trainer.augment.samples
     pairs = list(zip(*seen.values()))
-    assert len(pairs) == 2 and all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs)
+    assert len(pairs) == 2 and all(
+        torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs
+    )
 
 
 class Recorder:
@@ -83,7 +91,9 @@ class Recorder:
 
 
 def _trainer(config, out):
-    return Trainer(config, out, Machine.detect(), load_split(config, "train"), load_split(config, "val"))
+    return Trainer(
+        config, out, Machine.detect(), load_split(config, "train"), load_split(config, "val")
+    )
 
 
 def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, capsys):
@@ -102,7 +112,9 @@ def test_interruption_changes_nothing(tiny, tmp_path, float32, monkeypatch, caps
     cut = fit(tiny(), tmp_path / "cut")
     assert "continuing after epoch 2 of 3" in capsys.readouterr().out
     assert cut.history.train_loss.tolist() == whole.history.train_loss.tolist()
-    assert all(np.array_equal(whole.gradients[name], cut.gradients[name]) for name in whole.gradients)
+    assert all(
+        np.array_equal(whole.gradients[name], cut.gradients[name]) for name in whole.gradients
+    )
     states = [torch.load(run.folder / "weights.pt", weights_only=True) for run in (whole, cut)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
@@ -114,12 +126,18 @@ def test_a_training_stops_after_the_epoch_and_goes_on(tiny, tmp_path, float32, m
         monkeypatch.setenv(UNTIL, "0")
         return epoch(self, number)
 
-    with monkeypatch.context() as patch, pytest.raises(TimeoutError, match="after epoch 1 of 3; the same command"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(TimeoutError, match="after epoch 1 of 3; the same command"),
+    ):
         patch.setattr(Trainer, "_epoch", time_ends)
         fit(tiny(), tmp_path / "out")
     assert (run_folder(tmp_path / "out", "unet", 0) / CHECKPOINT).exists()
     monkeypatch.delenv(UNTIL)
-    assert fit(tiny(), tmp_path / "out").history.train_loss.tolist() == whole.history.train_loss.tolist()
+    assert (
+        fit(tiny(), tmp_path / "out").history.train_loss.tolist()
+        == whole.history.train_loss.tolist()
+    )
 
 
 def test_finished_run_is_read_not_repeated(tiny, tmp_path, capsys):
@@ -133,18 +151,25 @@ def test_finished_run_is_read_not_repeated(tiny, tmp_path, capsys):
 
 def test_other_settings_are_refused(tiny, tmp_path):
     fit(tiny(), tmp_path)
-    with pytest.raises(ValueError, match="other settings .epochs = 3 there, 4 now.; choose another `out`"):
+    with pytest.raises(
+        ValueError, match="other settings .epochs = 3 there, 4 now.; choose another `out`"
+    ):
         fit(tiny(epochs=4), tmp_path)
 
 
 def test_learns(tiny, tmp_path):
-    run = fit(tiny(epochs=40, train_images=16, batch_size=4, base_channels=8, validate_every=40), tmp_path)
+    run = fit(
+        tiny(epochs=40, train_images=16, batch_size=4, base_channels=8, validate_every=40), tmp_path
+    )
     assert run.history.train_loss.iloc[-1] < 0.8 * run.history.train_loss.iloc[0]
     assert run.miou > 0.05  # one class alone would score 0.02
 
 
 def test_loss_that_is_not_finite_stops(tiny, tmp_path):
-    with pytest.raises(FloatingPointError, match="loss is nan in epoch 1, step 1 of 2; lower learning_rate .now 0.003. and choose"):
+    with pytest.raises(
+        FloatingPointError,
+        match="loss is nan in epoch 1, step 1 of 2; lower learning_rate .now 0.003. and choose",
+    ):
         trainer = _trainer(tiny(), tmp_path)
         trainer.model.head.bias.data.fill_(float("nan"))
         trainer.run()
@@ -160,12 +185,15 @@ def test_class_weights(tiny):
     assert class_weights(train.pixels_per_class(), 0).tolist() == [1.0] * 13
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"epochs": 0}, "epochs = 0: expected a whole number above 0"),
-    ({"learning_rate": -1.0}, "learning_rate = -1.0: expected a number above 0"),
-    ({"variant": "vnet"}, "variant = 'vnet': unknown network; choose one of unet, unet-noskip"),
-    ({"dataset": "kitti"}, "dataset = 'kitti': unknown data set; choose one of scenes, camvid"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"epochs": 0}, "epochs = 0: expected a whole number above 0"),
+        ({"learning_rate": -1.0}, "learning_rate = -1.0: expected a number above 0"),
+        ({"variant": "vnet"}, "variant = 'vnet': unknown network; choose one of unet, unet-noskip"),
+        ({"dataset": "kitti"}, "dataset = 'kitti': unknown data set; choose one of scenes, camvid"),
+    ],
+)
 def test_bad_settings(tiny, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         fit(tiny(**changes), tmp_path)
@@ -192,15 +220,22 @@ def test_a_terminal_shows_a_bar_and_a_log_has_lines(tiny, tmp_path, monkeypatch,
 
 def test_data_are_loaded_once_for_all_trainings_of_a_command(tiny, tmp_path, monkeypatch):
     loaded = []
-    monkeypatch.setattr(train, "load_split", lambda *given: loaded.append(given[1]) or load_split(*given))
+    monkeypatch.setattr(
+        train, "load_split", lambda *given: loaded.append(given[1]) or load_split(*given)
+    )
     settings = vars(tiny(epochs=1)) | {"data_root": None, "seeds": [0, 1], "extra": []}
     settings["variant"] = "unet"
     del settings["seed"]
     train.train(settings, tmp_path)
-    assert loaded == ["train", "val", "test"] and [run.seed for run in load_runs(tmp_path)] == [0, 1]
+    assert loaded == ["train", "val", "test"] and [run.seed for run in load_runs(tmp_path)] == [
+        0,
+        1,
+    ]
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     order = []
-    monkeypatch.setattr(train, "fit", lambda config, *rest: order.append((config.variant, config.seed)))
+    monkeypatch.setattr(
+        train, "fit", lambda config, *rest: order.append((config.variant, config.seed))
+    )
     plain = {"data_root": None, "seeds": [0, 1], "extra": []}
     train.train(dict(plain), tmp_path)
     assert order[:3] == [("unet", 0), ("unet", 1), ("unet-noskip", 0)]

@@ -255,8 +255,6 @@ def measure(settings: Settings, out: str | Path) -> dict:
         raise ValueError(
             f"{path}: holds measurements with other settings ({recorded}); choose another `out`, "
             "or delete it to measure anew")
-    if "networks" in record and "bandwidth" not in record:
-        return record  # of the first edition, which measured no bandwidth
     missing = [part for part in PARTS if part not in record]
     if not missing:
         return record

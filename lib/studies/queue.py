@@ -1,7 +1,7 @@
 """One command for all trainings: a queue in order of worth, to be stopped and taken up at any time.
 
     python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --workers 2
-    python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --collect report/records
+    python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --collect report/published
     python -m lib.studies.queue scenes camvid D1 D2 --out build/queue --budget 9m --pack build/pack
 
 Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low

@@ -9,12 +9,11 @@ both sides ran on the same machine at the same time; tables show their median an
 import numpy as np
 import pandas as pd
 
-from lib.models import TITLES, build_model
-from lib.studies.cost import BARE, OWN, moved_bytes
+from lib.models import TITLES
+from lib.studies.cost import BARE, OWN
 from report.evidence.wording import percent, pixels
 
 GOAL = 0.9  # share of the limit that a training step is to reach on a GPU
-FIRST_EDITION = ("compiled", "not compiled")  # what this project's loop is called in its records
 TEXTBOOK = "textbook, float32"
 
 
@@ -24,12 +23,7 @@ def median(part: dict) -> float:
 
 
 def limit(record: dict, row: dict) -> float:
-    """Return the least seconds that a network's training step could take on this device.
-
-    NaN in a record of the first edition, which measured no bandwidth.
-    """
-    if "bandwidth" not in record:
-        return np.nan
+    """Return the least seconds that a network's training step could take on this device."""
     rate = record["limit"]["side"] ** 3 / median(record["limit"])
     bandwidth = record["bandwidth"]["bytes"] / median(record["bandwidth"])
     return row["arithmetic"] * row["batch"] / rate + row["bytes"] / bandwidth
@@ -44,23 +38,19 @@ def measured_on(record: dict) -> str:
     """Return device, sizes and the two rates in sentences."""
     s, row = record["settings"], record["networks"][0]
     product = 2 * record["limit"]["side"] ** 3 / median(record["limit"]) / 1e12
-    copied = ""
-    if "bandwidth" in record:
-        rate = record["bandwidth"]["bytes"] / median(record["bandwidth"]) / 1e9
-        copied = f", and a copy moves {rate:,.1f} GB/s"
+    copied = record["bandwidth"]["bytes"] / median(record["bandwidth"]) / 1e9
     small = "" if on_gpu(record) else " Numbers from a CPU say nothing about a GPU."
     return (
         f"Measured on {record['device']} in {record['precision']} with PyTorch "
         f"{record['versions']['torch']}: images of {pixels(s['image_size'])} in {row['classes']} "
         f"classes, {s['base_channels']} base channels, {s['batch_size']} images in a batch, "
         f"{s['repeats']} repeats. A matrix product of side {record['limit']['side']:,} reaches "
-        f"{product:,.2f} TFLOP/s{copied}.{small}"
+        f"{product:,.2f} TFLOP/s, and a copy moves {copied:,.1f} GB/s.{small}"
     )
 
 
 def networks_table(record: dict) -> pd.DataFrame:
     """Return one row for each network: its sizes, its step, and the share of the limit."""
-    rows = [_with_sizes(record, row) for row in record["networks"]]
     return pd.DataFrame(
         {
             "Network": TITLES[row["variant"]],
@@ -71,27 +61,14 @@ def networks_table(record: dict) -> pd.DataFrame:
             "Limit (ms)": 1e3 * limit(record, row),
             "Share of the limit (%)": 100 * limit(record, row) / median(row),
         }
-        for row in rows
+        for row in record["networks"]
     )
-
-
-def _with_sizes(record: dict, row: dict) -> dict:
-    """Return a network's row with the counts that a record of the first edition does not have."""
-    if "bytes" in row:
-        return row
-    classes, short = row["classes"], record["precision"] == "bfloat16"
-    model = build_model(row["variant"], num_classes=classes, base_channels=row["base_channels"])
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    moved = moved_bytes(model, row["batch"], tuple(row["size"]), classes, short)
-    return row | {"parameters": parameters, "bytes": moved}
 
 
 def limit_text(record: dict) -> str:
     """Return how near the limit the networks come, and the goal, in sentences."""
     shares = [limit(record, row) / median(row) for row in record["networks"]]
     goal = f"The goal on a GPU is {percent(GOAL)}"
-    if np.isnan(shares).any():
-        return f"This record was made before the bandwidth was measured. {goal} of the limit."
     reached = f"The networks reach {percent(min(shares))} to {percent(max(shares))} of the limit."
     if not on_gpu(record):
         return f"{reached} {goal}; this record was not made on one."
@@ -101,8 +78,7 @@ def limit_text(record: dict) -> str:
 def _own_and(record: dict, other: str) -> np.ndarray:
     """Return this project's and another loop's seconds in each repeat, (2, n)."""
     seconds = record["loops"]["seconds"]
-    own = next(name for name in (OWN, *FIRST_EDITION) if name in seconds)
-    return np.array([seconds[own], seconds[other]])
+    return np.array([seconds[OWN], seconds[other]])
 
 
 def loops_table(record: dict) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from report.evidence.wording import (
 
 ORDER = (SUPPORTED, RULED_OUT, UNDECIDED, ONE_SEED, NOT_MEASURED)
 SIGNS = Comparison(MISSED_SIGNS, {NONE: 1, UNET: -1})
-FIRST_EDITION = ROOT / "report" / "records" / "first-edition.json"  # verdicts by claim
+FIRST_EDITION = ROOT / "report" / "evidence" / "first-edition.json"  # verdicts by claim
 
 
 def rules(verdicts: Sequence[Verdict]) -> str:
@@ -57,7 +57,6 @@ def ledger(verdicts: Sequence[Verdict], source: str) -> pd.DataFrame:
         {"Statement": verdict.claim.id}
         | _cells(finding)
         | {
-            "Margin": finding.comparison.criterion,
             "p": p_cell(verdict.p),
             "After Holm": p_cell(verdict.adjusted),
             "Verdict": part,
@@ -87,13 +86,14 @@ def _cells(finding: Finding) -> dict[str, str]:
         share, low, high = finding.higher
         interval = "" if np.isnan(low) else f" ({plain.range(low, high)})"
         higher = plain.number(share) + interval
+    name = f"{capitalised(comparison.measure.name)}, {comparison.names}"
+    if comparison.expect:  # what the statement takes, of a primary measurement
+        name += f": {comparison.criterion}"
     return {
-        "Measurement": capitalised(comparison.measure.name),
-        "Comparison": capitalised(comparison.names),
+        "Measurement": f"{name}; {size_text(estimate)}",
         "Levels": finding.levels or "–",
         "Difference": effect_text(estimate, comparison.measure.unit),
         "P(A > B)": higher,
-        "From": size_text(estimate),
     }
 
 

@@ -7,7 +7,7 @@ from lib.records import Run, load_runs
 from lib.studies.designs import DESIGNS
 from report.evidence.sentences import setting
 
-PUBLISHED, RECORDS = "report/published", "report/records"
+PUBLISHED = "report/published/camvid"
 
 
 def load_or_published(out: str | Path) -> tuple[list[Run], str, Path | None]:
@@ -27,11 +27,10 @@ def load_or_published(out: str | Path) -> tuple[list[Run], str, Path | None]:
 def load_parts(out: str | Path) -> dict[str, list[Run]]:
     """Return the runs of the designs' other parts by name: other recipes, drives and data.
 
-    They lie beside `out`, in folders that `lib.studies.designs` names; those of the published study
-    are in report/records. A part without runs is left out.
+    They lie beside `out`, in folders that `lib.studies.designs` names, and those of the published
+    study beside it. A part without runs is left out.
     """
-    published = Path(out) == Path(PUBLISHED) or not load_runs(out)
-    folder = Path(RECORDS) if published else Path(out).parent
+    folder = Path(out if load_runs(out) else PUBLISHED).parent
     names = dict.fromkeys(part.name for design in DESIGNS.values() for part in design.parts)
     runs = {name: load_runs(folder / name) for name in names if name != Path(out).name}
     return {name: group for name, group in runs.items() if group}

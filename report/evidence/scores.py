@@ -121,6 +121,19 @@ def area_under_curve(history: pd.DataFrame, column: str) -> float:
     return float(np.trapezoid(curve[column], epochs) / (epochs[-1] - epochs[0]))
 
 
+def epochs_to_reach(history: pd.DataFrame, score: float) -> float:
+    """Return the epochs until validation mIoU first reaches the score, NaN for never.
+
+    Between validations the curve is a straight line.
+    """
+    curve = history[["epoch", "val_miou"]].dropna().to_numpy(float)
+    reached = np.flatnonzero(curve[:, 1] >= score)
+    if not len(reached):
+        return np.nan
+    around = curve[max(reached[0] - 1, 0) : reached[0] + 1]
+    return float(np.interp(score, around[:, 1], around[:, 0]))
+
+
 def miou_definitions(
     per_image: np.ndarray, batch_size: int, index_maps: np.ndarray | None = None
 ) -> dict[str, float]:

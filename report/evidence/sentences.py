@@ -170,8 +170,10 @@ def finding(runs: Sequence[Run]) -> str:
             f" (a difference of {points(lost.value)}, 95 % interval "
             f"{points.range(lost.low, lost.high)})"
         )
+    matters = not lost.one_seed and lost.high < 0
     text = (
-        f"On {name_of(runs)} a U-Net reaches a mean intersection over union (mIoU) of "
+        f"{'Skip connections matter: on' if matters else 'On'} {name_of(runs)} a U-Net reaches a "
+        "mean intersection over union (mIoU) of "
         f"{scores[UNET]}; without its skip connections it reaches "
         f"{scores[NONE]}{interval}.{_hardest(groups)}"
     )
@@ -180,11 +182,17 @@ def finding(runs: Sequence[Run]) -> str:
             " Widened to the U-Net's number of parameters, the network without skips reaches "
             f"{scores[WIDE]}."
         )
+    estimates = _changes(groups)
+    if not estimates:
+        return text
     changes = [
         f"by {points.signed(estimate.value)} with {CHANGES[key]}"
-        for key, estimate in _changes(groups).items()
+        for key, estimate in estimates.items()
     ]
-    return f"{text} The U-Net's mIoU changes {listed(changes)}." if changes else text
+    text += f" The U-Net's mIoU changes {listed(changes)}"
+    if all(estimate.low < 0 < estimate.high for estimate in estimates.values()):
+        text += ", no more than chance would explain"
+    return f"{text}."
 
 
 def _changes(groups: dict[str, list[Run]]) -> dict[str, Estimate]:

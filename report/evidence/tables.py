@@ -12,10 +12,11 @@ from lib.structure import ratio
 from report.evidence import measures as of
 from report.evidence.measures import Measure
 from report.evidence.readings import NotMeasured, by_frequency
-from report.evidence.scores import miou_definitions
+from report.evidence.scores import epochs_to_reach, final_value, miou_definitions
 from report.evidence.statistics import contrast_counts
-from report.evidence.wording import count_of, p_cell, percent, points
+from report.evidence.wording import count_of, p_cell, percent, points, whole_percent
 
+SHARES = (0.85, 0.9, 0.95)  # of the U-Net's final validation mIoU
 # The same assignment by others (IIIT Hyderabad, Computer Vision, Spring 2025, assignment 4): 13
 # classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
 SIBLINGS = pd.DataFrame(
@@ -97,17 +98,23 @@ def loss_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def cost_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return parameters, multiply-adds, seconds and memory of each network, means over seeds."""
+    """Return sizes, seconds, memory and speed of learning of each network, means over seeds."""
 
     def mean(name: str, unit: float = 1) -> Callable[[Sequence[Run]], float]:
         return lambda group: np.mean([run.record[name] for run in group]) / unit
+
+    def epochs_to(share: float) -> Callable[[Sequence[Run]], float]:
+        """NaN where a seed never reaches that share of the U-Net's final score."""
+        finals = [final_value(run.history, "val_miou") for run in by_variant(runs).get("unet", [])]
+        score = share * float(np.mean(finals or [np.nan]))
+        return lambda group: np.mean([epochs_to_reach(run.history, score) for run in group])
 
     return _by_network(runs, {
         "Parameters (millions)": mean("parameters", 1e6),
         "Multiply-adds (billions)": mean("multiply_adds", 1e9),
         "Training (s)": mean("seconds"),
         "Peak memory (MiB)": mean("peak_memory_mib"),
-    })
+    } | {f"Epochs to {whole_percent(share)}": epochs_to(share) for share in SHARES})
 
 
 def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
@@ -118,6 +125,19 @@ def definitions_table(runs: Sequence[Run], batch_size: int = 8) -> pd.DataFrame:
         columns[SHORT[key]] = miou_definitions(run.per_image, batch_size, index_maps)
     table = pd.DataFrame(columns).map(percent)
     return table.rename_axis("Definition").reset_index()
+
+
+def class_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return test IoU of every class under every network, means over seeds, frequent to rare."""
+    order, trained = by_frequency(runs[0]), np.array(runs[0].record["dataset"]["pixels"]["train"])
+    table = pd.DataFrame({
+        "Class": [runs[0].classes.names[k] for k in order],
+        "Share of training pixels": [percent(share) for share in trained[order] / trained.sum()],
+    })
+    for key, group in by_variant(runs).items():
+        means = np.mean([run.iou for run in group], axis=0)[order]
+        table[SHORT[key]] = ["–" if np.isnan(mean) else percent(mean) for mean in means]
+    return table
 
 
 def class_differences(runs: Sequence[Run]) -> pd.DataFrame:

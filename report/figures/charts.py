@@ -27,7 +27,7 @@ from report.evidence.wording import interval_text, literal, nats, percent, point
 from report.figures.show import Exhibit
 from report.figures.style import (
     INK, LOOKS, PAGE, displayed, dots, interval, label_ends, legible, line, mark_classes,
-    plain_rows, without_subsets,
+    of_the_study, plain_rows, without_subsets,
 )  # fmt: skip
 
 SPLIT_MARKS = (("o", INK), ("|", "#0072B2"), ("x", "#D55E00"))  # marker and colour
@@ -61,7 +61,7 @@ def loss(runs: Sequence[Run]) -> Exhibit:
 def _by_epoch(axes: Axes, runs: Sequence[Run], column: str) -> dict[str, float]:
     """Draw one column of the history, and return the final mean of each network."""
     ends, finals = {}, {}
-    for key, group in without_subsets(runs).items():
+    for key, group in of_the_study(runs).items():
         histories = [run.history.set_index("epoch")[column].dropna() for run in group]
         table = pd.concat(histories, axis=1)  # (epochs, seeds)
         line(axes, table.index, table.T.to_numpy(), key, markevery=max(1, len(table) // 8))
@@ -118,7 +118,7 @@ test_miou.__test__ = False  # a chart, and no test that pytest should collect
 def fine_structures(runs: Sequence[Run]) -> Exhibit:
     """mIoU near the outlines and components missed, each network beside the U-Net."""
     near, missed = {}, {}
-    for key, group in without_subsets(runs).items():
+    for key, group in of_the_study(runs).items():
         trimaps = [run.structure["trimap"].astype(np.int64).sum(0) for run in group]
         near[key] = 100 * np.stack([nan_mean(trimap_iou(trimap)) for trimap in trimaps])
         counts = [run.structure["components"].astype(np.int64).sum((0, 1)) for run in group]
@@ -184,7 +184,7 @@ def balance(splits: dict[str, Dataset]) -> Exhibit:
 
 def class_scores(runs: Sequence[Run]) -> Exhibit:
     """Test IoU of every class for U-Net, and how far each other network is from it."""
-    groups, classes, order = without_subsets(runs), runs[0].classes, by_frequency(runs[0])
+    groups, classes, order = of_the_study(runs), runs[0].classes, by_frequency(runs[0])
     reference = "unet" if "unet" in groups else next(iter(groups))
     table = class_differences(runs)  # its classes are in this order
     others = [key for key in groups if key in set(table.variant)]

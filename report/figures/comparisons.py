@@ -19,7 +19,7 @@ from report.figures.pictures import (
     MOST, class_legend, draw, grid, image_miou, large_photograph, paint,
 )  # fmt: skip
 from report.figures.show import Exhibit
-from report.figures.style import LOOKS, PAGE, dots, plain, plain_rows, without_subsets
+from report.figures.style import LOOKS, PAGE, dots, of_the_study, plain, plain_rows
 
 NOTE = {"fc": "white", "ec": "none", "alpha": 0.82, "boxstyle": "round,pad=0.15"}
 WHITE = "#fefefe"  # which no theme turns into the colour of its paper
@@ -137,7 +137,7 @@ def objects(runs: Sequence[Run], segments: Sequence[Segment]) -> Exhibit | None:
     """
     if not segments:
         return None
-    pair, networks = compared(runs), list(without_subsets(runs))
+    pair, networks = compared(runs), list(of_the_study(runs))
     figure, rows = plt.subplots(
         len(segments), 4, squeeze=False, figsize=(PAGE, 0.4 + 1.12 * len(segments)),
         width_ratios=(1, 1, 1, 1.5),

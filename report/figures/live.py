@@ -25,6 +25,7 @@ from lib.structure import boundary_width, outline
 from lib.studies.interventions import leaving
 from lib.studies.quantized import VARIANT, quantise, restore
 from report.evidence.closed_forms import receptive_fields
+from report.evidence.loading import PUBLISHED
 from report.evidence.readings import by_frequency
 from report.evidence.wording import listed, percent
 from report.figures.drawing import data_uri
@@ -34,7 +35,6 @@ from report.figures.style import displayed
 from report.template import ENVIRONMENT
 
 NETWORK = "live/unet.npz"  # in the folder of the records
-PUBLISHED = ROOT / "report" / "records" / "camvid"  # where one network is published
 IMAGES = 4
 MOST_WEIGHTS, MOST_MULTIPLY_ADDS = 2.5e6, 1.5e9  # what a page carries, and computes in a second
 WIDE, SMALLER, GAP = 64, 0.78, 11  # of the drawing's finest pictures, of the next level's, between
@@ -62,7 +62,7 @@ def find_network(runs: Sequence[Run], out: str | Path) -> Live | None:
     """
     datasets = {run.record["dataset"]["name"] for run in runs}
     published = [run for run in load_runs(PUBLISHED) if run.record["dataset"]["name"] in datasets]
-    for folder, group in ((ROOT / out, runs), (PUBLISHED, published)):
+    for folder, group in ((ROOT / out, runs), (ROOT / PUBLISHED, published)):
         without = [run for run in group if run.variant == "unet-noskip"]
         for run in filter(_fits, group if without else ()):
             stored = _weights_of(run, folder / NETWORK)

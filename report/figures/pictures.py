@@ -28,7 +28,7 @@ ERRORS = (255 * np.array([to_rgba(name) for name in (RIGHT, WRONG, VOID)])).roun
 FULL = "full.webp"  # the suffix of a photograph at the size of its file
 MOST = 2  # images in a figure of predictions
 ACROSS = 7  # classes in a row of the legend
-SAMPLES, COLUMNS, VERSIONS = 6, 3, 4  # of the training images
+SAMPLES, VERSIONS = 3, 4  # of the training images
 
 
 def paint(target: np.ndarray, classes: ClassTable) -> np.ndarray:
@@ -95,22 +95,17 @@ def class_legend(figure: Figure, classes: ClassTable, order: Sequence[int]) -> N
 def richest(data: Dataset) -> int:
     """Return the index of the image that shows most classes, the brightest of several."""
     classes = [len(np.unique(target)) for target in data.targets.numpy()]
-    brightness = data.images.float().mean(dim=(1, 2, 3)).numpy()
+    brightness = [float(image.float().mean()) for image in data.images]  # one at a time in memory
     return int(np.lexsort((brightness, classes))[-1])
 
 
 def samples(train: Dataset) -> Exhibit:
-    """Six images of the training split, or three or fewer, in rows, each above its label."""
-    columns = min(COLUMNS, len(train))
-    number = SAMPLES if len(train) >= SAMPLES else columns
+    """Three images of the training split, each above its label."""
+    number = min(SAMPLES, len(train))
     chosen = torch.linspace(0, len(train) - 1, number).round().long()
     images = channels_last(train.images[chosen])
     labels = paint(train.targets[chosen].numpy(), train.classes)
-    tiles = []
-    for start in range(0, number, columns):
-        row = slice(start, start + columns)
-        tiles += [*images[row], *labels[row]]
-    figure = grid(tiles, columns, foot=0.4)
+    figure = grid([*images, *labels], number, foot=0.4)
     counts = train.pixels_per_class()
     order = np.argsort(-counts, kind="stable")
     class_legend(figure, train.classes, order)
@@ -135,7 +130,7 @@ def class_masks(train: Dataset, index: int) -> Exhibit:
         mask[target == k] = (*classes.colors[k], 255)
         tiles[classes.names[k]] = mask
     return Exhibit(
-        grid(list(tiles.values()), 5, list(tiles)),
+        grid(list(tiles.values()), 7, list(tiles)),
         "fig-masks",
         f"One label is {len(present)} binary masks that do not overlap, one for each class in it: "
         f"a training image ({literal(train.items[index])}).",

@@ -17,7 +17,7 @@ from report.evidence.wording import capitalised, percent
 from report.figures.drawing import JPEG, data_uri, indexed_png
 from report.figures.pictures import ERRORS, errors, image_miou, large_photograph
 from report.figures.show import Exhibit
-from report.figures.style import displayed, without_subsets
+from report.figures.style import displayed, of_the_study
 from report.template import ENVIRONMENT
 
 PHOTO, TRUTH = "image", "truth"  # the views beside those of the networks
@@ -31,7 +31,7 @@ def slider(runs: Sequence[Run], reasons: dict[str, str]) -> Exhibit:
     errors; labels can be made transparent over the photograph. `reasons` maps the names of the
     images to why they are shown.
     """
-    first = {key: group[0] for key, group in without_subsets(runs).items()}
+    first = {key: group[0] for key, group in of_the_study(runs).items()}
     some = runs[0]
     images = [_image(first, name, reason) for name, reason in reasons.items()]
     height, width = some.target(next(iter(reasons))).shape

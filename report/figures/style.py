@@ -24,7 +24,7 @@ from scipy.optimize import isotonic_regression
 from lib import ROOT
 from lib.datasets.camvid import CLASSES as CAMVID
 from lib.files import ClassTable
-from lib.models import SHORT, TITLES
+from lib.models import SHORT, TITLES, VARIANTS
 from lib.records import Run, by_variant
 from lib.scenes.stage import CLASSES as SCENES
 
@@ -100,6 +100,12 @@ def without_subsets(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Return the runs of each network but those with a subset of the skips, which crowd a chart."""
     groups = by_variant(runs)
     return {key: group for key, group in groups.items() if not key.startswith(SUBSET)}
+
+
+def of_the_study(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return the runs of the study's own networks, or of all where there are none of these."""
+    groups = by_variant(runs)
+    return {key: group for key, group in groups.items() if key in VARIANTS} or groups
 
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # the fallback font's gaps

@@ -24,7 +24,10 @@ from report.plan import Execution
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """Images, the folder of a training on them that was stopped after three of five epochs, what it would become."""
+    """Images, the folder of a training on them, and what it would become.
+
+    The training was stopped after three of five epochs.
+    """
     place, epoch = tmp_path_factory.mktemp("stopped"), Trainer._epoch
     own, config = make_own(place / "own"), own_config(epochs=5)
 
@@ -56,10 +59,17 @@ def half_way(stopped, tmp_path, cpu):
     return folder, finish, expected
 
 
-@pytest.mark.parametrize("damage", [
-    cut, flip, lambda path: path.write_bytes(b""), lambda path: torch.save(Evil(path.with_suffix(".run")), path),
-    lambda path: path.write_bytes(pickle.dumps(Evil(path.with_suffix(".run")))),
-], ids=["cut", "flipped bit", "empty", "code", "pickle"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        flip,
+        lambda path: path.write_bytes(b""),
+        lambda path: torch.save(Evil(path.with_suffix(".run")), path),
+        lambda path: path.write_bytes(pickle.dumps(Evil(path.with_suffix(".run")))),
+    ],
+    ids=["cut", "flipped bit", "empty", "code", "pickle"],
+)
 def test_a_damaged_checkpoint_costs_the_epochs_in_it(half_way, capsys, damage):
     folder, finish, expected = half_way
     damage(folder / CHECKPOINT)
@@ -72,7 +82,9 @@ def test_a_damaged_checkpoint_costs_the_epochs_in_it(half_way, capsys, damage):
 def test_a_checkpoint_of_other_images_is_refused(half_way, stopped, tmp_path):
     other = shutil.copytree(stopped[0], tmp_path / "other")
     shutil.copy(other / "train/labels/train 0.png", other / "train/labels/train 1.png")
-    with pytest.raises(ValueError, match="its training began on other images or labels; choose another `out`"):
+    with pytest.raises(
+        ValueError, match="its training began on other images or labels; choose another `out`"
+    ):
         half_way[1](other)
 
 
@@ -90,15 +102,42 @@ def run(finished, tmp_path) -> Path:
     return tmp_path / "runs/unet/seed-0"
 
 
-@pytest.mark.parametrize("name, read, message", [
-    ("record.json", lambda run: run, r"record\.json: not a readable record .*; delete the file and run again"),
-    ("confusions.npz", lambda run: run.per_image, r"confusions\.npz: not readable .*; restore the file, or delete"),
-    ("structure.npz", lambda run: run.structure, r"structure\.npz: not readable"),
-    ("predictions/test 0.png", lambda run: run.prediction("test 0"), r"predictions/test 0\.png: not readable"),
-    ("../../examples/test 0.webp", lambda run: run.image("test 0"), r"examples/test 0\.webp: not readable"),
-    ("../../examples/test 0.png", lambda run: run.target("test 0"), r"examples/test 0\.png: not readable"),
-    ("weights.pt", lambda run: load_model(run.folder, "unet", 4, 3), r"weights\.pt: not readable"),
-])
+@pytest.mark.parametrize(
+    "name, read, message",
+    [
+        (
+            "record.json",
+            lambda run: run,
+            r"record\.json: not a readable record .*; delete the file and run again",
+        ),
+        (
+            "confusions.npz",
+            lambda run: run.per_image,
+            r"confusions\.npz: not readable .*; restore the file, or delete",
+        ),
+        ("structure.npz", lambda run: run.structure, r"structure\.npz: not readable"),
+        (
+            "predictions/test 0.png",
+            lambda run: run.prediction("test 0"),
+            r"predictions/test 0\.png: not readable",
+        ),
+        (
+            "../../examples/test 0.webp",
+            lambda run: run.image("test 0"),
+            r"examples/test 0\.webp: not readable",
+        ),
+        (
+            "../../examples/test 0.png",
+            lambda run: run.target("test 0"),
+            r"examples/test 0\.png: not readable",
+        ),
+        (
+            "weights.pt",
+            lambda run: load_model(run.folder, "unet", 4, 3),
+            r"weights\.pt: not readable",
+        ),
+    ],
+)
 @pytest.mark.parametrize("damage", [cut, lambda path: path.write_bytes(b"")], ids=["cut", "empty"])
 def test_a_damaged_record_is_named(run, name, read, message, damage):
     read(Run.read(run))
@@ -108,7 +147,11 @@ def test_a_damaged_record_is_named(run, name, read, message, damage):
 
 
 def test_arrays_that_hold_code_are_refused(run):
-    np.savez(run / "confusions.npz", per_image=np.array([Evil(run / "evil")], dtype=object), names=np.array(["a"]))
+    np.savez(
+        run / "confusions.npz",
+        per_image=np.array([Evil(run / "evil")], dtype=object),
+        names=np.array(["a"]),
+    )
     with pytest.raises(ValueError, match=r"confusions\.npz: not readable .*allow_pickle"):
         Run.read(run).per_image  # noqa: B018
     assert not (run / "evil").exists()
@@ -119,9 +162,13 @@ def test_a_finished_run_on_other_data_is_not_taken_for_this_one(run, finished, t
     assert fit(config, out, str(finished[1])).record == Run.read(run).record
     other = shutil.copytree(finished[1], tmp_path / "other")
     shutil.copy(other / "test/labels/test 0.png", other / "test/labels/test 1.png")
-    with pytest.raises(ValueError, match=r"holds a run on other data .test in .*/other are not what it saw"):
+    with pytest.raises(
+        ValueError, match=r"holds a run on other data .test in .*/other are not what it saw"
+    ):
         fit(config, out, str(other))
-    assert fit(config, out, str(tmp_path / "gone")).seed == 0  # a record can be read without the data set
+    assert (
+        fit(config, out, str(tmp_path / "gone")).seed == 0
+    )  # a record can be read without the data set
 
 
 def test_images_that_were_worked_on_are_looked_at_again(own, tmp_path):
@@ -149,7 +196,10 @@ def _full(monkeypatch, writes: int):
 @pytest.mark.parametrize("writes", [0, 1, 3, 5, 9, 12])
 def test_a_full_disk_stops_the_training_and_loses_nothing(half_way, monkeypatch, writes):
     folder, finish, expected = half_way
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device; nothing") as error:
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match="No space left on device; nothing") as error,
+    ):
         _full(patch, writes)
         finish()
     assert str(folder.parents[1]) in str(error.value)
@@ -160,7 +210,9 @@ def test_a_full_disk_stops_the_training_and_loses_nothing(half_way, monkeypatch,
 def test_two_processes_write_one_file_and_it_is_whole(tmp_path):
     """As two seeds do that are trained side by side and share their test images."""
     content = [bytes([number]) * 200_000 for number in range(3)]
-    writers = [FORK.Process(target=_write_often, args=(tmp_path / "shared", part)) for part in content]
+    writers = [
+        FORK.Process(target=_write_often, args=(tmp_path / "shared", part)) for part in content
+    ]
     for writer in writers:
         writer.start()
     seen = set()

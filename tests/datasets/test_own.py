@@ -1,4 +1,7 @@
-"""A user's own images, with names that mean harm, from files to the report: parameters alone change, nothing is fetched."""
+"""A user's own images, with names that mean harm, from files to the report.
+
+Parameters alone change, and nothing is fetched.
+"""
 
 import json
 import re
@@ -20,7 +23,10 @@ from report.__main__ import main
 from report.plan import chapters
 
 NAMES = ("<script>alert(1)</script>", "a|b $x$ [@y] @fig-z", "_background_ **b**", "`never`")
-TITLE, ABOUT = "Cells <b>[@x]</b>", "Seen under *my* microscope [@nobody2020] @fig-none, $5 a slide."
+TITLE, ABOUT = (
+    "Cells <b>[@x]</b>",
+    "Seen under *my* microscope [@nobody2020] @fig-none, $5 a slide.",
+)
 STEM = "<i>$p$ [@q] @tbl-x "
 NO_NETWORK = """import socket
 connect = socket.socket.connect
@@ -48,7 +54,7 @@ def evil(tmp_path) -> Path:
 
 @pytest.fixture
 def no_network(tmp_path, monkeypatch) -> Path:
-    """Refuses every connection to other machines, here and in the kernels, and keeps a list of them."""
+    """Refuses every connection to other machines, here and in the kernels, and lists them."""
     log = tmp_path / "connections"
     (tmp_path / "site").mkdir()
     (tmp_path / "site/sitecustomize.py").write_text(NO_NETWORK.format(log=str(log)))
@@ -60,37 +66,66 @@ def no_network(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def notebooks(tmp_path) -> Path:
-    """The data, one network and the analysis; of the other chapters the headings, which are referred to."""
+    """The data, one network and the analysis; of the other chapters the headings referred to."""
     folder, headings = tmp_path / "notebooks", []
     shutil.copytree(ROOT / "notebooks/profiles", folder / "profiles")
     smoke = folder / "profiles/smoke.yaml"
-    smoke.write_text(re.sub("^measure_.*\n", "", smoke.read_text(), flags=re.MULTILINE))  # of the chapter on cost
+    smoke.write_text(
+        re.sub("^measure_.*\n", "", smoke.read_text(), flags=re.MULTILINE)
+    )  # of the chapter on cost
     for source in chapters(ROOT / "notebooks"):
         if source.stem in ("0_data", "1_unet", "5_analysis"):
             shutil.copy(source, folder)
         else:
-            text = "\n\n".join(c.source for c in nbformat.read(source, 4).cells if c.cell_type == "markdown")
+            text = "\n\n".join(
+                c.source for c in nbformat.read(source, 4).cells if c.cell_type == "markdown"
+            )
             headings += re.findall(r"^#+ .*(?:\n<!--.*-->)?", text, re.MULTILINE)
-    nbformat.write(new_notebook(cells=[new_markdown_cell("\n\n".join(headings))]), folder / "6_theory.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("\n\n".join(headings))]), folder / "6_theory.ipynb"
+    )
     return folder
 
 
 def test_the_report_of_a_user_s_own_images(evil, notebooks, no_network, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    own = {"dataset": "folder", "data_root": str(evil), "image_size": "[32, 48]", "study_images": "0"}
-    monkeypatch.setattr("report.pdf.print_pdf", lambda page: b"")  # tests/test_notebooks.py prints one
+    own = {
+        "dataset": "folder",
+        "data_root": str(evil),
+        "image_size": "[32, 48]",
+        "study_images": "0",
+    }
+    monkeypatch.setattr(
+        "report.pdf.print_pdf", lambda page: b""
+    )  # tests/test_notebooks.py prints one
     assert main(["check", "--dataset", "folder", "--data-root", str(evil)]) == 0
-    assert main(["--profile", "smoke", "--out", str(out), *(x for name in own.items() for x in ("-p", *name))], notebooks) == 0
+    assert (
+        main(
+            [
+                "--profile",
+                "smoke",
+                "--out",
+                str(out),
+                *(x for name in own.items() for x in ("-p", *name)),
+            ],
+            notebooks,
+        )
+        == 0
+    )
     assert not no_network.exists(), no_network.read_text()
 
-    run, = load_runs(out)
+    (run,) = load_runs(out)
     assert run.classes.names == NAMES and run.record["dataset"]["pixels"]["test"][3] == 0
     assert run.record["dataset"]["counts"] == {"train": 4, "val": 2, "test": 3}
     soup = BeautifulSoup((out / "report.html").read_text(), "html.parser")
     assert not [tag for tag in soup.find_all("script") if "alert(1)" in tag.get_text()]
     assert not [tag for tag in soup.find_all("i") if "$p$" in tag.get_text()]
-    assert not [tag for tag in soup.find_all(True) if any(key.startswith("on") for key in tag.attrs)]
-    prose, tables = (" ".join(tag.get_text() for tag in soup.select(kind)) for kind in ("p, figcaption", "td"))
+    assert not [
+        tag for tag in soup.find_all(True) if any(key.startswith("on") for key in tag.attrs)
+    ]
+    prose, tables = (
+        " ".join(tag.get_text() for tag in soup.select(kind)) for kind in ("p, figcaption", "td")
+    )
     assert all(name in prose and name in tables for name in NAMES[:3])
     assert f"No training pixel belongs to {NAMES[3]}." in prose and f"{STEM}test 0" in prose
     assert TITLE in prose and ABOUT in prose

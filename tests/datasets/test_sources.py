@@ -1,4 +1,7 @@
-"""The data sets on disk: layouts, splits, what labels mean; every kind of bad file, said in training and in `check`."""
+"""The data sets on disk: layouts, splits, what labels mean.
+
+And every kind of bad file, said in training and in `check`.
+"""
 
 import json
 import os
@@ -28,6 +31,7 @@ def photo(path: Path, red: int = 0, size=(16, 32)) -> None:
 
 # Layouts
 
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_carla_in_the_layout_of_the_challenge_is_split_by_set(tmp_path, nested):
     for index, name in enumerate(name for names in LYFT_SETS.values() for name in names):
@@ -36,14 +40,21 @@ def test_carla_in_the_layout_of_the_challenge_is_split_by_set(tmp_path, nested):
             photo(base / f"CameraRGB/F-{frame}.png", 10 * index + frame)
             photo(base / f"CameraSeg/F-{frame}.png", index)  # green and blue say nothing
     splits = {split: load_dataset("carla", tmp_path, split) for split in SPLITS}
-    assert splits["train"].items == tuple(f"data{letter}-F-{frame}" for letter in "ABC" for frame in (0, 1))
-    assert splits["val"].items == ("dataD-F-0", "dataD-F-1") and splits["test"].items == ("dataE-F-0", "dataE-F-1")
+    assert splits["train"].items == tuple(
+        f"data{letter}-F-{frame}" for letter in "ABC" for frame in (0, 1)
+    )
+    assert splits["val"].items == ("dataD-F-0", "dataD-F-1") and splits["test"].items == (
+        "dataE-F-0",
+        "dataE-F-1",
+    )
     assert [int(target.unique()) for target in splits["train"].targets] == [0, 0, 1, 1, 2, 2]
     assert splits["test"].classes is CARLA and splits["test"].source.sampled is None
     assert [int(image[0].unique()) for image in splits["test"].images] == [40, 41]
     shutil.rmtree(tmp_path / "dataD")
     assert len(load_dataset("carla", tmp_path, "train")) == 6
-    with pytest.raises(FileNotFoundError, match="dataD: no dataD of CARLA here; expected CameraRGB and CameraSeg"):
+    with pytest.raises(
+        FileNotFoundError, match="dataD: no dataD of CARLA here; expected CameraRGB and CameraSeg"
+    ):
         load_dataset("carla", tmp_path, "val")
 
 
@@ -54,15 +65,27 @@ def test_carla_in_the_course_s_layout_draws_its_validation_split(tmp_path, folde
             photo(tmp_path / folder / split / f"images/{index:02}.png", 10 * index)
             photo(tmp_path / folder / split / f"labels/{index:02}.png", index % 13)
     train, val, test = (load_dataset("carla", tmp_path, split) for split in SPLITS)
-    assert val.source.sampled == {"seed": 0, "of": 20, "indices": [1, 18]} and val.items == ("01", "18")  # the same everywhere
-    assert train.source.sampled is None and len(train) == 18 and not {*train.items} & {*val.items} and len(test) == 3
+    assert val.source.sampled == {"seed": 0, "of": 20, "indices": [1, 18]} and val.items == (
+        "01",
+        "18",
+    )  # the same everywhere
+    assert (
+        train.source.sampled is None
+        and len(train) == 18
+        and not {*train.items} & {*val.items}
+        and len(test) == 3
+    )
     assert [int(target.unique()) for target in val.targets] == [1, 5]
     photo(tmp_path / folder / "val/images/a.png")
     photo(tmp_path / folder / "val/labels/a.png")
     train, val = (load_dataset("carla", tmp_path, split) for split in ("train", "val"))
-    assert val.items == ("a",) and val.source.sampled is None and len(train) == 20  # nothing is drawn where nothing is missing
+    assert (
+        val.items == ("a",) and val.source.sampled is None and len(train) == 20
+    )  # nothing is drawn where nothing is missing
     photo(tmp_path / folder / "test/labels/02.png", 13)
-    with pytest.raises(ValueError, match=r"test/labels/02\.png: label value 13 in 512 pixels; expected 0 to 12"):
+    with pytest.raises(
+        ValueError, match=r"test/labels/02\.png: label value 13 in 512 pixels; expected 0 to 12"
+    ):
         load_dataset("carla", tmp_path, "test").images  # noqa: B018
 
 
@@ -106,33 +129,54 @@ def test_camvid_without_a_drive_that_is_unknown_absent_or_mixed_up(tmp_path):
     with pytest.raises(ValueError, match="unknown data set 'camvid-without-0002': choose one of"):
         load_dataset("camvid-without-0002", tmp_path)
     root = drives(tmp_path / "three", **(FOUR | {"0006R0": 0}))
-    with pytest.raises(FileNotFoundError, match=r"three/CamVid: no image of the drive 0006R0 here; "
-                       r"expected images of all four drives in train, val and test .*Correct data_root"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"three/CamVid: no image of the drive 0006R0 here; "
+        r"expected images of all four drives in train, val and test .*Correct data_root",
+    ):
         load_dataset("camvid-without-0001TP", root)
     root = drives(tmp_path / "more", **FOUR)
     photo(root / "CamVid/val/0007_000001.png")
     photo(root / "CamVid/valannot/0007_000001.png")
-    with pytest.raises(ValueError, match=r"val/0007_000001.png: of no drive of CamVid; expected a name that begins "
-                       "with one of 0001TP.* Remove the file, or correct data_root"):
+    with pytest.raises(
+        ValueError,
+        match=r"val/0007_000001.png: of no drive of CamVid; expected a name that begins "
+        "with one of 0001TP.* Remove the file, or correct data_root",
+    ):
         load_dataset("camvid-without-0001TP", root)
     root = drives(tmp_path / "twice", **FOUR)
     for part in ("val", "valannot"):
-        shutil.copy(root / f"CamVid/{part.replace('val', 'train')}/0001TP_000000.png", root / f"CamVid/{part}")
-    with pytest.raises(ValueError, match=r"val/0001TP_000000.png: the same name as .*train/0001TP_000000.png"):
+        shutil.copy(
+            root / f"CamVid/{part.replace('val', 'train')}/0001TP_000000.png",
+            root / f"CamVid/{part}",
+        )
+    with pytest.raises(
+        ValueError, match=r"val/0001TP_000000.png: the same name as .*train/0001TP_000000.png"
+    ):
         load_dataset("camvid-without-0001TP", root)
 
 
 @pytest.mark.skipif(not REAL, reason="SEGMENTATION_DATA does not name a folder with CamVid")
-@pytest.mark.parametrize("drive, counts", [
-    ("0001TP", (520, 57, 124)), ("0006R0", (541, 59, 101)), ("0016E5", (357, 39, 305)),
-    ("Seq05VD", (478, 52, 171)),
-])
+@pytest.mark.parametrize(
+    "drive, counts",
+    [
+        ("0001TP", (520, 57, 124)),
+        ("0006R0", (541, 59, 101)),
+        ("0016E5", (357, 39, 305)),
+        ("Seq05VD", (478, 52, 171)),
+    ],
+)
 def test_the_real_camvid_without_a_drive(drive, counts):
     splits = [load_dataset(f"camvid-without-{drive}", REAL, split) for split in SPLITS]
     assert tuple(map(len, splits)) == counts and sum(counts) == 701
     assert {name for name, _ in splits[2].frames} == {drive}
     assert len({name for split in splits for name in split.items}) == 701
-    assert load_dataset(f"camvid-without-{drive}", REAL, "test", (36, 48), 2).images.shape == (2, 3, 36, 48)
+    assert load_dataset(f"camvid-without-{drive}", REAL, "test", (36, 48), 2).images.shape == (
+        2,
+        3,
+        36,
+        48,
+    )
 
 
 def city(root: Path, split: str, city: str, frame: int, ids: list[int]) -> None:
@@ -159,17 +203,42 @@ def test_cityscapes_has_nineteen_classes_and_a_test_split_with_labels(cities):
     assert CITYSCAPES.names[-1] == "Bicycle" and CITYSCAPES.colors[-1] == (119, 11, 32)
     assert train.items == ("aachen_000000_000000", "aachen_000000_000001")
     assert test.items == ("munster_000000_000000", "munster_000000_000001")
-    assert [name.split("_")[0] for name in val.items] == ["ulm", "ulm", "weimar", "weimar", "zurich", "zurich"]
+    assert [name.split("_")[0] for name in val.items] == [
+        "ulm",
+        "ulm",
+        "weimar",
+        "weimar",
+        "zurich",
+        "zurich",
+    ]
     assert train.targets[0, 0, :7].tolist() == [0, 1, 2, 18, IGNORE, IGNORE, IGNORE]
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda root: shutil.rmtree(root / "gtFine"), "no Cityscapes here; expected leftImg8bit and gtFine, unpacked from"),
-    (lambda root: shutil.rmtree(root / "gtFine/train"), "no train of Cityscapes here; expected leftImg8bit/train"),
-    (lambda root: shutil.rmtree(root / "leftImg8bit/train/aachen"), "000000_gtFine_labelIds.png: no image of this name"),
-    (lambda root: next(root.glob("gtFine/train/aachen/*1_gtFine*")).unlink(), "000001_leftImg8bit.png: no label"),
-    (lambda root: city(root, "train", "aachen", 1, [40]), "label value 40 in 512 pixels; expected 0 to 33, or 255"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (
+            lambda root: shutil.rmtree(root / "gtFine"),
+            "no Cityscapes here; expected leftImg8bit and gtFine, unpacked from",
+        ),
+        (
+            lambda root: shutil.rmtree(root / "gtFine/train"),
+            "no train of Cityscapes here; expected leftImg8bit/train",
+        ),
+        (
+            lambda root: shutil.rmtree(root / "leftImg8bit/train/aachen"),
+            "000000_gtFine_labelIds.png: no image of this name",
+        ),
+        (
+            lambda root: next(root.glob("gtFine/train/aachen/*1_gtFine*")).unlink(),
+            "000001_leftImg8bit.png: no label",
+        ),
+        (
+            lambda root: city(root, "train", "aachen", 1, [40]),
+            "label value 40 in 512 pixels; expected 0 to 33, or 255",
+        ),
+    ],
+)
 def test_cityscapes_with_something_missing(cities, spoil, message):
     spoil(cities)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -181,9 +250,16 @@ def test_own_images_in_every_form(own):
     assert train.classes.names == OWN and train.classes.colors == OWN_COLORS[:3]
     assert (len(train), len(val), len(test)) == (4, 2, 2) and train.items[0] == "train 0"
     for split in (train, val, test):
-        assert split.targets[0, :2].unique().tolist() == [IGNORE] and split.targets[0, 4, :3].tolist() == [0, 1, 2]
+        assert split.targets[0, :2].unique().tolist() == [IGNORE] and split.targets[
+            0, 4, :3
+        ].tolist() == [0, 1, 2]
     half = load_dataset("folder", own, "test", (16, 24))
-    assert half.targets.shape == (2, 16, 24) and set(half.targets.unique().tolist()) <= {0, 1, 2, IGNORE}
+    assert half.targets.shape == (2, 16, 24) and set(half.targets.unique().tolist()) <= {
+        0,
+        1,
+        2,
+        IGNORE,
+    }
 
 
 def test_black_is_void_unless_it_is_a_class(own):
@@ -201,7 +277,9 @@ def test_a_photograph_is_turned_as_its_exif_says(own):
     path = own / "train/images/train 0.jpg"
     tag = Image.Exif()
     tag[0x0112] = 6  # a quarter turn
-    Image.new("RGB", (32, 48), (200, 0, 0)).save(path, exif=tag)  # 48 high, 32 wide: lies on its side
+    Image.new("RGB", (32, 48), (200, 0, 0)).save(
+        path, exif=tag
+    )  # 48 high, 32 wide: lies on its side
     assert load_dataset("folder", own, "train").images.shape == (4, 3, 32, 48)
 
 
@@ -209,7 +287,9 @@ def test_nothing_is_left_of_a_single_image(tmp_path):
     photo(tmp_path / "train/images/a.png")
     photo(tmp_path / "train/labels/a.png")
     assert len(load_dataset("carla", tmp_path, "val")) == 1
-    with pytest.raises(ValueError, match="carla/train: no pairs are left for this split; expected more images"):
+    with pytest.raises(
+        ValueError, match="carla/train: no pairs are left for this split; expected more images"
+    ):
         load_dataset("carla", tmp_path, "train")
 
 
@@ -221,20 +301,36 @@ def test_a_split_that_was_drawn_is_on_record(tmp_path, tiny):
     config = tiny(dataset="carla", image_size=None, val_images=None, test_images=None, epochs=1)
     run = fit(config, tmp_path, str(tmp_path / "256"))
     assert run.record["dataset"]["drawn"] == {"val": {"seed": 0, "of": 12, "indices": [6]}}
-    assert run.record["dataset"]["counts"] == {"train": 8, "val": 1, "test": 2} and len(run.classes) == 13
-    assert run.record["dataset"]["checksums"]["val"] == load_dataset("carla", tmp_path / "256", "val").checksum
+    assert (
+        run.record["dataset"]["counts"] == {"train": 8, "val": 1, "test": 2}
+        and len(run.classes) == 13
+    )
+    assert (
+        run.record["dataset"]["checksums"]["val"]
+        == load_dataset("carla", tmp_path / "256", "val").checksum
+    )
 
 
 def test_signs_are_found_by_their_name():
-    table = ClassTable(("Design", "sign_board", "Traffic sign", "Assign", "SignSymbol", "StopSign"), ((0, 0, 0),) * 6)
+    table = ClassTable(
+        ("Design", "sign_board", "Traffic sign", "Assign", "SignSymbol", "StopSign"),
+        ((0, 0, 0),) * 6,
+    )
     assert table.signs == [1, 2, 4, 5] and CITYSCAPES.signs == [7] and CARLA.signs == [12]
 
 
 def test_every_data_set_has_a_title_and_a_paragraph():
     titles = {name: known.title for name, known in SOURCES.items()}
-    assert titles["camvid"] == "CamVid" and titles["camvid-without-0001TP"] == "CamVid without 0001TP"
+    assert (
+        titles["camvid"] == "CamVid" and titles["camvid-without-0001TP"] == "CamVid without 0001TP"
+    )
     assert titles["scenes-clutter-1-noise-3"] == "Scenes with clutter 1 and noise 3"
     assert len(set(titles.values())) == len(SOURCES)
-    assert "drive 0001TP is tested and seen in no other split" in SOURCES["camvid-without-0001TP"].about
-    assert "noise of a sensor at dose 2 (a standard deviation of 4%" in SOURCES["scenes-noise-2"].about
+    assert (
+        "drive 0001TP is tested and seen in no other split"
+        in SOURCES["camvid-without-0001TP"].about
+    )
+    assert (
+        "noise of a sensor at dose 2 (a standard deviation of 4%" in SOURCES["scenes-noise-2"].about
+    )
     assert all(len(known.about) > 100 for known in SOURCES.values())

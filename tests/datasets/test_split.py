@@ -25,7 +25,9 @@ DRIVES = [f"drive{drive}_{frame:03}" for drive in range(10) for frame in range(5
 
 
 def names_in(out: Path, part: str) -> set[str]:
-    images, labels = ({path.stem for path in (out / part / kind).iterdir()} for kind in ("images", "labels"))
+    images, labels = (
+        {path.stem for path in (out / part / kind).iterdir()} for kind in ("images", "labels")
+    )
     assert images == labels
     return images
 
@@ -39,7 +41,11 @@ def test_groups_stay_together_and_shares_are_met(tmp_path):
     assert sum(map(len, drives)) == 10 == len(set.union(*drives))
     assert len(drives[0]) == 7 and min(map(len, drives)) >= 1
     assert record == json.loads((tmp_path / "out/split.json").read_text())
-    assert record["groups"] == "prefix" and record["seed"] == 3 and record["shares"] == [0.7, 0.15, 0.15]
+    assert (
+        record["groups"] == "prefix"
+        and record["seed"] == 3
+        and record["shares"] == [0.7, 0.15, 0.15]
+    )
     assert {name for names in record["splits"]["val"].values() for name in names} == parts["val"]
     link = tmp_path / "out/train/images" / f"{min(parts['train'])}.png"
     assert link.is_symlink() and link.resolve().parent == images.resolve()
@@ -47,7 +53,10 @@ def test_groups_stay_together_and_shares_are_met(tmp_path):
 
 def test_a_seed_decides_and_another_decides_otherwise(tmp_path):
     images, labels = pairs(tmp_path, DRIVES)
-    records = [split(images, labels, tmp_path / str(index), seed=seed) for index, seed in enumerate((0, 0, 1))]
+    records = [
+        split(images, labels, tmp_path / str(index), seed=seed)
+        for index, seed in enumerate((0, 0, 1))
+    ]
     assert records[0]["splits"] == records[1]["splits"] != records[2]["splits"]
 
 
@@ -55,7 +64,9 @@ def test_groups_of_a_table_and_none(tmp_path):
     images, labels = pairs(tmp_path, [f"{index:02}" for index in range(12)])
     assert split(images, labels, tmp_path / "alone")["groups"] == "none"
     table = tmp_path / "groups.csv"
-    table.write_text("name,group\n" + "".join(f"{index:02}.png,{index % 3}\n" for index in range(12)))
+    table.write_text(
+        "name,group\n" + "".join(f"{index:02}.png,{index % 3}\n" for index in range(12))
+    )
     record = split(images, labels, tmp_path / "table", str(table))
     assert [len(groups) for groups in record["splits"].values()] == [1, 1, 1]
     assert all(len(names) == 4 for groups in record["splits"].values() for names in groups.values())
@@ -72,11 +83,18 @@ def test_files_are_copied_where_links_fail(tmp_path, monkeypatch):
     assert not path.is_symlink() and path.read_bytes() == (labels / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("names, more, message", [
-    (["a_1", "a_2", "a_3", "b_1"], ["--groups", "prefix"], "2 groups by prefix (a, b); expected three or more"),
-    (["1", "2"], [], "2 groups by none (1, 2); expected three or more"),
-    (["a", "b", "c"], ["--groups", "no.csv"], "No such file or directory: 'no.csv'"),
-])
+@pytest.mark.parametrize(
+    "names, more, message",
+    [
+        (
+            ["a_1", "a_2", "a_3", "b_1"],
+            ["--groups", "prefix"],
+            "2 groups by prefix (a, b); expected three or more",
+        ),
+        (["1", "2"], [], "2 groups by none (1, 2); expected three or more"),
+        (["a", "b", "c"], ["--groups", "no.csv"], "No such file or directory: 'no.csv'"),
+    ],
+)
 def test_what_cannot_be_split_is_said(tmp_path, names, more, message, capsys):
     images, labels = pairs(tmp_path, names)
     assert main([str(images), str(labels), "--out", str(tmp_path / "out"), *more]) == 1
@@ -104,15 +122,24 @@ def test_a_pair_that_is_none_and_a_folder_in_use(tmp_path, capsys):
         assert main([str(images), str(labels), "--out", str(tmp_path / "out")]) == status
     printed = capsys.readouterr()
     assert "train" in printed.out and "1 images, each by itself" in printed.out
-    assert "now write" in printed.out and "holds train, val, test already; name another folder" in printed.err
+    assert (
+        "now write" in printed.out
+        and "holds train, val, test already; name another folder" in printed.err
+    )
 
 
-@pytest.mark.parametrize("images, labels", [
-    (["a_01", "b_01"], ["a_01_mask", "b_01_mask"]),
-    (["aachen_000019_leftImg8bit", "bonn_000019_leftImg8bit"],
-     ["aachen_000019_gtFine_labelIds", "bonn_000019_gtFine_labelIds"]),
-    (["one"], ["one_mask"]), (["x.rgb", "y.rgb"], ["x.seg", "y.seg"]),
-])
+@pytest.mark.parametrize(
+    "images, labels",
+    [
+        (["a_01", "b_01"], ["a_01_mask", "b_01_mask"]),
+        (
+            ["aachen_000019_leftImg8bit", "bonn_000019_leftImg8bit"],
+            ["aachen_000019_gtFine_labelIds", "bonn_000019_gtFine_labelIds"],
+        ),
+        (["one"], ["one_mask"]),
+        (["x.rgb", "y.rgb"], ["x.seg", "y.seg"]),
+    ],
+)
 def test_names_with_common_endings_are_pairs(tmp_path, images, labels):
     for folder, names in (("images", images), ("labels", labels)):
         (tmp_path / folder).mkdir()
@@ -123,10 +150,18 @@ def test_names_with_common_endings_are_pairs(tmp_path, images, labels):
     assert [(image.stem, label.stem) for _, image, label in found] == list(zip(images, labels))
 
 
-@pytest.mark.parametrize("name, converter", [
-    ("a.json", "labelme2voc.py"), ("a.npy", "Image.fromarray"), ("a.HEIC", "heif-convert"),
-    ("a.nii.gz", "nibabel"), ("a.nii", "nibabel"), ("a.dcm", "pydicom"), ("a.mp4", "ffmpeg -i"),
-])
+@pytest.mark.parametrize(
+    "name, converter",
+    [
+        ("a.json", "labelme2voc.py"),
+        ("a.npy", "Image.fromarray"),
+        ("a.HEIC", "heif-convert"),
+        ("a.nii.gz", "nibabel"),
+        ("a.nii", "nibabel"),
+        ("a.dcm", "pydicom"),
+        ("a.mp4", "ffmpeg -i"),
+    ],
+)
 def test_a_folder_of_something_else_names_the_converter(tmp_path, name, converter, capsys):
     images, labels = pairs(tmp_path, ["a", "b", "c"])
     for path in labels.iterdir():
@@ -138,7 +173,11 @@ def test_a_folder_of_something_else_names_the_converter(tmp_path, name, converte
 
 
 def test_every_split_has_a_group():
-    for sizes in ({"a": 100, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1}, dict.fromkeys("abcdefgh", 3)):
+    for sizes in (
+        {"a": 100, "b": 1, "c": 1},
+        {"a": 1, "b": 1, "c": 1},
+        dict.fromkeys("abcdefgh", 3),
+    ):
         for seed in range(20):
             chosen = module._assign(sizes, seed)
             assert all(chosen.values()) and sorted(sum(chosen.values(), [])) == sorted(sizes)

@@ -34,10 +34,14 @@ def test_tensors_and_batches_are_the_same(own, mapped, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(storage, "MEMORY_SHARE", 1)
             whole = load_dataset(name, root, "train", (32, 48), 4)
-            assert torch.equal(whole.images, there.images) and torch.equal(whole.targets, there.targets)
+            assert torch.equal(whole.images, there.images) and torch.equal(
+                whole.targets, there.targets
+            )
         assert there.checksum == whole.checksum
         assert there.pixels_per_class().tolist() == whole.pixels_per_class().tolist()
-        for one, other in zip(Feed(whole, 2, CPU).epoch(1, 1), Feed(there, 2, CPU).epoch(1, 1), strict=True):
+        for one, other in zip(
+            Feed(whole, 2, CPU).epoch(1, 1), Feed(there, 2, CPU).epoch(1, 1), strict=True
+        ):
             assert all(map(torch.equal, one, other))
     assert len(list(mapped.iterdir())) == 2
 

@@ -21,11 +21,28 @@ README = (ROOT / "README.md").read_text()
 SECTION = README.split("## Your own images\n")[1].split("\n## ")[0]
 COMMANDS = re.search(r"```sh\n(.*?)```", SECTION, re.DOTALL)[1].splitlines()
 MAINS = {
-    "lib.datasets.split": split.main, "report": report.main, "lib.train": train.main,
+    "lib.datasets.split": split.main,
+    "report": report.main,
+    "lib.train": train.main,
     "lib.predict": predict.main,
 }
-TINY = ["-p", "image_size", "[32, 32]", "-p", "epochs", "12", "-p", "base_channels", "4",
-        "-p", "batch_size", "4", "-p", "learning_rate", "0.01"]
+TINY = [
+    "-p",
+    "image_size",
+    "[32, 32]",
+    "-p",
+    "epochs",
+    "12",
+    "-p",
+    "base_channels",
+    "4",
+    "-p",
+    "batch_size",
+    "4",
+    "-p",
+    "learning_rate",
+    "0.01",
+]
 SQUARES = [{"name": "Ground", "color": [0, 0, 0]}, {"name": "Square", "color": [255, 255, 255]}]
 
 
@@ -82,9 +99,14 @@ def pairs_without_splits(root: Path) -> list:
     return [SQUARES[0] | {"color": [9, 90, 9]}, SQUARES[1] | {"color": [90, 9, 9]}]
 
 
-@pytest.mark.parametrize("made, groups", [
-    (masks_of_0_and_255, 12), (slices_of_one_channel, 6), (pairs_without_splits, 24),
-])
+@pytest.mark.parametrize(
+    "made, groups",
+    [
+        (masks_of_0_and_255, 12),
+        (slices_of_one_channel, 6),
+        (pairs_without_splits, 24),
+    ],
+)
 def test_from_files_to_labels_of_new_images(made, groups, tmp_path, capsys, cpu):
     classes = made(tmp_path)
     places = {"IMAGES": str(tmp_path / "images"), "LABELS": str(tmp_path / "labels"),
@@ -118,7 +140,10 @@ def test_binary_masks_without_a_value_name_the_cause_and_the_remedy(tmp_path, ca
     assert run(COMMANDS[1], **places) == run(COMMANDS[2], **places) == 1
     printed = capsys.readouterr()
     remedy = 'which is void: if they are Square, write "value": 255 into its line'
-    assert f"class 1, Square: no pixel in any split; 9,600 pixels have the value 255, {remedy}" in printed.out
+    assert (
+        f"class 1, Square: no pixel in any split; 9,600 pixels have the value 255, {remedy}"
+        in printed.out
+    )
     assert "folder/train: class 1, Square, has no pixel in the 16 training images; " in printed.err
     assert remedy in printed.err
     write_classes(tmp_path / "own", [SQUARES[0], SQUARES[1] | {"optional": True}])

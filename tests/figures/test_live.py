@@ -207,8 +207,11 @@ def test_keys_do_what_the_pointer_does(opened):
     assert said(page).startswith("All skips intact; mIoU ")
     button = page.locator("button.connection >> nth=2")
     button.focus()
-    states = ("cut. Press to feed it another image.", "other image. Press to restore it.",
-              "intact. Press to cut it.")
+    states = (
+        "cut. Press to feed it another image.",
+        "other image. Press to restore it.",
+        "intact. Press to cut it.",
+    )
     for state in states:
         page.keyboard.press("Enter")
         page.locator(DONE).wait_for()

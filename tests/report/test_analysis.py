@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import TINY
 from PIL import Image
@@ -13,6 +14,7 @@ from lib.train import fit
 from report.evidence import ledger, loading, sentences, tables as made
 from report.evidence.claims import STUDY, judge
 from report.evidence.comparison import ONE_SEED
+from report.evidence.scores import epochs_to_reach
 from report.evidence.wording import listed, nats, percent, points
 from report.figures import charts, pictures, show as display, tables
 from report.figures.style import LOOKS, PAGE
@@ -31,10 +33,17 @@ def runs(tmp_path_factory):
 
 def test_scores_are_means_over_seeds(runs):
     table = made.scores_table(runs).set_index("Network")
-    unet, noskip = ([run.miou for run in runs if run.variant == key] for key in ("unet", "unet-noskip"))
-    assert table.loc["U-Net", "Test mIoU"] == percent(np.mean(unet)) and table.loc["U-Net", "Against U-Net"] == "–"
+    unet, noskip = (
+        [run.miou for run in runs if run.variant == key] for key in ("unet", "unet-noskip")
+    )
+    assert (
+        table.loc["U-Net", "Test mIoU"] == percent(np.mean(unet))
+        and table.loc["U-Net", "Against U-Net"] == "–"
+    )
     difference = 100 * (np.mean(noskip) - np.mean(unet))
-    assert table.loc[TITLES["unet-noskip"], "Against U-Net"].startswith(f"{difference:.1f}".replace("-", "−"))
+    assert table.loc[TITLES["unet-noskip"], "Against U-Net"].startswith(
+        f"{difference:.1f}".replace("-", "−")
+    )
     assert list(table.Seeds) == [2, 2]
 
 
@@ -47,11 +56,28 @@ def test_one_seed_decides_nothing(runs):
 
 def test_loss_and_cost_come_from_the_records(runs):
     loss = made.loss_table(runs).set_index("Network").loc["U-Net"]
-    assert loss["Training loss"] == pytest.approx(np.mean([r.history.train_loss.iloc[-1] for r in runs[:2]]))
+    assert loss["Training loss"] == pytest.approx(
+        np.mean([r.history.train_loss.iloc[-1] for r in runs[:2]])
+    )
     assert loss["Test loss"] == pytest.approx(np.mean([r.image_losses.mean() for r in runs[:2]]))
     assert loss["Gap"] == pytest.approx(loss["Test loss"] - loss["Training loss"])
     cost = made.cost_table(runs).set_index("Network")["Parameters (millions)"]
     assert cost["U-Net"] == runs[0].record["parameters"] / 1e6 > cost[TITLES["unet-noskip"]]
+
+
+def test_epochs_to_a_share_of_the_u_net_s_final_score(runs, monkeypatch):
+    history = pd.DataFrame({"epoch": [1, 2, 3, 4], "val_miou": [np.nan, 0.2, np.nan, 0.4]})
+    assert epochs_to_reach(history, 0.3) == pytest.approx(3) and epochs_to_reach(history, 0.1) == 2
+    assert np.isnan(epochs_to_reach(history, 0.5))
+    monkeypatch.setattr(made, "SHARES", (0.1,))
+    table = made.cost_table(runs).set_index("Network")
+    final = np.mean(
+        [run.history.val_miou.dropna().iloc[-1] for run in runs if run.variant == "unet"]
+    )
+    expected = np.mean(
+        [epochs_to_reach(run.history, 0.1 * final) for run in runs if run.variant == "unet"]
+    )
+    assert table.loc["U-Net", "Epochs to 10\N{NO-BREAK SPACE}%"] == pytest.approx(expected)
 
 
 def test_the_table_of_networks_says_what_differs_and_what_it_costs(runs):
@@ -59,10 +85,16 @@ def test_the_table_of_networks_says_what_differs_and_what_it_costs(runs):
     record = runs[0].record
     assert table.loc["U-Net", "Parameters (millions)"] == record["parameters"] / 1e6
     assert table.loc["U-Net", "Multiply-adds (billions)"] == record["multiply_adds"] / 1e9
-    assert table["It has"].tolist() == ["a skip at every level", "no skips", "a shortcut around every block",
-                                        "a gate on every skip, fed by the coarser level"]
+    assert table["It has"].tolist() == [
+        "a skip at every level",
+        "no skips",
+        "a shortcut around every block",
+        "a gate on every skip, fed by the coarser level",
+    ]
     subset = replace(runs[0], record=runs[0].record | {"variant": "unet-skips-0110"})
-    assert len(tables.scores([*runs, subset]).content) == 2, "a subset of the skips has its own design"
+    assert len(tables.scores([*runs, subset]).content) == 2, (
+        "a subset of the skips has its own design"
+    )
 
 
 def test_definitions_start_with_ours(runs):
@@ -80,10 +112,16 @@ def test_chapter_sentences_agree_with_the_record(runs):
 
 def test_class_differences_are_those_of_the_scores(runs):
     table = made.class_differences(runs).set_index("class")
-    unet, noskip = (np.mean([run.iou for run in runs if run.variant == key], axis=0) for key in ("unet", "unet-noskip"))
+    unet, noskip = (
+        np.mean([run.iou for run in runs if run.variant == key], axis=0)
+        for key in ("unet", "unet-noskip")
+    )
     expected = dict(zip(runs[0].classes.names, noskip - unet))
-    assert dict(table.value) == pytest.approx(expected, nan_ok=True) and np.nanmax(np.abs(table.value)) > 0
-    assert table.index[0] == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
+    assert dict(table.value) == pytest.approx(expected) and np.nanmax(np.abs(table.value)) > 0
+    assert (
+        table.index[0]
+        == runs[0].classes.names[np.argmax(runs[0].record["dataset"]["pixels"]["train"])]
+    )
     exhibit = charts.class_scores(runs)
     levels, changes = exhibit.content.axes
     assert levels.get_title("left") == "U-Net" and changes.get_title("left") == "no skips − U-Net"
@@ -96,26 +134,43 @@ def test_class_differences_are_those_of_the_scores(runs):
 
 def test_captions_state_what_was_found(runs):
     unet, noskip = runs[:2], runs[2:]
-    final = {TITLES[group[0].variant]: np.mean([r.history.train_loss.iloc[-1] for r in group]) for group in (unet, noskip)}
+    final = {
+        TITLES[group[0].variant]: np.mean([r.history.train_loss.iloc[-1] for r in group])
+        for group in (unet, noskip)
+    }
     lowest = min(final, key=final.get)
-    assert charts.loss(runs).caption.startswith(f"The training loss ends lowest for the {lowest} ({nats(final[lowest])})")
+    assert charts.loss(runs).caption.startswith(
+        f"The training loss ends lowest for the {lowest} ({nats(final[lowest])})"
+    )
     difference = np.mean([run.miou for run in noskip]) - np.mean([run.miou for run in unet])
     assert charts.test_miou(runs).caption.startswith(
-        f"The {TITLES['unet-noskip']} differs most from the U-Net, by {points(difference)} (95")
+        f"The {TITLES['unet-noskip']} differs most from the U-Net, by {points(difference)} (95"
+    )
     assert charts.loss(unet).caption.startswith("The U-Net ends with a training loss of")
     charts.plt.close("all")
 
 
 def test_listed():
-    assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
 
 
-@pytest.mark.parametrize("draw", [charts.loss, charts.test_miou, charts.fine_structures, charts.class_scores])
+@pytest.mark.parametrize(
+    "draw", [charts.loss, charts.test_miou, charts.fine_structures, charts.class_scores]
+)
 def test_charts_are_page_wide_and_name_their_axes(runs, draw):
     figure = draw(runs).content
     assert figure.get_size_inches()[0] == PAGE
     assert any(axes.get_xlabel() or axes.get_title(loc="left") for axes in figure.axes)
-    drawn = [line for axes in figure.axes for line in axes.lines if line.get_color() in {look.color for look in LOOKS.values()}]
+    drawn = [
+        line
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_color() in {look.color for look in LOOKS.values()}
+    ]
     assert {line.get_color() for line in drawn} == {LOOKS["unet"].color, LOOKS["unet-noskip"].color}
 
 
@@ -124,12 +179,23 @@ def test_error_map_and_show(runs, monkeypatch, tmp_path):
     right, wrong, void = pictures.ERRORS[pictures.errors(prediction, target)][0].tolist()
     assert right[3] < 30 and wrong == [213, 94, 0, 255] and void == [140, 140, 140, 255]
     shown = []
-    monkeypatch.setattr(display, "display", lambda data, **more: shown.append((data, more["metadata"]["report"])))
-    exhibit = replace(pictures.predictions(runs[0]), label="fig-a", caption="What to see.", alt="A picture.", file="a.png")
+    monkeypatch.setattr(
+        display, "display", lambda data, **more: shown.append((data, more["metadata"]["report"]))
+    )
+    exhibit = replace(
+        pictures.predictions(runs[0]),
+        label="fig-a",
+        caption="What to see.",
+        alt="A picture.",
+        file="a.png",
+    )
     assert svg_of(exhibit.data()).count("<image") == 4 * len(runs[0].examples[1::2][:2])
     display.show(exhibit, folder=tmp_path)
     (data, report), (_, note) = shown
-    assert report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."} and note["caption_of"] == "fig-a"
+    assert (
+        report == {"label": "fig-a", "caption": "What to see.", "alt": "A picture."}
+        and note["caption_of"] == "fig-a"
+    )
     assert data["text/html"].startswith('<img alt="A picture."')
     assert Image.open(tmp_path / "a.png").format == "PNG"
 

@@ -25,14 +25,22 @@ def two_processors(monkeypatch):
 
 
 def test_a_lost_worker_costs_its_own_run_and_the_next_call_brings_it(tmp_path, two_processors):
-    parameters = new_code_cell('variant: str = "unet"\nseed: int = 0\ndata_root: str = ""\nout: str = "out"')
+    parameters = new_code_cell(
+        'variant: str = "unet"\nseed: int = 0\ndata_root: str = ""\nout: str = "out"'
+    )
     parameters.metadata["tags"] = ["parameters"]
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# U-Net"), parameters, new_code_cell(NOTEBOOK)]),
-                   tmp_path / "notebooks" / "1_unet.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# U-Net"), parameters, new_code_cell(NOTEBOOK)]),
+        tmp_path / "notebooks" / "1_unet.ipynb",
+    )
     out, mended = tmp_path / "out", tmp_path / "mended"
-    jobs = plan(tmp_path / "notebooks", out, "quick", {"seeds": [0, 1, 2], "data_root": str(mended)}, {})
-    with pytest.raises(ReportError, match="1_unet-seed-1.ipynb: (?s:.*)the same command runs these again"):
+    jobs = plan(
+        tmp_path / "notebooks", out, "quick", {"seeds": [0, 1, 2], "data_root": str(mended)}, {}
+    )
+    with pytest.raises(
+        ReportError, match="1_unet-seed-1.ipynb: (?s:.*)the same command runs these again"
+    ):
         run(jobs, out)
     assert [job.up_to_date() for job in jobs] == [True, False, True] and not list(out.rglob("*.pt"))
     record = json.loads(jobs[2].record.read_text())

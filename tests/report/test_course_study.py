@@ -1,4 +1,7 @@
-"""Single studies: what each would report, against all pairs of seeds by hand; and the page's script."""
+"""Single studies: what each would report, against all pairs of seeds; and the page's script.
+
+The pairs are counted by hand.
+"""
 
 import json
 import re
@@ -24,7 +27,11 @@ def study() -> tuple[list, list]:
 
 def test_what_a_study_reports_is_the_margin_alone():
     effects = np.array([[-0.06, -0.05, 0.0, 0.05, 0.06]])
-    for expect, reported in ((LOWER, [1, 1, 0, 0, 0]), (SAME, [0, 1, 1, 1, 0]), (HIGHER, [0, 0, 0, 1, 1])):
+    for expect, reported in (
+        (LOWER, [1, 1, 0, 0, 0]),
+        (SAME, [0, 1, 1, 1, 0]),
+        (HIGHER, [0, 0, 0, 1, 1]),
+    ):
         comparison = Comparison(MIOU, {}, expect, 0.05)
         assert course_study.reports(comparison, effects).astype(int).tolist() == [reported]
 
@@ -39,8 +46,13 @@ def test_effects_are_those_of_the_pairs_of_seeds(study):
         for other, text in zip(scores["unet"], row):
             assert text == MIOU.unit.signed(own - other)
     assert [network["scores"] for network in data["networks"]] == [
-        [round(100 * score, 2) for score in scores[key]] for key in VARIANTS]
-    assert all(len(row) == len(data["columns"]) - 1 for network in data["networks"] for row in network["rows"])
+        [round(100 * score, 2) for score in scores[key]] for key in VARIANTS
+    ]
+    assert all(
+        len(row) == len(data["columns"]) - 1
+        for network in data["networks"]
+        for row in network["rows"]
+    )
     loss = next(each for each in data["statements"] if each["id"] == "Q5a")  # a ratio
     assert all(text.endswith("%") for row in loss["effects"] for text in row)
 
@@ -52,16 +64,24 @@ def test_rankings_and_shares(study):
     assert {order[-1] for order in counts} == {"unet-noskip"}
     assert f"{len(counts)} different rankings" in course_study.ranking_sentence(runs)
     table = course_study.shares_table(verdicts).set_index("No.")
-    assert table.loc["Q3", "Reported by"].endswith("(9 of 9)") and table.loc["Q3", "Full design"] == "supported"
+    assert (
+        table.loc["Q3", "Reported by"].endswith("(9 of 9)")
+        and table.loc["Q3", "Full design"] == "supported"
+    )
     assert "Q4" not in table.index  # it compares six networks
     one = [run for run in runs if run.seed == 0]
-    assert course_study.ranking_sentence(one).startswith("One seed per network makes a single study")
+    assert course_study.ranking_sentence(one).startswith(
+        "One seed per network makes a single study"
+    )
 
 
 def test_what_is_missing_is_left_out(study):
     runs, verdicts = study
     three = [run for run in runs if run.variant != "unet-residual"]
-    assert course_study.studies(three, judge(three)) == {} and figures.play(three, judge(three)) is None
+    assert (
+        course_study.studies(three, judge(three)) == {}
+        and figures.play(three, judge(three)) is None
+    )
     one = [run for run in runs if run.seed == 0]
     assert figures.play(one, judge(one)) is None
     assert figures.shares([], judge([])) is None
@@ -73,7 +93,9 @@ def test_the_script_draws_studies(study, visit, tmp_path):
     page.write_text(f"<meta charset=utf-8>{figures.play(runs, verdicts).content}")
     opened = visit(page)
     data = json.loads(opened.locator("script[type='application/json']").text_content())
-    assert opened.locator("tbody tr").count() == 4 and opened.locator("li").count() == len(data["statements"])
+    assert opened.locator("tbody tr").count() == 4 and opened.locator("li").count() == len(
+        data["statements"]
+    )
     opened.keyboard.press("Tab")
     opened.keyboard.press("Enter")
     assert opened.locator(".seen").text_content().startswith("2 studies, ")

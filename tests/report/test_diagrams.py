@@ -1,4 +1,4 @@
-"""The drawings of the networks: read from the built model, so a changed model is another drawing."""
+"""The drawings of the networks: read from the built model, so a changed one is another drawing."""
 
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -31,15 +31,14 @@ def test_levels_are_those_of_the_built_network(variant):
 
 def test_another_model_is_another_drawing(monkeypatch):
     """No skips: nothing but the table of networks has changed."""
+
     class Other(DoubleConv):
         def __init__(self, in_channels, out_channels):
             super().__init__(in_channels, out_channels)
             self.append(nn.Conv2d(out_channels, out_channels, 5, padding=2))
 
     monkeypatch.setitem(NETWORKS, "unet", Variant("Other", Other, NoSkip))
-    diagrams.parts.cache_clear()
     levels = diagrams.read_levels("unet", 16, 11, SIZE)
-    diagrams.parts.cache_clear()
     assert levels[0].channels == 16 and levels[0].crossing == 0
     assert diagrams.difference(levels) == "no skips"
 
@@ -76,7 +75,9 @@ def test_the_four_stand_side_by_side_and_below_each_other_on_a_phone(runs):
     exhibit = diagrams.four(runs)
     root = ElementTree.fromstring(exhibit.content)
     drawings = [child for child in root if child.get("role") == "img"]
-    assert [each.get("aria-label").split(":")[0] for each in drawings] == [TITLES[key] for key in VARIANTS]
+    assert [each.get("aria-label").split(":")[0] for each in drawings] == [
+        TITLES[key] for key in VARIANTS
+    ]
     assert all(TITLES[key] in exhibit.caption for key in VARIANTS)
     html, paper = media.chart(exhibit.content, "fig-networks", "Networks.")
     group = BeautifulSoup(html, "html.parser").select_one("div.cards")

@@ -21,12 +21,19 @@ SIGN = CAMVID.names.index("SignSymbol")
 
 
 def stub(folder, variant: str, right: list[int], signs: list[int]) -> Run:
-    """A record of images with 100 pixels of which so many are labelled as they should be; the rest of two classes."""
+    """A record of images with 100 pixels of which so many are labelled as they should be.
+
+    The others are of two classes.
+    """
     per_image = np.zeros((len(right), 11, 11), int)
     for counts, correct, sign in zip(per_image, right, signs):
         counts[0, 0], counts[0, 1], counts[SIGN, SIGN] = correct, 100 - correct, sign
     folder = folder / "runs" / variant / "seed-0"
-    write_arrays(folder / "confusions.npz", per_image=per_image, names=np.array([f"i{n}" for n in range(len(right))]))
+    write_arrays(
+        folder / "confusions.npz",
+        per_image=per_image,
+        names=np.array([f"i{n}" for n in range(len(right))]),
+    )
     table = [{"name": name, "color": color} for name, color in zip(CAMVID.names, CAMVID.colors)]
     return Run(folder, {"variant": variant, "seed": 0, "dataset": {"classes": table}})
 
@@ -36,9 +43,16 @@ def test_the_rule(tmp_path):
     unet = stub(tmp_path, "unet", [90, 80, 50, 60, 70, 20], signs)
     noskip = stub(tmp_path, "unet-noskip", [10, 81, 51, 61, 70, 21], signs)
     assert examples.choose_images([unet, noskip]) == {
-        "i0": "the networks differ most, worst for no skips", "i2": "the median image", "i4": "most pixels of signs",
-        "i5": "worst for U-Net"}
-    assert examples.choose_images([unet]) == {"i3": "the median image", "i4": "most pixels of signs", "i5": "worst for every network"}
+        "i0": "the networks differ most, worst for no skips",
+        "i2": "the median image",
+        "i4": "most pixels of signs",
+        "i5": "worst for U-Net",
+    }
+    assert examples.choose_images([unet]) == {
+        "i3": "the median image",
+        "i4": "most pixels of signs",
+        "i5": "worst for every network",
+    }
 
 
 def test_an_image_of_nothing_but_void_is_never_chosen(tmp_path):
@@ -54,13 +68,25 @@ def test_what_is_shown_is_written_once_from_predictions_and_data(trained, tmp_pa
     for run in runs:
         for name, target, counts in zip(run.image_names, targets, run.per_image):
             assert np.array_equal(confusion_matrix(run.prediction(name), target, 13), counts)
-    stored = [path for pattern in ("examples/*", "*/*/predictions/*") for path in (trained / "runs").glob(pattern)]
+    stored = [
+        path
+        for pattern in ("examples/*", "*/*/predictions/*")
+        for path in (trained / "runs").glob(pattern)
+    ]
     before = {path: path.read_bytes() for path in stored}
     for path in before:
         path.unlink()
     chosen, sentence = examples.shown(runs)
-    written = {path for run in runs for name in chosen for path in (
-        run.folder / f"predictions/{name}.png", run.shared(name, "png"), run.shared(name, "webp"))}
+    written = {
+        path
+        for run in runs
+        for name in chosen
+        for path in (
+            run.folder / f"predictions/{name}.png",
+            run.shared(name, "png"),
+            run.shared(name, "webp"),
+        )
+    }
     assert chosen == examples.choose_images(runs) and all(name in sentence for name in chosen)
     assert all(path.exists() for path in written) and not list(trained.rglob("*.partial"))
     assert all(path.read_bytes() == before[path] for path in written & before.keys())
@@ -79,23 +105,35 @@ def test_without_predictions_the_choice_is_among_the_fixed_images(trained, monke
         for path in (run.folder / "predictions").glob("*.png"):
             if path.stem not in fixed:
                 path.unlink()
-    monkeypatch.setattr(examples, "choose_images", lambda runs, among=None: dict.fromkeys(among or ["test-99999"], "a reason"))
+    monkeypatch.setattr(
+        examples,
+        "choose_images",
+        lambda runs, among=None: dict.fromkeys(among or ["test-99999"], "a reason"),
+    )
     shown, sentence = examples.shown(runs)
     stored.write_bytes(content)
-    assert list(shown) == fixed and f"{len(fixed)} test images whose predictions are stored" in sentence
+    assert (
+        list(shown) == fixed
+        and f"{len(fixed)} test images whose predictions are stored" in sentence
+    )
 
 
 def test_the_rule_keeps_to_the_images_that_there_are(tmp_path):
     signs = [0, 0, 0, 0, 9, 0]
     run = stub(tmp_path, "unet", [90, 80, 50, 60, 70, 20], signs)
-    assert examples.choose_images([run], ["i0", "i1", "i2"]) == {"i1": "the median image", "i2": "worst for every network"}
+    assert examples.choose_images([run], ["i0", "i1", "i2"]) == {
+        "i1": "the median image",
+        "i2": "worst for every network",
+    }
 
 
 def test_another_data_set_is_refused(trained):
     runs = load_runs(trained)
     name = runs[0].examples[0]
     runs[0].shared(name, "webp").unlink()
-    other = replace(runs[0], record=runs[0].record | {"config": runs[0].config | {"image_size": [48, 64]}})
+    other = replace(
+        runs[0], record=runs[0].record | {"config": runs[0].config | {"image_size": [48, 64]}}
+    )
     with pytest.raises(ValueError, match=f"{name}: its labels are not those .* correct data_root"):
         examples.keep([other], [name])
     examples.keep(runs, [name])
@@ -107,7 +145,9 @@ def test_predictions_come_back_from_checkpoints(trained, capsys):
     before = [np.load(path)["labels"] for path in stored]
     stored[1].unlink()
     examples.main(str(trained))
-    assert all(np.mean(np.load(path)["labels"] == labels) > 0.999 for path, labels in zip(stored, before))
+    assert all(
+        np.mean(np.load(path)["labels"] == labels) > 0.999 for path, labels in zip(stored, before)
+    )
     assert "median" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         examples.main(str(trained / "nothing"))
@@ -135,7 +175,9 @@ def test_comparisons_are_large_and_the_first_is_saved_in_a_row(trained, tmp_path
         assert width == 7 and height < 8.5 and len(exhibit.content.axes) == 4
         assert svg_of(exhibit.data()).count("<svg") == 6, "four panels and the legend"
     target = runs[0].target(runs[0].examples[0])
-    score = percent(pictures.image_miou(runs[0].prediction(runs[0].examples[0]), target, runs[0].classes))
+    score = percent(
+        pictures.image_miou(runs[0].prediction(runs[0].examples[0]), target, runs[0].classes)
+    )
     assert f"On this image the mIoU is {score} under the U-Net and " in first.caption
     show.show(first, folder=tmp_path)
     with Image.open(tmp_path / "comparison.webp") as saved:

@@ -1,4 +1,7 @@
-"""The command line and the execution of notebooks, with small ones: arguments, order, fingerprints, failures, bytes."""
+"""The command line and the execution of notebooks, with small ones.
+
+Arguments, order, fingerprints, failures and bytes.
+"""
 
 import io
 import json
@@ -20,21 +23,31 @@ from tests.pages import code, write
 
 VARIANT = """import json, pathlib
 folder = pathlib.Path(out)
-for file in (folder / "runs" / variant / f"seed-{seed}" / "record.json", folder / "figures" / "predictions" / f"{variant}.png",
+for file in (folder / "runs" / variant / f"seed-{seed}" / "record.json", \
+folder / "figures" / "predictions" / f"{variant}.png",
              folder / "figures" / "loss_curves.png", folder / "figures" / "test_metric.png"):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"variant": variant, "seed": seed, "config": {"epochs": epochs}}))
 if epochs > 90: raise RuntimeError("the loss is not finite")"""
 
 
-
 @pytest.fixture
 def notebooks(tmp_path):
-    """A set that executes in seconds: data, one network, analysis; the parameters cell is papermill's."""
+    """A set that executes in seconds: data, one network, analysis.
+
+    The parameters cell is papermill's.
+    """
     folder = tmp_path / "notebooks"
     write(folder / "0_data.ipynb", new_markdown_cell("# Data"))
-    write(folder / "1_unet.ipynb", new_markdown_cell("# U-Net\n\nSee [the data](0_data.ipynb)."),
-          code('variant: str = "unet"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]), code(VARIANT))
+    write(
+        folder / "1_unet.ipynb",
+        new_markdown_cell("# U-Net\n\nSee [the data](0_data.ipynb)."),
+        code(
+            'variant: str = "unet"\nseed: int = 0\nepochs: int = 2\nout: str = "out"',
+            tags=["parameters"],
+        ),
+        code(VARIANT),
+    )
     (folder / "profiles").mkdir()
     (folder / "profiles" / "quick.yaml").write_text("# A test.\nepochs: 3\nseeds: [4]\n")
     return folder
@@ -48,19 +61,22 @@ def jobs(notebooks, out, values=None, **overrides):
     return plan(notebooks, out, "quick", values or {"epochs": 3, "seeds": [0, 2]}, overrides)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--profile", "quik"], ["quik", "quick"]),
-    (["-p", "epoch", "3"], ["epoch", "did you mean epochs"]),
-    (["-p", "epochs", "many"], ["epochs = 'many'", "expected a whole number"]),
-    (["-p", "epochs", "0"], ["epochs = 0", "above 0"]),
-    (["-p", "image_size", "96"], ["image_size = 96", "height and width"]),
-    (["-p", "dataset", "kitti"], ["dataset = 'kitti'", "choose one of scenes, camvid"]),
-    (["-p", "seed", "1"], ["seed", "seeds"]),
-    (["-p", "seeds", "1"], ["seeds = 1", "[0, 1, 2]"]),
-    (["-p", "extra", "[unet-wide]"], ["extra = ['unet-wide']", "unet-noskip-wide"]),
-    (["-p", "extra", "unet-noskip-wide"], ["extra = 'unet-noskip-wide'", "a list"]),
-    (["-p", "extra", "[unet]"], ["extra = ['unet']", "unet-residual-noskip"]),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--profile", "quik"], ["quik", "quick"]),
+        (["-p", "epoch", "3"], ["epoch", "did you mean epochs"]),
+        (["-p", "epochs", "many"], ["epochs = 'many'", "expected a whole number"]),
+        (["-p", "epochs", "0"], ["epochs = 0", "above 0"]),
+        (["-p", "image_size", "96"], ["image_size = 96", "height and width"]),
+        (["-p", "dataset", "kitti"], ["dataset = 'kitti'", "choose one of scenes, camvid"]),
+        (["-p", "seed", "1"], ["seed", "seeds"]),
+        (["-p", "seeds", "1"], ["seeds = 1", "[0, 1, 2]"]),
+        (["-p", "extra", "[unet-wide]"], ["extra = ['unet-wide']", "unet-noskip-wide"]),
+        (["-p", "extra", "unet-noskip-wide"], ["extra = 'unet-noskip-wide'", "a list"]),
+        (["-p", "extra", "[unet]"], ["extra = ['unet']", "unet-residual-noskip"]),
+    ],
+)
 def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, arguments, words):
     assert run(notebooks, tmp_path / "out", *arguments) == 2
     message = capsys.readouterr().err
@@ -69,7 +85,11 @@ def test_wrong_arguments_are_one_line_and_status_2(notebooks, tmp_path, capsys, 
 
 
 def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_path):
-    write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"), code("seeds: list = [0]", tags=["parameters"]))
+    write(
+        notebooks / "5_analysis.ipynb",
+        new_markdown_cell("# All"),
+        code("seeds: list = [0]", tags=["parameters"]),
+    )
     data, first, second, analysis = jobs(notebooks, tmp_path)
     assert [job.target.name for job in (first, second)] == ["1_unet.ipynb", "1_unet-seed-2.ipynb"]
     assert (second.parameters["seed"], second.parameters["epochs"]) == (2, 3)
@@ -78,23 +98,43 @@ def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_
     assert analysis.parameters == {"seeds": [0, 2]}
 
 
-def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_chapter(notebooks, tmp_path):
-    write(notebooks / "2_unet_noskip.ipynb", new_markdown_cell("# No skips"),
-          code('variant: str = "unet-noskip"\nseed: int = 0\nepochs: int = 2\nout: str = "out"', tags=["parameters"]))
+def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_chapter(
+    notebooks, tmp_path
+):
+    write(
+        notebooks / "2_unet_noskip.ipynb",
+        new_markdown_cell("# No skips"),
+        code(
+            'variant: str = "unet-noskip"\nseed: int = 0\nepochs: int = 2\nout: str = "out"',
+            tags=["parameters"],
+        ),
+    )
     write(notebooks / "5_analysis.ipynb", new_markdown_cell("# All"))
     plain = jobs(notebooks, tmp_path)
     found = jobs(notebooks, tmp_path, extra=["unet-noskip-wide"])
     *four, first, second, analysis = found
     assert four == plain[:-1] and [job.target.name for job in (first, second)] == [
-        "extra-unet-noskip-wide-seed-0.ipynb", "extra-unet-noskip-wide-seed-2.ipynb"]
+        "extra-unet-noskip-wide-seed-0.ipynb",
+        "extra-unet-noskip-wide-seed-2.ipynb",
+    ]
     assert first.source.name == "1_unet.ipynb" and second.parameters == plain[1].parameters | {
-        "variant": "unet-noskip-wide", "seed": 2}
+        "variant": "unet-noskip-wide",
+        "seed": 2,
+    }
     assert second.record == tmp_path / "runs" / "unet-noskip-wide" / "seed-2" / "record.json"
     assert analysis.reads == (*plain[-1].reads, first.record, second.record)
     assert [job.target.name for job in found if job.target.name == job.source.name] == [
-        "0_data.ipynb", "1_unet.ipynb", "2_unet_noskip.ipynb", "5_analysis.ipynb"]
-    assert jobs(notebooks, tmp_path, {"epochs": 3, "seeds": [0], "extra": ["unet-residual-noskip"]}, extra=[]) == jobs(
-        notebooks, tmp_path, {"epochs": 3, "seeds": [0]})
+        "0_data.ipynb",
+        "1_unet.ipynb",
+        "2_unet_noskip.ipynb",
+        "5_analysis.ipynb",
+    ]
+    assert jobs(
+        notebooks,
+        tmp_path,
+        {"epochs": 3, "seeds": [0], "extra": ["unet-residual-noskip"]},
+        extra=[],
+    ) == jobs(notebooks, tmp_path, {"epochs": 3, "seeds": [0]})
 
 
 def test_chapters_follow_their_numbers_whatever_their_digits(notebooks, tmp_path, capsys):
@@ -129,7 +169,10 @@ def test_execution_failure_and_rendering_from_the_records(notebooks, tmp_path, c
     """One story, since every execution starts a kernel: refuse, build, skip, fail, render again."""
     out = tmp_path / "out"
     assert run(notebooks, out, "--only", "render") == 1
-    assert "record" in (message := capsys.readouterr().err) and "python -m report --profile quick" in message
+    assert (
+        "record" in (message := capsys.readouterr().err)
+        and "python -m report --profile quick" in message
+    )
     if not find_browser():
         pytest.skip("no Chromium or Chrome")
     assert run(notebooks, out) == 0
@@ -147,7 +190,9 @@ def test_execution_failure_and_rendering_from_the_records(notebooks, tmp_path, c
     assert run(notebooks, out, "-p", "epochs", "91") == 1
     message = capsys.readouterr().err
     assert "1_unet.ipynb" in message and "RuntimeError: the loss is not finite" in message
-    assert "1_unet.partial.ipynb" in message and (out / "notebooks" / "1_unet.partial.ipynb").exists()
+    assert (
+        "1_unet.partial.ipynb" in message and (out / "notebooks" / "1_unet.partial.ipynb").exists()
+    )
     for name in ("report.html", "report.pdf", "notebooks/1_unet.ipynb"):
         assert (out / name).read_bytes() == made[out / name]
 
@@ -160,7 +205,9 @@ def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monke
     """A kernelspec of the user's that shadows python3 and would start nothing."""
     spec = tmp_path / "share" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text('{"argv": ["false"], "display_name": "shadow", "language": "python"}')
+    (spec / "kernel.json").write_text(
+        '{"argv": ["false"], "display_name": "shadow", "language": "python"}'
+    )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
     source = write(tmp_path / "6_theory.ipynb", code("import sys, lib; print(sys.prefix)"))
     execute(Execution(source, tmp_path / "done.ipynb", {}))
@@ -169,14 +216,19 @@ def test_the_kernel_is_this_interpreter_whatever_kernelspecs_say(tmp_path, monke
 
 def test_no_two_kernels_share_a_socket(tmp_path):
     """Two that start at once in one folder would answer each other: `Invalid Signature`."""
-    where = "from ipykernel.connect import get_connection_info; print(get_connection_info(unpack=True)['ip'])"
+    where = (
+        "from ipykernel.connect import get_connection_info; "
+        "print(get_connection_info(unpack=True)['ip'])"
+    )
     write(tmp_path / "0_data.ipynb", code(where))
     sockets = []
     for name in "ab":
         execute(Execution(tmp_path / "0_data.ipynb", tmp_path / f"{name}.ipynb", {}))
         (output,) = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells[0].outputs
         sockets.append(Path(output.text.strip()))
-    assert len(set(sockets)) == 2 and all(path.is_absolute() and not path.parent.exists() for path in sockets)
+    assert len(set(sockets)) == 2 and all(
+        path.is_absolute() and not path.parent.exists() for path in sockets
+    )
 
 
 def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
@@ -186,7 +238,9 @@ def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
 
 def test_a_training_shows_a_bar_and_nothing_else_does(monkeypatch):
     shown = io.StringIO()
-    monkeypatch.setattr(build, "tqdm", lambda **options: tqdm(**options | {"disable": False, "file": shown}))
+    monkeypatch.setattr(
+        build, "tqdm", lambda **options: tqdm(**options | {"disable": False, "file": shown})
+    )
     progress = build.Progress("1_unet.ipynb")
     progress.write("a line of another kind\n")
     assert progress.bar.n == 0
@@ -194,4 +248,8 @@ def test_a_training_shows_a_bar_and_nothing_else_does(monkeypatch):
     assert (progress.bar.n, progress.bar.total) == (3, 60)
     assert "loss 0.512, validation 0.610 mIoU 45.0%" in progress.bar.postfix
     progress.bar.refresh()
-    assert "1_unet.ipynb" in shown.getvalue() and "3/60 epochs" in shown.getvalue() and "left" in shown.getvalue()
+    assert (
+        "1_unet.ipynb" in shown.getvalue()
+        and "3/60 epochs" in shown.getvalue()
+        and "left" in shown.getvalue()
+    )

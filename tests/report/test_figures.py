@@ -1,4 +1,4 @@
-"""What a chart hands to the page beside its picture: the values of its lines, and the rows of its classes."""
+"""What a chart hands to the page beside its picture: values of its lines, rows of its classes."""
 
 import re
 from base64 import b64decode
@@ -34,7 +34,11 @@ PROTAN = np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039
 def shown(monkeypatch):
     """The outputs of a notebook: data and metadata of each."""
     outputs = []
-    monkeypatch.setattr(display, "display", lambda data, raw, metadata=None: outputs.append((data, (metadata or {}).get("report"))))
+    monkeypatch.setattr(
+        display,
+        "display",
+        lambda data, raw, metadata=None: outputs.append((data, (metadata or {}).get("report"))),
+    )
     return outputs
 
 
@@ -49,12 +53,19 @@ def test_values_and_places_of_named_lines(shown):
     show(Exhibit(figure, "fig-x", "C.", "A."))
     first, second = shown[0][1]["curves"]
     (line,) = first["lines"]
-    assert (first["x"], first["title"], first["width"], line["name"]) == ("epoch", "nats", 504, "loss")
+    assert (first["x"], first["title"], first["width"], line["name"]) == (
+        "epoch",
+        "nats",
+        504,
+        "loss",
+    )
     assert [place[:2] for place in line["at"]] == [["1", "0.500"], ["3", "0.250"]]
     (x, y), (other, below) = (place[2:] for place in line["at"])
     start, end, top, bottom = first["box"]
     assert start < x < other < end and top < y < below < bottom < 144
-    assert [[place[:2] for place in line["at"]] for line in second["lines"]] == [[["small", "1,500"], ["large", "2.00"]]]
+    assert [[place[:2] for place in line["at"]] for line in second["lines"]] == [
+        [["small", "1,500"], ["large", "2.00"]]
+    ]
 
 
 def test_places_between_ticks_have_the_name_of_the_nearest(shown):
@@ -77,10 +88,19 @@ def test_pictures_are_embedded_as_they_are_and_have_no_values(shown):
     show(Exhibit(figure, "fig-x", "C.", "A."))
     data, report = shown[0]
     svg = svg_of(data)
-    assert "curves" not in report and 'id="patch_1"' in svg and "#ffffff" in svg, "paper in JupyterLab"
+    assert "curves" not in report and 'id="patch_1"' in svg and "#ffffff" in svg, (
+        "paper in JupyterLab"
+    )
     assert ">labels of one image</text>" in svg, "text is text"
-    photograph, picture = (Image.open(BytesIO(b64decode(uri))) for uri in re.findall(r'base64,([^"]+)"', svg))
-    assert (photograph.format, photograph.size, picture.format, picture.size) == ("JPEG", (40, 30), "PNG", (8, 6))
+    photograph, picture = (
+        Image.open(BytesIO(b64decode(uri))) for uri in re.findall(r'base64,([^"]+)"', svg)
+    )
+    assert (photograph.format, photograph.size, picture.format, picture.size) == (
+        "JPEG",
+        (40, 30),
+        "PNG",
+        (8, 6),
+    )
     assert np.array_equal(picture.convert("RGBA"), labels), "exact, with what paper shows through"
     assert svg.count("image-rendering") == 2, "of the labels alone"
 
@@ -115,23 +135,37 @@ def test_drawings_are_shown_as_they_are(shown):
 def test_text_in_the_colour_of_a_network_is_legible():
     assert legible("#0072B2") == pytest.approx((0, 0x72 / 255, 0xB2 / 255))  # it is dark enough
     red, green, blue = legible("#009E73")
-    assert (red, green, blue) == pytest.approx((0, green, green * 0x73 / 0x9E)) and 0.45 < green < 0.53
+    assert (red, green, blue) == pytest.approx(
+        (0, green, green * 0x73 / 0x9E)
+    ) and 0.45 < green < 0.53
 
 
 def test_tables_and_what_works_on_a_screen_alone(shown):
-    table = pd.DataFrame({"Network": ["<b>"], "Loss": [0.12345], "Count": [12345], "Sentence": ["x" * 30]})
+    table = pd.DataFrame(
+        {"Network": ["<b>"], "Loss": [0.12345], "Count": [12345], "Sentence": ["x" * 30]}
+    )
     html = Exhibit("<p>", "fig-y", "C.", "A.", interactive=True)
     show(Exhibit(table, "tbl-x", "C."), html)
     (data, report), _, (page, interactive), _ = shown
     assert report == {"label": "tbl-x", "caption": "C."} and interactive["interactive"]
-    assert "0.123<" in data["text/html"] and "12,345<" in data["text/html"] and "&lt;b&gt;" in data["text/html"] and page["text/html"] == "<p>"
+    assert (
+        "0.123<" in data["text/html"]
+        and "12,345<" in data["text/html"]
+        and "&lt;b&gt;" in data["text/html"]
+        and page["text/html"] == "<p>"
+    )
     assert data["text/html"].count("text-align: left") == 2  # of head and cells
 
 
 def test_units_that_all_cells_share_go_into_the_head(shown):
-    table = pd.DataFrame({
-        "mIoU": [percent(0.5), "–", percent(0.25)], "Mixed": [percent(0.5), points(0.1), "–"],
-        "95 % interval": ["–", points.range(-0.01, 0.02), "–"], "Words": ["not reached", percent(1), "–"]})
+    table = pd.DataFrame(
+        {
+            "mIoU": [percent(0.5), "–", percent(0.25)],
+            "Mixed": [percent(0.5), points(0.1), "–"],
+            "95 % interval": ["–", points.range(-0.01, 0.02), "–"],
+            "Words": ["not reached", percent(1), "–"],
+        }
+    )
     show(Exhibit(table, "tbl-x", "C."))
     soup = BeautifulSoup(shown[0][0]["text/html"], "html.parser")
     heads = [cell.get_text(strip=True) for cell in soup.select("thead th")]
@@ -150,7 +184,14 @@ def test_nothing_is_shown_for_nothing(shown):
 
 
 def test_decimals_show_three_digits_of_a_column_s_median():
-    columns = ([0.434, 0.01], [1.94, 0.5], [51.34, 0.61], [434.5, 435.1], [1234.5, 0.42], [0.0, np.nan])
+    columns = (
+        [0.434, 0.01],
+        [1.94, 0.5],
+        [51.34, 0.61],
+        [434.5, 435.1],
+        [1234.5, 0.42],
+        [0.0, np.nan],
+    )
     assert [display.digits(pd.Series(column)) for column in columns] == [3, 2, 1, 0, 1, 0]
 
 
@@ -163,7 +204,11 @@ def test_a_file_is_saved_where_a_folder_is_given(shown, tmp_path):
 def test_a_network_without_a_row_of_style_looks_like_no_other():
     for attribute in ("color", "marker"):
         assert len({getattr(look, attribute) for look in KNOWN.values()}) == len(KNOWN), attribute
-    subsets = {(look.color, look.marker) for key, look in looks(TITLES).items() if key.startswith("unet-skips")}
+    subsets = {
+        (look.color, look.marker)
+        for key, look in looks(TITLES).items()
+        if key.startswith("unet-skips")
+    }
     assert len(subsets) == 1, "no chart compares them"
     variants = [*KNOWN, "unet-new", "unet-other-one"]
     table = looks(variants)
@@ -175,14 +220,21 @@ def test_a_network_without_a_row_of_style_looks_like_no_other():
 def test_names_of_lines_keep_apart_and_near_their_ends():
     figure, axes = plt.subplots(figsize=(3.5, 2))
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    ends = {"a": (1, 0.5, "#0072B2"), "b": (1, 0.5, "#D55E00"), "c": (1, 0.51, "#009E73"), "d": (1, 0.9, "#AA3377")}
+    ends = {
+        "a": (1, 0.5, "#0072B2"),
+        "b": (1, 0.5, "#D55E00"),
+        "c": (1, 0.51, "#009E73"),
+        "d": (1, 0.9, "#AA3377"),
+    }
     label_ends(axes, ends)
     figure.draw_without_rendering()
     boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
     names = sorted("abc", key=lambda name: boxes[name].y0)
     assert all(boxes[low].y1 <= boxes[high].y0 for low, high in zip(names, names[1:]))
     places = {text.get_text(): text.xyann[1] for text in axes.texts}
-    assert places["d"] == pytest.approx(0.9) and np.mean([places[name] for name in "abc"]) == pytest.approx(0.503, abs=0.01)
+    assert places["d"] == pytest.approx(0.9) and np.mean(
+        [places[name] for name in "abc"]
+    ) == pytest.approx(0.503, abs=0.01)
 
 
 def test_classes_can_be_told_apart_in_normal_and_colour_blind_sight():
@@ -208,5 +260,7 @@ def test_the_same_contours_give_the_same_bytes(shown):
     svg = svg_of(first)
     assert svg == svg_of(second)
     names = re.findall(r'id="([^"]*)"', svg)
-    assert len(names) == len(set(names)) and set(re.findall(r"#([mpC][^\")]*-fig-x-\d+)", svg)) <= set(names)
+    assert len(names) == len(set(names)) and set(
+        re.findall(r"#([mpC][^\")]*-fig-x-\d+)", svg)
+    ) <= set(names)
     assert "-fig-x-0" in svg and not re.search(r' d="[^"]*\d\.\d{4}', svg)

@@ -19,7 +19,13 @@ def verdicts() -> list:
 
 
 def test_places_and_zones_are_in_margins():
-    assert [figures._place(x, 10) for x in (-10, 0, 5, 10, 99)] == [0, WIDTH / 2, 0.75 * WIDTH, WIDTH, WIDTH]
+    assert [figures._place(x, 10) for x in (-10, 0, 5, 10, 99)] == [
+        0,
+        WIDTH / 2,
+        0.75 * WIDTH,
+        WIDTH,
+        WIDTH,
+    ]
     zones = {expect: figures._zone(expect, 10) for expect in (SAME, HIGHER, LOWER)}
     assert zones[SAME] == pytest.approx({"x": 0.45 * WIDTH, "width": 0.1 * WIDTH})
     assert zones[HIGHER] == pytest.approx({"x": 0.55 * WIDTH, "width": 0.45 * WIDTH})
@@ -35,9 +41,16 @@ def test_a_row_a_statement_with_its_verdict_and_numbers(verdicts):
     for verdict, details in zip(shown, titles):
         assert details.startswith(verdict.primary[0].text)
         assert all(f.text in details for f in verdict.secondary if f.estimate)
-        assert f"{verdict.claim.id}. {verdict.claim.statement} {verdict.verdict.capitalize()}." in exhibit.alt
+        assert (
+            f"{verdict.claim.id}. {verdict.claim.statement} {verdict.verdict.capitalize()}."
+            in exhibit.alt
+        )
     words = " ".join(root.itertext())
-    assert words.count("supported") >= 2 and "effect in margins" in words and "3 seeds per network" in exhibit.caption
+    assert (
+        words.count("supported") >= 2
+        and "effect in margins" in words
+        and "3 seeds per network" in exhibit.caption
+    )
     effect = shown[2].primary[0].estimate.value
     dot = figures._measurement(shown[2].primary[0], "supported", 12)["dot"]
     assert dot == pytest.approx(figures._place(effect / 0.01, 12))
@@ -45,7 +58,10 @@ def test_a_row_a_statement_with_its_verdict_and_numbers(verdicts):
 
 def test_one_seed_has_dots_and_no_verdict():
     exhibit = forest(judge(fake_runs(1)), STUDY)
-    assert "nothing is decided" in exhibit.caption and "supported" not in exhibit.content.split("</style>")[1]
+    assert (
+        "nothing is decided" in exhibit.caption
+        and "supported" not in exhibit.content.split("</style>")[1]
+    )
 
 
 def test_what_is_not_measured_is_left_out(verdicts):
@@ -56,7 +72,9 @@ def test_what_is_not_measured_is_left_out(verdicts):
 
 def test_the_page_takes_it_as_drawings_side_by_side(verdicts):
     svg, paper = media.chart(forest(verdicts, STUDY).content, "fig-a", "words")
-    assert not paper and svg.count("<svg") == 2 and svg.startswith('<div id="fig-a-svg" class="cards"')
+    assert (
+        not paper and svg.count("<svg") == 2 and svg.startswith('<div id="fig-a-svg" class="cards"')
+    )
     assert not np.isnan(figures._reach(verdicts[:3]))
 
 

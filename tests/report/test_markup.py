@@ -32,3 +32,9 @@ def test_html_and_links_to_scripts_stay_harmless(markup):
     soup = BeautifulSoup(html, "html.parser")
     assert not soup.find_all(["b", "i"]) and "javascript" not in html
     assert soup.get_text() == "<b>a</b>\nb <i> & c\n"
+
+
+def test_a_size_and_the_networks_name_stay_on_one_line(markup):
+    html = markup.inline("A U-Net of 3 × 3 convolutions, a × b", HERE)
+    assert "3\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3" in html and "a × b" in html
+    assert ">U-Net<" in html

@@ -1,4 +1,7 @@
-"""Numbers that go wrong: a loss that is not finite, no memory left, classes without pixels, settings that cannot be."""
+"""Numbers that go wrong.
+
+A loss that is not finite, no memory left, classes without pixels, settings that cannot be.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +14,9 @@ from lib.train import fit
 from report.evidence import sentences
 
 
-def test_a_step_that_is_not_finite_is_named_and_the_epochs_before_it_are_kept(tmp_path, own, cpu, monkeypatch):
+def test_a_step_that_is_not_finite_is_named_and_the_epochs_before_it_are_kept(
+    tmp_path, own, cpu, monkeypatch
+):
     schedule, steps = torch.optim.lr_scheduler.OneCycleLR.step, iter(range(1000))
 
     def step(self, *arguments):
@@ -22,7 +27,10 @@ def test_a_step_that_is_not_finite_is_named_and_the_epochs_before_it_are_kept(tm
     with monkeypatch.context() as patch, pytest.raises(FloatingPointError) as error:
         patch.setattr(torch.optim.lr_scheduler.OneCycleLR, "step", step)
         fit(own_config(epochs=3, batch_size=2), tmp_path, str(own))
-    assert "the training loss is nan in epoch 3, step 2 of 2; lower learning_rate (now 0.003)" in str(error.value)
+    assert (
+        "the training loss is nan in epoch 3, step 2 of 2; lower learning_rate (now 0.003)"
+        in str(error.value)
+    )
     assert epochs_on_disk(run_folder(tmp_path, "unet", 0)) == 2
 
 
@@ -32,7 +40,9 @@ def test_a_batch_of_void_teaches_nothing_and_stops_nothing(tmp_path, own, cpu):
     assert run.history.train_loss.between(0.1, 2).all() and np.isfinite(run.miou)
 
 
-@pytest.mark.parametrize("exhaust", [lambda *_: torch.empty(1 << 60), lambda *_: _cuda()], ids=["processor", "GPU"])
+@pytest.mark.parametrize(
+    "exhaust", [lambda *_: torch.empty(1 << 60), lambda *_: _cuda()], ids=["processor", "GPU"]
+)
 def test_out_of_memory_names_what_to_try(tmp_path, own, cpu, monkeypatch, exhaust):
     monkeypatch.setattr("lib.train.cross_entropy", exhaust)
     with pytest.raises(MemoryError, match="no memory left with batch_size = 4; set a smaller one"):
@@ -44,7 +54,10 @@ def _cuda():
 
 
 def test_out_of_memory_in_evaluation_and_other_errors(tmp_path, own, cpu, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(MemoryError, match="8 whole images at a time; set a smaller im"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(MemoryError, match="8 whole images at a time; set a smaller im"),
+    ):
         patch.setattr("lib.evaluation.as_image", lambda *_: _cuda())
         fit(own_config(epochs=1), tmp_path, str(own))
     monkeypatch.setattr("lib.train.cross_entropy", lambda *_: torch.zeros(2) + torch.zeros(3))
@@ -53,14 +66,17 @@ def test_out_of_memory_in_evaluation_and_other_errors(tmp_path, own, cpu, monkey
     assert not isinstance(error.value, MemoryError)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"weight_decay": -1.0}, "weight_decay = -1.0: expected a number 0 or more"),
-    ({"class_balance": float("nan")}, "class_balance = nan: expected a number 0 or more"),
-    ({"batch_size": 0}, "batch_size = 0: expected a whole number above 0"),
-    ({"crop_size": [32]}, r"crop_size = \[32\]: expected height and width in pixels"),
-    ({"image_size": "32x48"}, "image_size = '32x48': expected height and width in pixels"),
-    ({"train_images": 0}, "train_images = 0: expected a whole number above 0, or None for all"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"weight_decay": -1.0}, "weight_decay = -1.0: expected a number 0 or more"),
+        ({"class_balance": float("nan")}, "class_balance = nan: expected a number 0 or more"),
+        ({"batch_size": 0}, "batch_size = 0: expected a whole number above 0"),
+        ({"crop_size": [32]}, r"crop_size = \[32\]: expected height and width in pixels"),
+        ({"image_size": "32x48"}, "image_size = '32x48': expected height and width in pixels"),
+        ({"train_images": 0}, "train_images = 0: expected a whole number above 0, or None for all"),
+    ],
+)
 def test_settings_that_cannot_be(tmp_path, own, changes, message):
     with pytest.raises(ValueError, match=message):
         fit(own_config(**changes), tmp_path, str(own))
@@ -72,7 +88,9 @@ def test_classes_without_pixels_are_nan_with_a_note_and_the_mean_is_over_the_oth
     changed = Run(run.folder, record)
     assert np.isnan(changed.iou).tolist() == [False, False, True]
     assert changed.miou == pytest.approx((6 / 8 + 8 / 10) / 2)
-    assert "Traffic sign is neither in the test labels nor predicted, and left out of the mean." in (
-        sentences.test_sentence(changed))
+    assert (
+        "Traffic sign is neither in the test labels nor predicted, and left out of the mean."
+        in (sentences.test_sentence(changed))
+    )
     predicted = Run(run.folder, record | {"test_confusion": [[6, 2, 0], [0, 8, 1], [0, 0, 0]]})
     assert predicted.iou[2] == 0 and "neither in" not in sentences.test_sentence(predicted)

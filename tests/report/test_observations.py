@@ -33,8 +33,14 @@ def scene() -> np.ndarray:
 def painted(variant: str, seed: int, prediction: np.ndarray) -> Painted:
     table = [{"name": name, "color": [index, 0, 0]} for index, name in enumerate(NAMES)]
     confusion = np.eye(3, dtype=int) * 10
-    record = {"variant": variant, "seed": seed, "target": scene(), "prediction": prediction,
-              "dataset": {"classes": table}, "test_confusion": confusion.tolist()}
+    record = {
+        "variant": variant,
+        "seed": seed,
+        "target": scene(),
+        "prediction": prediction,
+        "dataset": {"classes": table},
+        "test_confusion": confusion.tolist(),
+    }
     return Painted(None, record)
 
 
@@ -76,7 +82,9 @@ def test_the_rule_takes_what_differs_most_of_each_class_and_the_other_side():
     assert pole.box == (4, 9, 16, 13)
     worse = [painted("unet", 0, grown_car()), runs[1]]
     assert [(each.index, each.number) for each in choose_objects(worse, ["i"])] == [(1, 1), (2, 2)]
-    assert choose_objects(worse, ["i"])[1].advantage == pytest.approx(24 / 80 - 1), "no skips are better"
+    assert choose_objects(worse, ["i"])[1].advantage == pytest.approx(24 / 80 - 1), (
+        "no skips are better"
+    )
     assert choose_objects(runs[:1], ["i"]) == []
 
 
@@ -85,10 +93,15 @@ def test_an_object_that_the_frame_cuts_is_left_out():
     assert [each.size for each in choose_objects(runs, ["i"])] == [20, 24]
 
 
-@pytest.mark.parametrize("kept, said", [
-    (slice(0, 0), "is lost"), (slice(5, 8), "is mostly lost, with 30 % of its pixels labelled"),
-    (slice(5, 12), "shrinks to 70 % of its pixels"), (slice(5, 15), "is found with 100 % of its pixels"),
-])
+@pytest.mark.parametrize(
+    "kept, said",
+    [
+        (slice(0, 0), "is lost"),
+        (slice(5, 8), "is mostly lost, with 30 % of its pixels labelled"),
+        (slice(5, 12), "shrinks to 70 % of its pixels"),
+        (slice(5, 15), "is found with 100 % of its pixels"),
+    ],
+)
 def test_what_happens_to_an_object_is_said(kept, said):
     prediction = np.zeros((30, 40), np.uint8)
     prediction[kept, 10:12] = 1
@@ -114,7 +127,9 @@ def test_sentences_hold_the_numbers_that_confirm_or_limit_them():
     runs.append(painted("unet-residual", 0, grown_car()))
     text = sentences(runs, choose_objects(runs, ["i"])).replace("\N{NO-BREAK SPACE}", " ")
     pole, car = text.split("\n")
-    assert pole.startswith("1. *Pole*, 20 pixels, in [the comparison](#fig-comparison-1): under the U-Net it is found")
+    assert pole.startswith(
+        "1. *Pole*, 20 pixels, in [the comparison](#fig-comparison-1): under the U-Net it is found"
+    )
     assert "without skips it is lost" in pole and "Every pair of seeds puts the U-Net ahead" in pole
     assert "Its IoU is 100 % under the U-Net and 0 % without; elsewhere 100 % (residual)." in pole
     assert "65 % (30 to 100) under the U-Net and 100 % without" in car
@@ -137,5 +152,7 @@ def test_comparisons_have_a_row_for_each_object_and_every_run(trained):
     across, down = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
     assert across[0] < 20 and across[1] > 24 and down[1] < 10 and down[0] > 14
     assert comparisons.objects(runs, []) is None
-    assert re.match("2 of these 2 objects have the higher", comparisons.objects(runs, [segment] * 2).caption)
+    assert re.match(
+        "2 of these 2 objects have the higher", comparisons.objects(runs, [segment] * 2).caption
+    )
     comparisons.plt.close("all")

@@ -1,4 +1,7 @@
-"""What is read from records and studies, and verdicts on the theory's statements, from studies whose effects are known."""
+"""What is read from records and studies, and verdicts on the theory's statements.
+
+The verdicts are from studies whose effects are known.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,55 +29,119 @@ FACTORS = [name for name in FACTORIAL.values() if name not in NETWORKS]
 
 def confusions(iou: float, rng: np.random.Generator) -> np.ndarray:
     """(N, 2, 2) with about that IoU in both classes."""
-    right = np.rint(PIXELS * 2 * iou / (1 + iou) + rng.normal(0, 3, IMAGES)).astype(int).clip(0, PIXELS)
-    return np.stack([np.stack([right, PIXELS - right], -1), np.stack([PIXELS - right, right], -1)], 1)
+    right = (
+        np.rint(PIXELS * 2 * iou / (1 + iou) + rng.normal(0, 3, IMAGES)).astype(int).clip(0, PIXELS)
+    )
+    return np.stack(
+        [np.stack([right, PIXELS - right], -1), np.stack([PIXELS - right, right], -1)], 1
+    )
 
 
-def fake_run(variant: str, seed: int, lost: float = 0.1, noise: float = 0.05, alpha: float = 0.2, faded: float = 1.0,
-             convexity: float = 0.5, precise: int = 50, outlines: float = 0.4, folder: str = "") -> SimpleNamespace:
-    """A studied run: what every lesion and disturbance costs, what α does, the fading of gradients, ..."""
+def fake_run(
+    variant: str,
+    seed: int,
+    lost: float = 0.1,
+    noise: float = 0.05,
+    alpha: float = 0.2,
+    faded: float = 1.0,
+    convexity: float = 0.5,
+    precise: int = 50,
+    outlines: float = 0.4,
+    folder: str = "",
+) -> SimpleNamespace:
+    """A studied run: what lesions and disturbances cost, what α does, how gradients fade, ..."""
     rng = np.random.default_rng([seed, *variant.encode()])
-    names = ["intact", *(f"{kind} {level}" for kind in ("shuffle", "zero") for level in (0, 1, 2, 3, "all")),
-             f"skip noise {SKIP_NOISE[1]}", f"clutter {CLUTTER[1]}", f"input noise {INPUT_NOISE[1]}",
-             "alpha one", "alpha mean", "alpha other"]
+    names = [
+        "intact",
+        *(f"{kind} {level}" for kind in ("shuffle", "zero") for level in (0, 1, 2, 3, "all")),
+        f"skip noise {SKIP_NOISE[1]}",
+        f"clutter {CLUTTER[1]}",
+        f"input noise {INPUT_NOISE[1]}",
+        "alpha one",
+        "alpha mean",
+        "alpha other",
+    ]
     cost = [0, *[lost] * 10, *[noise] * 3, *[0.1] * 3]
     small = np.array([0.4, 0.4, 0.5, 0.5, 0.5])
-    small[:2] += sum(0.1 * (FACTORIAL_SKIPS.get(variant, "0000")[level] == "1") for level in (0, 1))  # finer skips
+    small[:2] += sum(
+        0.1 * (FACTORIAL_SKIPS.get(variant, "0000")[level] == "1") for level in (0, 1)
+    )  # finer skips
     components = np.zeros((IMAGES, 2, 5, 4), int)
     components[..., 0], components[..., 2] = 10, 1000
     components[..., 3] = 1000 * small + rng.integers(-5, 5, components.shape[:-1])
     read = {name: 0.05 + 0.1 * ("joined" in name) for name, _ in probed_parts(4)}
-    norms = {"weight": np.ones((3, 9)), "update": np.ones((3, 9)),
-             "blocks": np.array([*(f"encoder {level}" for level in range(5)), *(f"decoder {level}" for level in (3, 2, 1, 0))]),
-             "gradient": np.geomspace(faded, 1, 9) * np.exp(rng.normal(0, 0.01, (3, 1)))}
+    norms = {
+        "weight": np.ones((3, 9)),
+        "update": np.ones((3, 9)),
+        "blocks": np.array(
+            [
+                *(f"encoder {level}" for level in range(5)),
+                *(f"decoder {level}" for level in (3, 2, 1, 0)),
+            ]
+        ),
+        "gradient": np.geomspace(faded, 1, 9) * np.exp(rng.normal(0, 0.01, (3, 1))),
+    }
     norms["gradient"][:, [0, 4]] = faded * np.exp(rng.normal(0, 0.02))
     edges = np.full((IMAGES, 2, 2), 0) + [int(1000 * outlines), 1000]
     return SimpleNamespace(
-        doses={}, folder=folder or Path(f"{variant}/{seed}"), variant=variant, title=TITLES[variant], seed=seed,
+        doses={},
+        folder=folder or Path(f"{variant}/{seed}"),
+        variant=variant,
+        title=TITLES[variant],
+        seed=seed,
         record={"dataset": {"name": "camvid", "pixels": {"train": [1000, 5]}}, "seconds": 100.0},
-        image_names=IMAGE_NAMES, frames=[("drive", i) for i in range(IMAGES)], image_losses=None,
-        per_image=confusions(0.6, rng), gradients=norms,
+        image_names=IMAGE_NAMES,
+        frames=[("drive", i) for i in range(IMAGES)],
+        image_losses=None,
+        per_image=confusions(0.6, rng),
+        gradients=norms,
         classes=ClassTable(("Road", "Traffic sign"), ((0, 0, 0), (9, 9, 9))),
-        structure={"false_components": np.ones((IMAGES, 2, 5, 2), int), "components": components,
-                   "boundary": edges + rng.integers(0, 5, edges.shape)},
+        structure={
+            "false_components": np.ones((IMAGES, 2, 5, 2), int),
+            "components": components,
+            "boundary": edges + rng.integers(0, 5, edges.shape),
+        },
         studies={
-            "names": np.array(IMAGE_NAMES), "conditions.names": np.array(names),
+            "names": np.array(IMAGE_NAMES),
+            "conditions.names": np.array(names),
             "conditions.confusions": np.array([confusions(0.6 - c, rng) for c in cost]),
-            "structure.boundary": np.array([[[[int(1000 * (0.4 - c)), 1000]] * 2] * IMAGES for c in cost[:11]]),
+            "structure.boundary": np.array(
+                [[[[int(1000 * (0.4 - c)), 1000]] * 2] * IMAGES for c in cost[:11]]
+            ),
             "structure.components": np.stack([components.sum(1)] * 11),
-            "probes.confusions": np.array([confusions(0.2 + share, rng) for share in read.values()]),
-            "probes.edges": np.array([np.stack([100 * (1 - share) + rng.normal(0, 0.2, IMAGES), np.full(IMAGES, 100)], -1)
-                                      for share in read.values()]),
-            **gates(alpha, rng), "matched.counts": matched(precise, rng), "matched.groups": np.arange(IMAGES),
-            "landscape.eigenvalues": np.full((2, 5, 2), [-convexity * np.exp(rng.normal(0, 0.02)), 1.0]),
-            "landscape.curvature": np.full((2, 5), 100.0), "seconds": np.array(7.0),
-            **{f"depth.{d}, {kind}: {key}": array for d in (4, 6) for kind in ("batch normalisation", "no normalisation")
-               for key, array in norms.items()},
+            "probes.confusions": np.array(
+                [confusions(0.2 + share, rng) for share in read.values()]
+            ),
+            "probes.edges": np.array(
+                [
+                    np.stack(
+                        [100 * (1 - share) + rng.normal(0, 0.2, IMAGES), np.full(IMAGES, 100)], -1
+                    )
+                    for share in read.values()
+                ]
+            ),
+            **gates(alpha, rng),
+            "matched.counts": matched(precise, rng),
+            "matched.groups": np.arange(IMAGES),
+            "landscape.eigenvalues": np.full(
+                (2, 5, 2), [-convexity * np.exp(rng.normal(0, 0.02)), 1.0]
+            ),
+            "landscape.curvature": np.full((2, 5), 100.0),
+            "seconds": np.array(7.0),
+            **{
+                f"depth.{d}, {kind}: {key}": array
+                for d in (4, 6)
+                for kind in ("batch normalisation", "no normalisation")
+                for key, array in norms.items()
+            },
         },
     )
 
 
-FACTORIAL_SKIPS = {name: "".join(str(int(level in levels)) for level in range(4)) for levels, name in FACTORIAL.items()}
+FACTORIAL_SKIPS = {
+    name: "".join(str(int(level in levels)) for level in range(4))
+    for levels, name in FACTORIAL.items()
+}
 IMAGE_NAMES = [f"{i:02}" for i in range(IMAGES)]
 
 
@@ -85,15 +152,22 @@ def gates(alpha: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
         own = np.full((IMAGES, 4, len(rise), 2), float(PIXELS))
         own[..., 0] *= 0.5 + alpha * np.array(rise) + rng.normal(0, 0.002, (IMAGES, 1, 1))
         sums[f"gates.{name}"] = own
-        sums[f"gates.permuted_{name}"] = np.full((IMAGES, 4, len(rise), 4), 0.5 * PIXELS) + rng.normal(0, 1, (IMAGES, 4, 1, 4))
+        sums[f"gates.permuted_{name}"] = np.full(
+            (IMAGES, 4, len(rise), 4), 0.5 * PIXELS
+        ) + rng.normal(0, 1, (IMAGES, 4, 1, 4))
     for name, focus in (("", 0.5 - alpha), ("_constant", 0.5), ("_detached", 0.5)):
-        sums[f"gates.energy{name}"] = np.ones((IMAGES, 4, 2, 2)) * np.array([0.5 + focus, 0.5 - focus])[:, None]
+        sums[f"gates.energy{name}"] = (
+            np.ones((IMAGES, 4, 2, 2)) * np.array([0.5 + focus, 0.5 - focus])[:, None]
+        )
         sums[f"gates.energy{name}"] += rng.random((IMAGES, 4, 2, 2)) / 50
     return sums | {"gates.energy_arriving": sums["gates.energy_constant"][..., 0]}
 
 
 def matched(precise: int, rng: np.random.Generator) -> np.ndarray:
-    """Counts by threshold of one class: recall falls from 0.9 to 0, precision is about `precise` per cent."""
+    """Counts by threshold of one class.
+
+    Recall falls from 0.9 to 0, precision is about `precise` per cent.
+    """
     counts = np.zeros((IMAGES, 1, 19, 7), int)
     counts[..., 0] = 100
     counts[..., 1] = precise + rng.integers(-3, 4, (IMAGES, 1, 1))
@@ -102,16 +176,27 @@ def matched(precise: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def runs(seeds: int = 3, **differences: dict) -> list[SimpleNamespace]:
-    return [fake_run(variant, seed, **differences.get(variant.replace("-", "_"), {})) for variant in (*NETWORKS, *FACTORS)
-            for seed in range(seeds)]
+    return [
+        fake_run(variant, seed, **differences.get(variant.replace("-", "_"), {}))
+        for variant in (*NETWORKS, *FACTORS)
+        for seed in range(seeds)
+    ]
 
 
 def on_scenes(tmp_path: Path, slope: float, **differences: dict) -> list[SimpleNamespace]:
-    """U-Net and the gated network on scenes; the gated one loses `slope` at the highest dose, U-Net 0.2."""
+    """U-Net and the gated network on scenes.
+
+    The gated one loses `slope` at the highest dose, U-Net 0.2.
+    """
     found = []
     for variant, loss in (("unet", 0.2), ("unet-gated-attention", slope)):
         for seed in range(3):
-            run = fake_run(variant, seed, folder=tmp_path / variant / str(seed), **differences.get(variant[5:] or variant, {}))
+            run = fake_run(
+                variant,
+                seed,
+                folder=tmp_path / variant / str(seed),
+                **differences.get(variant[5:] or variant, {}),
+            )
             run.record["dataset"]["name"] = "scenes"
             rng = np.random.default_rng(seed)
             doses = np.array([confusions(0.6 - loss * dose, rng) for dose in (0, 0.5, 1)])
@@ -129,14 +214,20 @@ def by_id(found: list) -> dict[str, str]:
 
 
 def test_every_statement_can_hold(tmp_path):
-    study = runs(unet_noskip={"faded": 0.3, "outlines": 0.3}, unet_residual={"faded": 3.0, "convexity": 0.2})
+    study = runs(
+        unet_noskip={"faded": 0.3, "outlines": 0.3}, unet_residual={"faded": 3.0, "convexity": 0.2}
+    )
     found = by_id(judged(study + on_scenes(tmp_path, 0.05, **{"gated-attention": {"precise": 80}})))
     assert found == dict.fromkeys(found, SUPPORTED) and len(found) == 9
 
 
 def test_every_statement_can_fail(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.FACTORIAL_SKIPS", {})
-    study = runs(unet_noskip={"faded": 1.5}, unet_residual={"convexity": 0.9}, unet_gated_attention={"alpha": 0.0})
+    study = runs(
+        unet_noskip={"faded": 1.5},
+        unet_residual={"convexity": 0.9},
+        unet_gated_attention={"alpha": 0.0},
+    )
     found = by_id(judged(study + on_scenes(tmp_path, 0.3, **{"gated-attention": {"precise": 30}})))
     assert found == dict.fromkeys(found, RULED_OUT) and len(found) == 9
 
@@ -148,34 +239,68 @@ def test_one_seed_decides_nothing_and_what_is_not_measured_is_said(tmp_path):
         run.studies, run.gradients, run.structure = {}, {}, {}
     found = judged(bare + on_scenes(tmp_path, 0.1))
     said = {v.claim.id: v.primary[0].text for v in found}
-    assert {key for key, verdict in by_id(found).items() if verdict == NOT_MEASURED} == set(by_id(found)) - {"A1", "A2"}
-    for key, missing in {"T1": "no counts of boundary", "T2": "no counts of components", "T3a": "no norms of gradients",
-                         "A3a": "no study of gates.distances", "A3b": "no study of gates.energy",
-                         "R1": "no study of landscape.eigenvalues"}.items():
+    assert {key for key, verdict in by_id(found).items() if verdict == NOT_MEASURED} == set(
+        by_id(found)
+    ) - {"A1", "A2"}
+    for key, missing in {
+        "T1": "no counts of boundary",
+        "T2": "no counts of components",
+        "T3a": "no norms of gradients",
+        "A3a": "no study of gates.distances",
+        "A3b": "no study of gates.energy",
+        "R1": "no study of landscape.eigenvalues",
+    }.items():
         assert f"not measured ({missing} for seed 0 of" in said[key]
     for run in (scenes := on_scenes(tmp_path, 0.1)):
         run.doses = {}
         del run.studies["matched.counts"]
     said = {v.claim.id: v.primary[0].text for v in judged(scenes)}
-    assert "no doses of clutter for seed 0" in said["A1"] and "no study of matched.counts" in said["A2"]
+    assert (
+        "no doses of clutter for seed 0" in said["A1"]
+        and "no study of matched.counts" in said["A2"]
+    )
 
 
 def test_a_change_within_a_network_and_between_two():
     study = runs(2)
-    unet, gated = ([run for run in study if run.variant == key] for key in ("unet", "unet-gated-attention"))
+    unet, gated = (
+        [run for run in study if run.variant == key] for key in ("unet", "unet-gated-attention")
+    )
     estimate, values = measures.CUT[0].contrast([unet], [1])
-    by_hand = [[mean_iou(readings.condition(run, name).sum(0)) for run in unet] for name in ("shuffle all", "intact")]
+    by_hand = [
+        [mean_iou(readings.condition(run, name).sum(0)) for run in unet]
+        for name in ("shuffle all", "intact")
+    ]
     np.testing.assert_allclose(values[0], np.subtract(*by_hand))
     assert estimate.value == pytest.approx(values[0].mean()) and estimate.seeds == (2,)
     estimate = measures.CUT[0].compare(gated, unet)
     one = measures.CUT[0].of(gated).mean()
     assert estimate.value == pytest.approx(one - values[0].mean()) and estimate.seeds == (2, 2)
-    text = next(f.text for v in judged(study) for f in v.secondary if "noise" in f.comparison.measure.name)
-    assert text.startswith("Change in mIoU under noise of 2 standard deviations on the skips, Gated Attention U-Net disturbed") is False
-    assert text.startswith("Change in mIoU under noise of 2 standard deviations on the skips, Gated") and " against −" in text
-    text = next(f.text for v in judged(study) for f in v.primary if f.comparison.measure is measures.ALPHA_OUTLINES)
-    assert text.startswith("Mean α near outlines minus mean α far from them, Gated Attention U-Net as trained against α permuted: "
-                           "0.40 against 0.00, difference +0.40")
+    text = next(
+        f.text for v in judged(study) for f in v.secondary if "noise" in f.comparison.measure.name
+    )
+    assert (
+        text.startswith(
+            "Change in mIoU under noise of 2 standard deviations on the skips, "
+            "Gated Attention U-Net disturbed"
+        )
+        is False
+    )
+    assert (
+        text.startswith("Change in mIoU under noise of 2 standard deviations on the skips, Gated")
+        and " against −" in text
+    )
+    text = next(
+        f.text
+        for v in judged(study)
+        for f in v.primary
+        if f.comparison.measure is measures.ALPHA_OUTLINES
+    )
+    assert text.startswith(
+        "Mean α near outlines minus mean α far from them, "
+        "Gated Attention U-Net as trained against α permuted: "
+        "0.40 against 0.00, difference +0.40"
+    )
 
 
 def test_studies_of_different_images_are_not_compared():
@@ -186,18 +311,34 @@ def test_studies_of_different_images_are_not_compared():
 
 
 def test_readings_by_hand():
-    norms = {"gradient": np.array([[2.0, 9, 4], [8, 9, 4], [0, 9, 4]]), "weight": np.full((3, 3), 2.0),
-             "update": np.array([[2.0, 9, 4]] * 3), "blocks": np.array(["encoder 0", "encoder 4", "decoder 0"])}
+    norms = {
+        "gradient": np.array([[2.0, 9, 4], [8, 9, 4], [0, 9, 4]]),
+        "weight": np.full((3, 3), 2.0),
+        "update": np.array([[2.0, 9, 4]] * 3),
+        "blocks": np.array(["encoder 0", "encoder 4", "decoder 0"]),
+    }
     run = SimpleNamespace(gradients=norms)
-    assert readings.fading(norms) == pytest.approx([0.5, 2, np.nan], nan_ok=True)  # a step without a gradient has no say
-    assert readings.gradient_at(run, "encoder 4") == 18 and readings.gradient_at(run, "encoder 0") == 20 / 3
+    assert readings.fading(norms) == pytest.approx(
+        [0.5, 2, np.nan], nan_ok=True
+    )  # a step without a gradient has no say
+    assert (
+        readings.gradient_at(run, "encoder 4") == 18
+        and readings.gradient_at(run, "encoder 0") == 20 / 3
+    )
     assert readings.update_ratio(run) == 0.5
     components = np.zeros((5, 4))
     components[:, 2], components[:2, 3], components[3:, 3] = 10, 2, 4
     assert scores.size_preference(components) == pytest.approx(0.2 - 0.4)
     counts = np.zeros((1, 3, 7))
-    counts[..., 0], counts[0, :, 1], counts[..., 2], counts[0, :, 3] = 10, [4, 6, 8], 100, [80, 60, 40]
-    assert scores.precision_at_recall(counts) == pytest.approx(0.7)  # half way between 60 and 40 of 100
+    counts[..., 0], counts[0, :, 1], counts[..., 2], counts[0, :, 3] = (
+        10,
+        [4, 6, 8],
+        100,
+        [80, 60, 40],
+    )
+    assert scores.precision_at_recall(counts) == pytest.approx(
+        0.7
+    )  # half way between 60 and 40 of 100
     counts[0, :, 3] = [49, 48, 47]
     assert np.isnan(scores.precision_at_recall(counts))  # no threshold finds half of them
     line = np.array([confusions(iou, np.random.default_rng(0))[0] for iou in (0.6, 0.5, 0.4)])
@@ -208,19 +349,36 @@ def test_readings_by_hand():
     for smallest, expected in ((-1.0, 0.25), (0.5, 0)):
         hessian = SimpleNamespace(studies={"landscape.eigenvalues": np.array([[[smallest, 4.0]]])})
         assert readings.non_convexity(hessian) == expected
-    sums = np.array([[[2.0, 10], [16, 20], [0, 0]]])  # α 0.2 on a third, 0.8 on two thirds, an absent class
+    sums = np.array(
+        [[[2.0, 10], [16, 20], [0, 0]]]
+    )  # α 0.2 on a third, 0.8 on two thirds, an absent class
     assert scores.class_spread(sums) == pytest.approx(np.sqrt(1 / 3 * 2 / 3) * 0.6)
     assert scores.explained(np.array([3.0, 4.0])) == pytest.approx(0.25)
     run = SimpleNamespace(record={"dataset": {"pixels": {"train": [900, 0, 95, 5]}}})
     assert readings.rare(run).tolist() == [False, False, False, True]
     run.record["dataset"]["pixels"]["train"] = [50, 0, 30, 20]
-    assert readings.rare(run).tolist() == [False, False, False, True]  # the rarest, where none is rare
+    assert readings.rare(run).tolist() == [
+        False,
+        False,
+        False,
+        True,
+    ]  # the rarest, where none is rare
     with pytest.raises(NotMeasured, match="no condition 'alpha one' for U-Net"):
-        readings.condition(SimpleNamespace(studies={"conditions.names": np.array(["intact"])}, title="U-Net"), "alpha one")
+        readings.condition(
+            SimpleNamespace(studies={"conditions.names": np.array(["intact"])}, title="U-Net"),
+            "alpha one",
+        )
 
 
-STUDIES = (studies.skips, studies.information, gradients.over_training, gradients.in_deeper_networks,
-           studies.under_disturbances, studies.coefficients, studies.slices)
+STUDIES = (
+    studies.skips,
+    studies.information,
+    gradients.over_training,
+    gradients.in_deeper_networks,
+    studies.under_disturbances,
+    studies.coefficients,
+    studies.slices,
+)
 
 
 def with_everything(study: list) -> list:
@@ -229,14 +387,21 @@ def with_everything(study: list) -> list:
         for name in ("shuffle", "zero"):
             for level in range(4):
                 _add_condition(run, f"{name} {level}")
-        for kind, strengths in (("skip noise", SKIP_NOISE), ("clutter", CLUTTER), ("input noise", INPUT_NOISE)):
+        for kind, strengths in (
+            ("skip noise", SKIP_NOISE),
+            ("clutter", CLUTTER),
+            ("input noise", INPUT_NOISE),
+        ):
             for strength in strengths:
                 _add_condition(run, f"{kind} {strength}")
         run.studies |= {"gates.correct": np.ones((IMAGES, 4, 2, 2))}
         run.studies["landscape.slice"] = np.ones((9, 9)) + np.arange(9)
         for depth in (4, 5, 6):
             for kind in ("batch normalisation", "no normalisation"):
-                run.studies |= {f"depth.{depth}, {kind}: {n}": np.ones((3, 2 * depth + 1)) for n in ("gradient", "weight")}
+                run.studies |= {
+                    f"depth.{depth}, {kind}: {n}": np.ones((3, 2 * depth + 1))
+                    for n in ("gradient", "weight")
+                }
         run.gradients |= {"update": run.gradients["gradient"] / 100, "steps": np.arange(3)}
     return study
 
@@ -244,10 +409,24 @@ def with_everything(study: list) -> list:
 def test_figures_and_sentences(monkeypatch):
     study = with_everything(runs(2))
     drawn = {figure(study).label: figure(study).caption for figure in STUDIES}
-    assert list(drawn) == [f"fig-study-{name}" for name in (
-        "skips", "information", "training", "depths", "disturbances", "coefficients", "slices")]
+    assert list(drawn) == [
+        f"fig-study-{name}"
+        for name in (
+            "skips",
+            "information",
+            "training",
+            "depths",
+            "disturbances",
+            "coefficients",
+            "slices",
+        )
+    ]
     assert all("2 seeds per network" in caption for caption in drawn.values())
-    without_images = [label for label, caption in drawn.items() if "2 seeds per network, 12 test images." not in caption]
+    without_images = [
+        label
+        for label, caption in drawn.items()
+        if "2 seeds per network, 12 test images." not in caption
+    ]
     assert without_images == ["fig-study-training", "fig-study-depths", "fig-study-slices"]
     plt.close("all")
     text = theory.effort(study)
@@ -257,8 +436,15 @@ def test_figures_and_sentences(monkeypatch):
     monkeypatch.setattr(theory, "say", shown.append)
     verdicts = judged(study)
     theory.answer(verdicts, "T1", "A3b", "A1")  # A1 has no scenes
-    assert len(shown) == 2 and shown[0].startswith("**T1. Skip connections carry") and "Boundary IoU, U-Net without" in shown[0]
-    assert theory.open_questions(verdicts) == "For want of trainings or studies on record, A1 and A2 are left out."
+    assert (
+        len(shown) == 2
+        and shown[0].startswith("**T1. Skip connections carry")
+        and "Boundary IoU, U-Net without" in shown[0]
+    )
+    assert (
+        theory.open_questions(verdicts)
+        == "For want of trainings or studies on record, A1 and A2 are left out."
+    )
     assert theory.open_questions([v for v in verdicts if v.claim.id == "T1"]) == ""
 
 
@@ -273,20 +459,33 @@ def test_what_is_not_measured_is_left_out():
 
 
 def test_lesions_stand_beside_what_retraining_loses():
-    """Squares: the loss of boundary IoU where a network is trained without that skip, from the factorial's effects."""
+    """Squares: the loss of boundary IoU where a network is trained without that skip.
+
+    The loss is from the factorial's effects.
+    """
     study = with_everything(runs(2))
     figure = studies.skips(study).content
     first, second, _ = figure.axes
     effects = estimates(study, SKIP_EFFECTS, measures.BOUNDARY)
-    squares, = [line.get_ydata() for line in second.lines if line.get_marker() == "s"]
+    (squares,) = [line.get_ydata() for line in second.lines if line.get_marker() == "s"]
     assert squares == pytest.approx([-100 * effect.value for effect in effects])
     filled = next(line for line in first.lines if line.get_label() == "another image").get_ydata()
     unet = [run for run in study if run.variant == "unet"]
-    by_hand = [np.mean([mean_iou(readings.condition(run, f"shuffle {level}").sum(0))
-                        - mean_iou(readings.condition(run, "intact").sum(0)) for run in unet]) for level in range(4)]
+    by_hand = [
+        np.mean(
+            [
+                mean_iou(readings.condition(run, f"shuffle {level}").sum(0))
+                - mean_iou(readings.condition(run, "intact").sum(0))
+                for run in unet
+            ]
+        )
+        for level in range(4)
+    ]
     assert filled == pytest.approx(100 * np.array(by_hand))
     alone = studies.skips(unet)
-    assert "trained without" not in alone.caption and not [line for line in alone.content.axes[0].lines if line.get_marker() == "s"]
+    assert "trained without" not in alone.caption and not [
+        line for line in alone.content.axes[0].lines if line.get_marker() == "s"
+    ]
     plt.close("all")
 
 

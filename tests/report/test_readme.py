@@ -11,7 +11,9 @@ TEXT = README.read_text()
 
 
 def test_results_are_those_of_the_published_records():
-    assert updated(TEXT, results()) == TEXT, "the results differ from the records: run python -m report.readme"
+    assert updated(TEXT, results()) == TEXT, (
+        "the results differ from the records: run python -m report.readme"
+    )
 
 
 def test_other_results_would_be_noticed():

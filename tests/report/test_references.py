@@ -1,4 +1,7 @@
-"""Links in the notebooks: JupyterLab shows them as they are, and the page makes references and citations of them."""
+"""Links in the notebooks: JupyterLab shows them as they are.
+
+The page makes references and citations of them.
+"""
 
 import re
 
@@ -9,7 +12,10 @@ from lib import ROOT
 from report.references import formatted, works
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TEXTS = {path: [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"] for path in SOURCES}
+TEXTS = {
+    path: [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    for path in SOURCES
+}
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s]+)\)")
 
 

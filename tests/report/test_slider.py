@@ -13,16 +13,26 @@ from tests.pages import page as report_page
 def slider_page(runs, out):
     """A report of the slider alone."""
     reasons = dict(zip(runs[0].examples, ("</script> & first", "second")))
-    report = {"label": "fig-slider", "caption": "Move the divider.", "alt": "Two maps.", "interactive": True}
+    report = {
+        "label": "fig-slider",
+        "caption": "Move the divider.",
+        "alt": "Two maps.",
+        "interactive": True,
+    }
     output = shown({"text/html": slider(runs, reasons).content}, **report)
-    (out / "report.html").write_text(report_page(out, new_markdown_cell("# T"), code("", output, tags=["hide-input"])))
+    (out / "report.html").write_text(
+        report_page(out, new_markdown_cell("# T"), code("", output, tags=["hide-input"]))
+    )
     return out / "report.html"
 
 
 def test_every_picture_is_embedded_once(trained):
     runs = load_runs(trained)
     html = slider(runs, dict.fromkeys(runs[0].examples[:2], "a reason")).content
-    assert html.count("data:image/png") == 2 * (1 + 2 * len(first_seeds(runs))) and html.count("data:image/jpeg") == 2
+    assert (
+        html.count("data:image/png") == 2 * (1 + 2 * len(first_seeds(runs)))
+        and html.count("data:image/jpeg") == 2
+    )
     assert 'class="compare" hidden' in html and len(html) < 60_000
 
 
@@ -39,16 +49,23 @@ def test_the_slider_in_a_browser(trained, tmp_path, visit):
             select.dispatchEvent(new Event("change"));
         }""")
     assert page.evaluate("[picture, left, right].map(s => s.selectedOptions[0].text)") == [
-        f"</script> & first ({runs[0].examples[0]})", "Photograph", "U-Net without skip connections"]
+        f"</script> & first ({runs[0].examples[0]})",
+        "Photograph",
+        "U-Net without skip connections",
+    ]
     assert page.evaluate("[below, above].map(view => view.style.clipPath)") == [
-        "inset(0px 50% 0px 0px)", "inset(0px 0px 0px 50%)"]
+        "inset(0px 50% 0px 0px)",
+        "inset(0px 0px 0px 50%)",
+    ]
     page.evaluate("range.focus()")
     page.keyboard.press("End")
     assert page.evaluate("above.style.clipPath") == "inset(0px 0px 0px 100%)"
     said = page.evaluate("range.getAttribute('aria-valuetext')")
     assert said == "100 % Photograph, 0 % U-Net without skip connections"
-    width, left, top = page.evaluate("""range.scrollIntoView({behavior: "instant", block: "center"});
+    width, left, top = (
+        page.evaluate("""range.scrollIntoView({behavior: "instant", block: "center"});
         var box = range.getBoundingClientRect(); [box.width, box.left, box.top]""")
+    )
     page.mouse.click(left + width / 4, top + 9)
     assert abs(page.evaluate("+range.value") - 25) < 1
     before = page.evaluate("[below.src, above.src]")

@@ -1,4 +1,7 @@
-"""Intervals that cover what they should, p-values that reject as often as they may, and words that fit the numbers."""
+"""Intervals that cover what they should, and words that fit the numbers.
+
+P-values reject as often as they may.
+"""
 
 import numpy as np
 import pytest
@@ -9,11 +12,22 @@ from scipy import stats
 from lib.metrics import mean_iou
 from report.evidence.power import decides_difference, decides_equivalence, seeds_needed
 from report.evidence.statistics import (
-    Estimate, compare_ratios, contrast_counts, contrast_numbers,
-    holm, probability_higher,
+    Estimate,
+    compare_ratios,
+    contrast_counts,
+    contrast_numbers,
+    holm,
+    probability_higher,
 )
 from report.evidence.wording import (
-    Unit, interval_text, nats, p_cell, percent, points, seeds_text, versus,
+    Unit,
+    interval_text,
+    nats,
+    p_cell,
+    percent,
+    points,
+    seeds_text,
+    versus,
 )
 
 IMAGES, EFFECT = 60, 0.03
@@ -31,24 +45,44 @@ def compare_seeds(a: list, b: list) -> Estimate:
     return contrast_numbers([a, b], [1, -1])
 
 
-def networks(rng: np.random.Generator, seeds: tuple[int, int], seed_sd: float, image_sd: float, both_sd: float,
-             effect: float = EFFECT) -> list[np.ndarray]:
-    """Counts (S, N, 2) of two networks, A better by `effect`: images, seeds and their interaction all vary."""
+def networks(
+    rng: np.random.Generator,
+    seeds: tuple[int, int],
+    seed_sd: float,
+    image_sd: float,
+    both_sd: float,
+    effect: float = EFFECT,
+) -> list[np.ndarray]:
+    """Counts (S, N, 2) of two networks, A better by `effect`.
+
+    Images, seeds and their interaction all vary.
+    """
     difficulty = rng.normal(0.6, 0.15, IMAGES)
     found = []
     for number, gain in zip(seeds, (effect, 0.0)):
         own = rng.normal(0, image_sd, IMAGES)
-        rate = difficulty + gain + own + rng.normal(0, seed_sd, (number, 1)) + rng.normal(0, both_sd, (number, IMAGES))
+        rate = (
+            difficulty
+            + gain
+            + own
+            + rng.normal(0, seed_sd, (number, 1))
+            + rng.normal(0, both_sd, (number, IMAGES))
+        )
         found.append(np.stack([1000 * rate, np.full_like(rate, 1000)], -1))
     return found
 
 
 @pytest.mark.parametrize("seeds", [(3, 3), (8, 8), (3, 5)])
-@pytest.mark.parametrize("spread", [(0.01, 0.03, 0.03), (0.02, 0.02, 0.02), (0.03, 0.01, 0.0), (0.001, 0.05, 0.02)])
+@pytest.mark.parametrize(
+    "spread", [(0.01, 0.03, 0.03), (0.02, 0.02, 0.02), (0.03, 0.01, 0.0), (0.001, 0.05, 0.02)]
+)
 def test_coverage(seeds, spread):
     """Nominal 95 % over both sources of chance, whichever dominates."""
     rng, trials = np.random.default_rng(0), 400
-    estimates = [compare_counts(*networks(rng, seeds, *spread), accuracy, draws=1000, seed=7) for _ in range(trials)]
+    estimates = [
+        compare_counts(*networks(rng, seeds, *spread), accuracy, draws=1000, seed=7)
+        for _ in range(trials)
+    ]
     covered = np.mean([e.low <= EFFECT <= e.high for e in estimates])
     assert 0.92 <= covered <= 0.995
 
@@ -57,7 +91,10 @@ FILMS = [("first", 30 * i) for i in range(62)] + [("second", 30 * i) for i in ra
 
 
 def film(rng: np.random.Generator, correlation: float) -> np.ndarray:
-    """What a network's score deviates by on every frame of `FILMS`, each film an autoregressive process."""
+    """What a network's score deviates by on every frame of `FILMS`.
+
+    Each film is an autoregressive process.
+    """
     parts = []
     for length in (62, 171):
         noise = rng.normal(0, np.sqrt(1 - correlation**2), length)
@@ -70,13 +107,22 @@ def film(rng: np.random.Generator, correlation: float) -> np.ndarray:
 
 @pytest.mark.parametrize("seeds", [3, 8])
 def test_coverage_with_correlated_frames(seeds):
-    """Neighbouring frames correlate by 0.6: blocks of frames cover what they should, single frames do not."""
+    """Neighbouring frames correlate by 0.6: only blocks of frames cover what they should.
+
+    Single frames do not.
+    """
     rng, trials = np.random.default_rng(8), 200
     covered = {True: 0, False: 0}
     for _ in range(trials):
         groups = []
         for gain in (EFFECT, 0.0):
-            rate = 0.5 + gain + 0.07 * film(rng, 0.6) + rng.normal(0, 0.003, (seeds, 1)) + rng.normal(0, 0.02, (seeds, 233))
+            rate = (
+                0.5
+                + gain
+                + 0.07 * film(rng, 0.6)
+                + rng.normal(0, 0.003, (seeds, 1))
+                + rng.normal(0, 0.02, (seeds, 233))
+            )
             groups.append(np.stack([1000 * rate, np.full_like(rate, 1000)], -1))
         for blocks in covered:
             found = compare_counts(*groups, accuracy, FILMS if blocks else None, draws=600)
@@ -88,9 +134,13 @@ def test_coverage_with_correlated_frames(seeds):
 def test_blocks_stay_within_a_drive_and_the_order_of_the_images_does_not_matter():
     """Two films whose frames are alike within: resampling within each of them changes nothing."""
     rate = np.where([drive == "first" for drive, _ in FILMS], 0.4, 0.7)
-    a, b = (np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1)[None] for gain in (0.02, 0.0))
+    a, b = (
+        np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1)[None] for gain in (0.02, 0.0)
+    )
     found = compare_counts(a, b, accuracy, FILMS, draws=500)
-    assert (found.low, found.high) == pytest.approx((0.02, 0.02)) and found.image_error == pytest.approx(0, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(
+        (0.02, 0.02)
+    ) and found.image_error == pytest.approx(0, abs=1e-12)
     whole = contrast_counts([a], [1], accuracy, FILMS, draws=500)
     assert whole.low == pytest.approx(whole.high)  # however many images of each
     assert contrast_counts([a], [1], accuracy, draws=500).image_error > 0.005
@@ -102,11 +152,16 @@ def test_blocks_stay_within_a_drive_and_the_order_of_the_images_does_not_matter(
 
 
 def test_the_error_over_images_is_that_of_their_mean():
-    """Independent images, alone or in a film: the textbook's standard error, not one that the blocks make smaller."""
+    """Independent images, alone or in a film: the textbook's standard error.
+
+    The blocks do not make it smaller.
+    """
     rate = np.random.default_rng(3).normal(0.5, 0.1, 233)
     counts = np.stack([1000 * rate, np.full_like(rate, 1000)], -1)[None]
     textbook = rate.std(ddof=1) / np.sqrt(233)
-    assert contrast_counts([counts], [1], accuracy, draws=4000).image_error == pytest.approx(textbook, rel=0.05)
+    assert contrast_counts([counts], [1], accuracy, draws=4000).image_error == pytest.approx(
+        textbook, rel=0.05
+    )
     errors = []
     for seed in range(20):
         rate = np.random.default_rng(seed).normal(0.5, 0.1, 233)
@@ -117,14 +172,25 @@ def test_the_error_over_images_is_that_of_their_mean():
 
 def test_false_alarms_and_power():
     rng, trials = np.random.default_rng(1), 400
-    p = {effect: np.array([
-        compare_counts(*networks(rng, (3, 3), 0.005, 0.02, 0.02, effect), accuracy, draws=1000).p for _ in range(trials)
-    ]) for effect in (0.0, 0.06)}
+    p = {
+        effect: np.array(
+            [
+                compare_counts(
+                    *networks(rng, (3, 3), 0.005, 0.02, 0.02, effect), accuracy, draws=1000
+                ).p
+                for _ in range(trials)
+            ]
+        )
+        for effect in (0.0, 0.06)
+    }
     assert (p[0.0] < 0.05).mean() <= 0.07 and (p[0.06] < 0.05).mean() >= 0.95
 
 
 def test_the_naive_seed_bootstrap_would_mislead():
-    """Why the seed level is not resampled: three seeds with replacement cover far less than 95 %."""
+    """Why the seed level is not resampled.
+
+    Three seeds with replacement cover far less than 95 %.
+    """
     rng, covered = np.random.default_rng(2), 0
     for _ in range(400):
         a, b = rng.normal(EFFECT, 0.02, 3), rng.normal(0, 0.02, 3)
@@ -134,7 +200,10 @@ def test_the_naive_seed_bootstrap_would_mislead():
 
 
 def test_images_alone_is_the_paired_t_interval():
-    """One seed each and a linear score: the bootstrap over images agrees with the textbook to a few per cent."""
+    """One seed each and a linear score.
+
+    The bootstrap over images agrees with the textbook to a few per cent.
+    """
     a, b = networks(np.random.default_rng(3), (1, 1), 0, 0.03, 0)
     estimate = compare_counts(a, b, accuracy)
     textbook = stats.ttest_rel(accuracy(a[0]), accuracy(b[0])).confidence_interval()
@@ -143,12 +212,15 @@ def test_images_alone_is_the_paired_t_interval():
 
 
 def test_without_variation_over_images_it_is_welch():
-    a, b = (np.array(x)[:, None, None] * [100, 0] + [0, 100] + np.zeros((1, IMAGES, 1)) for x in
-            ([0.50, 0.52, 0.57], [0.45, 0.49, 0.47, 0.48]))
+    a, b = (
+        np.array(x)[:, None, None] * [100, 0] + [0, 100] + np.zeros((1, IMAGES, 1))
+        for x in ([0.50, 0.52, 0.57], [0.45, 0.49, 0.47, 0.48])
+    )
     estimate = compare_counts(a, b, accuracy)
     textbook = compare_seeds(accuracy(a.sum(1)), accuracy(b.sum(1)))
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
-        (textbook.value, textbook.low, textbook.high), abs=1e-3)
+        (textbook.value, textbook.low, textbook.high), abs=1e-3
+    )
     assert estimate.p == pytest.approx(textbook.p, abs=1e-3) and estimate.seeds == (3, 4)
 
 
@@ -159,7 +231,9 @@ def test_same_inputs_same_numbers_and_signs():
     assert first == compare_counts(a, b, mean_iou, draws=2000)
     assert first.value == pytest.approx(mean_iou(a.sum(1)).mean() - mean_iou(b.sum(1)).mean())
     first, back = compare_counts(a, b, mean_iou), compare_counts(b, a, mean_iou)
-    assert (back.value, back.low, back.high) == pytest.approx((-first.value, -first.high, -first.low), abs=2e-3)
+    assert (back.value, back.low, back.high) == pytest.approx(
+        (-first.value, -first.high, -first.low), abs=2e-3
+    )
     same = compare_counts(a, a, mean_iou, draws=2000)
     assert same.value == 0 and same.p > 0.9 and same.low < 0 < same.high
     order = rng.permutation(20)
@@ -169,22 +243,38 @@ def test_same_inputs_same_numbers_and_signs():
 
 def test_a_contrast_of_two_is_a_comparison():
     a, b = networks(np.random.default_rng(5), (3, 4), 0.02, 0.02, 0.02)
-    assert contrast_counts([a, b], [1, -1], accuracy, draws=1000) == compare_counts(a, b, accuracy, draws=1000)
+    assert contrast_counts([a, b], [1, -1], accuracy, draws=1000) == compare_counts(
+        a, b, accuracy, draws=1000
+    )
     whole, half = (contrast_counts([a, b], [w, -w], accuracy, draws=1000) for w in (1, 0.5))
-    assert (half.value, half.low, half.high) == pytest.approx((whole.value / 2, whole.low / 2, whole.high / 2))
+    assert (half.value, half.low, half.high) == pytest.approx(
+        (whole.value / 2, whole.low / 2, whole.high / 2)
+    )
     assert half.p == whole.p and half.seeds == (3, 4)
     split = contrast_counts([a, a, b], [0.5, 0.5, -1], accuracy, draws=1000)
     assert split.value == pytest.approx(whole.value) and split.seeds == (3, 3, 4)
 
 
 def test_an_interaction_is_exact_and_the_images_cancel():
-    """Scores that differ by image and by seed in the same way everywhere: only the interaction is left, exactly."""
+    """Scores that differ by image and by seed in the same way everywhere.
+
+    Only the interaction is left, exactly.
+    """
     rate = np.linspace(0.3, 0.6, IMAGES) + np.zeros((1, 1))
-    cells = [np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1) for gain in (0.0, 0.1, 0.05, 0.22)]
+    cells = [
+        np.stack([1000 * (rate + gain), np.full_like(rate, 1000)], -1)
+        for gain in (0.0, 0.1, 0.05, 0.22)
+    ]
     found = contrast_counts(cells, [1, -1, -1, 1], accuracy, draws=1000)
     assert (found.value, found.low, found.high) == pytest.approx((0.07,) * 3) and found.p < 0.005
-    assert found.one_seed and found.seeds == (1, 1, 1, 1) and plain(interval_text(found)).endswith("1 seed, 60 images")
-    assert contrast_counts(cells[:3], [1, -1, -1], accuracy, draws=1000).value == pytest.approx(0.45 - 0.55 - 0.5)
+    assert (
+        found.one_seed
+        and found.seeds == (1, 1, 1, 1)
+        and plain(interval_text(found)).endswith("1 seed, 60 images")
+    )
+    assert contrast_counts(cells[:3], [1, -1, -1], accuracy, draws=1000).value == pytest.approx(
+        0.45 - 0.55 - 0.5
+    )
 
 
 @pytest.mark.parametrize("seeds", [(3, 3), (3, 5)])
@@ -216,7 +306,11 @@ def test_numbers_of_seeds():
     assert estimate.inner == pytest.approx(tuple(textbook.confidence_interval(0.90)))
     assert estimate.p == pytest.approx(textbook.pvalue) and estimate.images is None
     one = compare_seeds([0.3], b)
-    assert one.one_seed and one.value == pytest.approx(-0.105) and np.isnan([one.low, one.high, one.p]).all()
+    assert (
+        one.one_seed
+        and one.value == pytest.approx(-0.105)
+        and np.isnan([one.low, one.high, one.p]).all()
+    )
     assert compare_seeds([1, 1], [1, 1]).p == 1 and compare_seeds([1, 1], [2, 2]).p == 0
     split = contrast_numbers([a, a, b], [0.5, 0.5, -1])
     assert split.value == pytest.approx(estimate.value) and split.seeds == (3, 3, 2)
@@ -236,40 +330,59 @@ def test_a_ratio_is_that_of_arithmetic_means():
 
 
 def test_the_probability_of_a_single_run():
-    assert probability_higher([3, 4], [1, 2])[0] == 1 and probability_higher([1, 2], [1, 2])[0] == 0.5
+    assert (
+        probability_higher([3, 4], [1, 2])[0] == 1 and probability_higher([1, 2], [1, 2])[0] == 0.5
+    )
     share, low, high = probability_higher([3, 4, 5], [0, 1, 2])
-    assert share == high == 1 and 0.5 < low < 0.8  # three seeds that all agree say no more than that
+    assert (
+        share == high == 1 and 0.5 < low < 0.8
+    )  # three seeds that all agree say no more than that
     assert probability_higher([0, 1, 2], [3, 4, 5]) == pytest.approx((0, 0, 1 - low))
     assert np.isnan(probability_higher([1], [0, 2])[1:]).all()
     rng, truth = np.random.default_rng(0), stats.norm.cdf(1 / np.sqrt(2))
     for seeds in (3, 8):
-        found = [probability_higher(rng.normal(1, 1, seeds), rng.normal(0, 1, seeds)) for _ in range(300)]
+        found = [
+            probability_higher(rng.normal(1, 1, seeds), rng.normal(0, 1, seeds)) for _ in range(300)
+        ]
         assert np.mean([low <= truth <= high for _, low, high in found]) >= 0.92
 
 
 def test_seeds_needed():
     """As many as the simulation of the same decision asks for."""
-    few = compare_seeds([0.10, 0.12, 0.08], [0.05, 0.07, 0.03])  # an effect of 0.05, a deviation of 0.02
+    few = compare_seeds(
+        [0.10, 0.12, 0.08], [0.05, 0.07, 0.03]
+    )  # an effect of 0.05, a deviation of 0.02
     power = decides_difference(0.01, 0.05)
     number = seeds_needed(few, power)
     rng = np.random.default_rng(0)
 
     def share(seeds: int) -> float:
-        found = [compare_seeds(rng.normal(0.05, 0.02, seeds), rng.normal(0, 0.02, seeds)) for _ in range(400)]
+        found = [
+            compare_seeds(rng.normal(0.05, 0.02, seeds), rng.normal(0, 0.02, seeds))
+            for _ in range(400)
+        ]
         return np.mean([(e.p < 0.05 and e.value >= 0.01) or e.high < 0.01 for e in found])
 
     assert share(number - 1) < 0.85 and share(number) > 0.7 and 3 <= number <= 5
     assert seeds_needed(few, decides_difference(0.01, 0.05 / 18)) > number
     assert seeds_needed(few, decides_difference(0.05, 0.05)) is None  # it sits on its margin
     same = compare_seeds([0.10, 0.12, 0.08], [0.10, 0.12, 0.08])
-    assert seeds_needed(same, decides_equivalence(0.02)) < seeds_needed(same, decides_equivalence(0.015)) <= 50
-    images = Estimate(0.0, -0.03, 0.03, 0.9, (3, 3), 233, (-0.02, 0.02), (1e-5, 1e-5), image_error=0.02)
+    assert (
+        seeds_needed(same, decides_equivalence(0.02))
+        < seeds_needed(same, decides_equivalence(0.015))
+        <= 50
+    )
+    images = Estimate(
+        0.0, -0.03, 0.03, 0.9, (3, 3), 233, (-0.02, 0.02), (1e-5, 1e-5), image_error=0.02
+    )
     assert seeds_needed(images, decides_equivalence(0.01)) is None  # the images are the limit
 
 
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.02, np.nan, 0.9])[[0, 2]] == pytest.approx([0.04, 0.9]) and np.isnan(holm([0.02, np.nan])[1])
+    assert holm([0.02, np.nan, 0.9])[[0, 2]] == pytest.approx([0.04, 0.9]) and np.isnan(
+        holm([0.02, np.nan])[1]
+    )
     assert holm([]).shape == (0,)
 
 
@@ -293,11 +406,22 @@ def test_numbers_in_words():
     assert plain(versus(-0.0004, "U-Net")) == "equal to U-Net within 0.1 points"
     assert plain(Unit("epochs", digits=0)(12.4)) == "12 epochs"
     assert p_cell(0.0004) == "< 0.001" and p_cell(0.0123) == "0.012" and p_cell(np.nan) == "–"
-    assert seeds_text([8, 8]) == "8 seeds" and seeds_text([1]) == "1 seed" and seeds_text([3, 2, 8]) == "2 to 8 seeds"
+    assert (
+        seeds_text([8, 8]) == "8 seeds"
+        and seeds_text([1]) == "1 seed"
+        and seeds_text([3, 2, 8]) == "2 to 8 seeds"
+    )
     assert plain(points.signed(0.013)) == "+1.3 points" and points.signed(-0.0001).startswith("0.0")
     estimate = Estimate(-0.052, -0.069, -0.034, 0.01, (3, 3), 233)
-    assert plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points; 3 seeds, 233 images"
-    assert plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3)))) == "no interval; 1 and 3 seeds"
-    assert plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (3, 2, 3, 3), 9))).endswith("3 and 2 seeds, 9 images")
+    assert (
+        plain(interval_text(estimate)) == "95 % interval −6.9 to −3.4 points; 3 seeds, 233 images"
+    )
+    assert (
+        plain(interval_text(Estimate(0.1, np.nan, np.nan, np.nan, (1, 3))))
+        == "no interval; 1 and 3 seeds"
+    )
+    assert plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (3, 2, 3, 3), 9))).endswith(
+        "3 and 2 seeds, 9 images"
+    )
     alone = plain(interval_text(Estimate(0.1, 0, 0.2, 0.1, (1, 1), 9)))
     assert alone == "95 % interval over images alone 0.0 to 20.0 points; 1 seed, 9 images"

@@ -20,32 +20,47 @@ def depth(request) -> int:
     return request.param
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, "unet-residual-noskip", "unet-noskip-wide", "unet-skips-0110"])
+@pytest.mark.parametrize(
+    "variant", [*VARIANTS, "unet-residual-noskip", "unet-noskip-wide", "unet-skips-0110"]
+)
 @pytest.mark.parametrize("size", [(32, 64), (45, 80)])
 def test_counts_are_those_of_the_built_model(variant, size, depth):
     model, kept = build_model(variant, num_classes=5, base_channels=10, depth=depth), {}
 
     def keep(tensor):
-        if tensor.ndim == 4 and not isinstance(tensor, nn.Parameter):  # maps, without weights and statistics
+        if tensor.ndim == 4 and not isinstance(
+            tensor, nn.Parameter
+        ):  # maps, without weights and statistics
             kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = model(torch.zeros(1, 3, *size))
     assert theory.total_cost(variant, 10, 5, size, depth=depth) == Cost(
-        sum(p.numel() for p in model.parameters()), models.multiply_adds(model.eval(), size), sum(kept.values()))
+        sum(p.numel() for p in model.parameters()),
+        models.multiply_adds(model.eval(), size),
+        sum(kept.values()),
+    )
     assert logits.shape == (1, 5, *size)
 
 
 @EVERY
 def test_shapes_are_those_of_the_built_model(variant):
     model, shapes = build_model(variant, num_classes=5, base_channels=10).eval(), {}
-    named = {f"{name} {level}": module for name in ("encoder", "skip", "up", "decoder")
-             for level, module in enumerate(getattr(model, {"skip": "skips", "up": "ups"}.get(name, name)))}
-    named = {("bottleneck" if name == "encoder 4" else name): module for name, module in named.items()} | {
-        "head": model.head}
+    named = {
+        f"{name} {level}": module
+        for name in ("encoder", "skip", "up", "decoder")
+        for level, module in enumerate(
+            getattr(model, {"skip": "skips", "up": "ups"}.get(name, name))
+        )
+    }
+    named = {
+        ("bottleneck" if name == "encoder 4" else name): module for name, module in named.items()
+    } | {"head": model.head}
     for name, module in named.items():
-        module.register_forward_hook(lambda m, i, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
+        module.register_forward_hook(
+            lambda m, i, out, name=name: shapes.update({name: tuple(out.shape[1:])})
+        )
     model(torch.zeros(1, 3, 40, 64))
     assert {part.name: part.shape for part in theory.parts_of(variant, 10, 5, (40, 64))} == shapes
 
@@ -73,7 +88,9 @@ def formulas(variant: str, c: int, classes: int, pixels: int, depth: int) -> Cos
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("c, k, depth", [(64, 13, 4), (5, 3, 2), (16, 11, 5)])
 def test_the_formulas_of_the_chapter(variant, c, k, depth):
-    assert formulas(variant, c, k, 128 * 64, depth) == theory.total_cost(variant, c, k, (128, 64), depth=depth)
+    assert formulas(variant, c, k, 128 * 64, depth) == theory.total_cost(
+        variant, c, k, (128, 64), depth=depth
+    )
 
 
 @pytest.mark.parametrize("c, depth", [(64, 4), (16, 4), (3, 2)])
@@ -92,19 +109,25 @@ def test_tables_add_up():
     *parts, total = table["Parameters"]
     assert total == sum(parts) == 31_038_413
     assert table["Output (C × H × W)"].iloc[[0, 4, -1]].tolist() == [
-        "64 × 256 × 256", "1024 × 16 × 16", "13 × 256 × 256"]
+        "64 × 256 × 256",
+        "1024 × 16 × 16",
+        "13 × 256 × 256",
+    ]
     assert theory.total_cost("unet").parameters == total
 
 
 @pytest.fixture
 def transparent(monkeypatch):
     """Builds networks in which every path from image to logits carries a positive gradient."""
-    monkeypatch.setattr(F, "max_pool2d", F.avg_pool2d)  # the maximum would block three pixels of four
+    monkeypatch.setattr(
+        F, "max_pool2d", F.avg_pool2d
+    )  # the maximum would block three pixels of four
 
     def build(variant: str) -> models.UNet:
         model = build_model(variant, num_classes=2, base_channels=1).double().eval()
         for weight in model.parameters():
-            # Small enough that no gate is shut or open to the last digit, which would hold its gradient back.
+            # Small enough that no gate is shut or open to the last digit, which would hold its
+            # gradient back.
             nn.init.constant_(weight, 0.25 / weight[0].numel() if weight.ndim == 4 else 1.0)
         return model
 
@@ -136,14 +159,25 @@ def test_receptive_fields_are_the_support_of_the_gradient(variant, transparent):
 def test_shortest_paths_are_those_of_the_chapter(depth):
     levels = range(depth)
     assert theory.shortest_paths("unet", depth)[:-1] == [3 * level + 3 for level in levels]
-    assert theory.shortest_paths("unet-gated-attention", depth) == theory.shortest_paths("unet", depth)
-    assert theory.shortest_paths("unet-noskip", depth)[:-1] == [5 * depth + 1 - 2 * level for level in levels]
+    assert theory.shortest_paths("unet-gated-attention", depth) == theory.shortest_paths(
+        "unet", depth
+    )
+    assert theory.shortest_paths("unet-noskip", depth)[:-1] == [
+        5 * depth + 1 - 2 * level for level in levels
+    ]
     assert theory.shortest_paths("unet-residual", depth)[:-1] == [2 * level + 2 for level in levels]
-    assert theory.shortest_paths("unet", depth)[-1] == theory.shortest_paths("unet-noskip", depth)[-1] == 3 * depth + 1
+    assert (
+        theory.shortest_paths("unet", depth)[-1]
+        == theory.shortest_paths("unet-noskip", depth)[-1]
+        == 3 * depth + 1
+    )
 
 
 def gate_and_gradients(seed: int) -> tuple:
-    """A gate of three channels on 8 x 8 pixels, its input, the error at its output, and autograd's gradient."""
+    """A gate of three channels on 8 x 8 pixels.
+
+    With it: its input, the error at its output, and autograd's gradient.
+    """
     generator = torch.Generator().manual_seed(seed)
     skip = models.AttentionSkip(3).double()
     for weight in skip.parameters():
@@ -156,14 +190,21 @@ def gate_and_gradients(seed: int) -> tuple:
 
 
 def test_the_gates_gradient_of_the_chapter():
-    """The equation term by term, with the interpolation as a matrix, against the built gate's autograd."""
+    """The equation term by term against the built gate's autograd.
+
+    The interpolation is a matrix.
+    """
     gate, x, g, delta, gradient = gate_and_gradients(0)
     hidden = gate.w_x(x) + gate.w_g(g)
     cells = torch.sigmoid(gate.psi(hidden.relu()))  # a_j
     unit = torch.eye(16, dtype=torch.double).view(16, 1, 4, 4)
-    matrix = F.interpolate(unit, scale_factor=2, mode="bilinear", align_corners=False).view(16, 64).T  # I_ij
+    matrix = (
+        F.interpolate(unit, scale_factor=2, mode="bilinear", align_corners=False).view(16, 64).T
+    )  # I_ij
     alpha = (matrix @ cells.flatten()).view(8, 8)
-    error = (matrix.T @ (delta * x).sum(1).flatten()).view(4, 4)  # the sum over the pixels that read the cell
+    error = (matrix.T @ (delta * x).sum(1).flatten()).view(
+        4, 4
+    )  # the sum over the pixels that read the cell
     back = (cells * (1 - cells))[0, 0] * error * (hidden[0] > 0) * gate.psi.weight[0]  # (3, 4, 4)
     expected = alpha * delta[0]
     for row in range(8):
@@ -184,10 +225,16 @@ def test_a_neighbour_s_error_reaches_a_pixel_whose_own_is_zero():
 
 
 def test_a_residual_sum_doubles_the_variance():
-    """Of branch and shortcut with He's initial weights and no normalisation; the factor 1 / sqrt 2 undoes it."""
+    """Of branch and shortcut with He's initial weights and no normalisation.
+
+    The factor 1 / sqrt 2 undoes it.
+    """
     torch.manual_seed(0)
     x = torch.randn(64, 32, 16, 16)
-    branch, shortcut = torch.nn.Conv2d(32, 64, 3, padding=1, bias=False), torch.nn.Conv2d(32, 64, 1, bias=False)
+    branch, shortcut = (
+        torch.nn.Conv2d(32, 64, 3, padding=1, bias=False),
+        torch.nn.Conv2d(32, 64, 1, bias=False),
+    )
     for layer in (branch, shortcut):
         torch.nn.init.normal_(layer.weight, std=(layer.weight[0].numel()) ** -0.5)
     with torch.inference_mode():

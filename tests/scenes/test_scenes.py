@@ -1,4 +1,7 @@
-"""The embedded street world: reproducible, split without overlap, labelled exactly, and with rare thin classes."""
+"""The embedded street world: reproducible, split without overlap and labelled exactly.
+
+And with rare thin classes.
+"""
 
 import hashlib
 
@@ -34,7 +37,9 @@ GOLDEN = {
 
 
 def digest(*scene, **options) -> str:
-    return hashlib.sha256(b"".join(array.tobytes() for array in draw_scene(*scene, **options))).hexdigest()
+    return hashlib.sha256(
+        b"".join(array.tobytes() for array in draw_scene(*scene, **options))
+    ).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +85,9 @@ def test_split_index_and_seed_each_change_the_scene():
 
 
 def test_no_two_scenes_of_any_splits_are_equal():
-    targets = {draw_scene(split, index, (48, 64))[1].tobytes() for split in SPLITS for index in range(24)}
+    targets = {
+        draw_scene(split, index, (48, 64))[1].tobytes() for split in SPLITS for index in range(24)
+    }
     assert len(targets) == 3 * 24
 
 
@@ -90,7 +97,9 @@ def test_the_same_street_at_any_resolution(index):
     pairs = np.stack([large[i::2, j::2] for i in (0, 1) for j in (0, 1)])
     assert (pairs[0] == small).mean() > 0.87
     assert (pairs == small).any(0).mean() > 0.95
-    image, bigger = (draw_scene("train", index, size)[0].astype(float) for size in ((96, 128), (192, 256)))
+    image, bigger = (
+        draw_scene("train", index, size)[0].astype(float) for size in ((96, 128), (192, 256))
+    )
     assert np.abs(bigger.reshape(96, 2, 128, 2, 3).mean((1, 3)) - image).mean() < 16
 
 
@@ -104,7 +113,17 @@ def test_any_size_is_drawn(size):
 def test_every_class_is_common_and_none_is_unknown(counts):
     share = dict(zip(SCENES.names, (counts > 5).mean(0)))
     assert counts.shape[1] == len(SCENES) == 13
-    for name in ("Unlabeled", "Building", "Pole", "Roadline", "Road", "Sidewalk", "Vegetation", "Car", "Traffic sign"):
+    for name in (
+        "Unlabeled",
+        "Building",
+        "Pole",
+        "Roadline",
+        "Road",
+        "Sidewalk",
+        "Vegetation",
+        "Car",
+        "Traffic sign",
+    ):
         assert share[name] > 0.9, name
     for name in ("Fence", "Other", "Pedestrian", "Wall"):
         assert share[name] > 0.5, name
@@ -119,7 +138,10 @@ def test_the_classes_are_as_skewed_as_in_a_street(counts):
 
 
 def test_poles_are_thin(targets):
-    """Horizontal runs of Pole: some one pixel wide, most at most three, hardly any above four (arms lie across)."""
+    """Horizontal runs of Pole: some one pixel wide, most at most three.
+
+    Hardly any are above four, where arms lie across.
+    """
     widths = []
     for target in targets:
         pole = np.pad(target == INDEX["Pole"], ((0, 0), (1, 1))).astype(np.int8)
@@ -140,7 +162,7 @@ def test_the_sky_is_above_the_road(targets):
 
 
 def test_the_label_is_what_the_colour_shows():
-    """In daylight, paint is lighter than the road around it, and foliage greener or warmer than the sky."""
+    """In daylight, paint is lighter than the road around it; foliage greener or warmer than sky."""
     lighter = []
     for index in range(24):
         image, target = draw_scene("train", index, SIZE)
@@ -150,7 +172,9 @@ def test_the_label_is_what_the_colour_shows():
     assert np.mean(np.array(lighter) > 10) > 0.8
 
 
-@pytest.mark.parametrize("arguments", [("training", 0, SIZE), ("train", -1, SIZE), ("train", 0, (0, 32))])
+@pytest.mark.parametrize(
+    "arguments", [("training", 0, SIZE), ("train", -1, SIZE), ("train", 0, (0, 32))]
+)
 def test_bad_requests_are_refused_in_words(arguments):
     with pytest.raises(ValueError, match="expected"):
         draw_scene(*arguments)
@@ -158,13 +182,18 @@ def test_bad_requests_are_refused_in_words(arguments):
 
 # Doses
 
+
 def test_dose_0_is_the_plain_scene():
     assert digest("test", 4, SIZE, clutter=0.0, noise=0) == digest("test", 4, SIZE)
+
 
 @pytest.fixture(scope="module")
 def cluttered() -> dict[int, list]:
     """Image and target of twelve scenes by dose of clutter."""
-    return {dose: [draw_scene("val", index, SIZE, clutter=dose) for index in range(12)] for dose in (0, 1, 2, 4)}
+    return {
+        dose: [draw_scene("val", index, SIZE, clutter=dose) for index in range(12)]
+        for dose in (0, 1, 2, 4)
+    }
 
 
 def test_clutter_belongs_to_what_it_is_part_of(cluttered):
@@ -181,7 +210,7 @@ def test_clutter_belongs_to_what_it_is_part_of(cluttered):
 
 
 def test_more_clutter_adds_to_the_same_scene(cluttered):
-    """What a small dose paints stays under a larger one, and untouched pixels keep even their grain."""
+    """What a small dose paints stays under a larger one; untouched pixels keep even their grain."""
     changed = {}
     for dose in (1, 2, 4):
         pairs = zip(cluttered[0], cluttered[dose])
@@ -194,7 +223,9 @@ def test_more_clutter_adds_to_the_same_scene(cluttered):
 def test_what_is_printed_looks_like_the_real_thing():
     """A pressed figure has the parts and the colours of a person, and the class of its wall."""
     figure, real = Stage(), Stage()
-    face = Face(np.zeros(2), np.ones(2), np.array((1, 0)), np.array((0, 1)), 0, 3, 9, Label.BUILDING)
+    face = Face(
+        np.zeros(2), np.ones(2), np.array((1, 0)), np.array((0, 1)), 0, 3, 9, Label.BUILDING
+    )
     actors.person(real, np.random.default_rng(3), 0, 0)
     _press(figure, real, np.array((2.0, 9.0)), 0.5, face, 1.0)
     rows, printed = np.concatenate(real.rows), np.concatenate(figure.rows)
@@ -221,13 +252,16 @@ def test_noise_has_the_deviation_of_its_dose_and_leaves_labels_alone():
     assert np.array_equal(difference[same], again[same])  # its stream is its own
 
 
-@pytest.mark.parametrize("doses, message", [
-    ({"clutter": -1}, "clutter = -1: expected a dose from 0 to 4"),
-    ({"clutter": 4.5}, "clutter = 4.5: expected a dose from 0 to 4"),
-    ({"clutter": float("nan")}, "clutter = nan: expected a dose from 0 to 4"),
-    ({"noise": -0.1}, "noise = -0.1: expected a dose from 0 on"),
-    ({"noise": float("inf")}, "noise = inf: expected a dose from 0 on"),
-])
+@pytest.mark.parametrize(
+    "doses, message",
+    [
+        ({"clutter": -1}, "clutter = -1: expected a dose from 0 to 4"),
+        ({"clutter": 4.5}, "clutter = 4.5: expected a dose from 0 to 4"),
+        ({"clutter": float("nan")}, "clutter = nan: expected a dose from 0 to 4"),
+        ({"noise": -0.1}, "noise = -0.1: expected a dose from 0 on"),
+        ({"noise": float("inf")}, "noise = inf: expected a dose from 0 on"),
+    ],
+)
 def test_doses_that_are_none(doses, message):
     with pytest.raises(ValueError, match=message):
         draw_scene("train", 0, SIZE, **doses)

@@ -81,14 +81,18 @@ def test_what_cannot_be_measured(run, tiny, camvid, tmp_path):
         dose_counts(other)
     state = read_state(run.folder / WEIGHTS)
     write_state(run.folder / WEIGHTS, {name: value.flip(0) for name, value in state.items()})
-    with pytest.raises(ValueError, match=r"weights\.pt: \d+ pixels are labelled otherwise than on record"):
+    with pytest.raises(
+        ValueError, match=r"weights\.pt: \d+ pixels are labelled otherwise than on record"
+    ):
         dose_counts(run)
     assert run.doses == {}
 
 
 def test_the_command(run, tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
-    assert "unet/seed-0: has its doses.npz" in capsys.readouterr().out and Run.read(run.folder).doses
+    assert (
+        "unet/seed-0: has its doses.npz" in capsys.readouterr().out and Run.read(run.folder).doses
+    )
     (run.folder / "doses.npz").unlink()
     (run.folder / WEIGHTS).unlink()
     assert main([str(tmp_path)]) == 1

@@ -22,7 +22,9 @@ def hooks(model: torch.nn.Module) -> int:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("variant", ["unet", "unet-noskip", "unet-residual", "unet-gated-attention"])
+@pytest.mark.parametrize(
+    "variant", ["unet", "unet-noskip", "unet-residual", "unet-gated-attention"]
+)
 def test_every_condition_changes_the_logits_and_leaves_the_network_as_it_was(variant, images):
     model = network(variant)
     before = model(images)
@@ -48,7 +50,9 @@ def test_a_zeroed_skip_is_a_skip_of_zeros_and_a_shuffled_one_that_of_the_next_im
     half = intact.shape[1] // 2
     assert intact[:, :half].abs().sum() > 0 and zeroed[:, :half].abs().sum() == 0
     assert torch.equal(shuffled[:, :half], intact[:, :half].roll(1, 0))
-    assert torch.equal(shuffled[:, half:], intact[:, half:]) and torch.equal(zeroed[:, half:], intact[:, half:])
+    assert torch.equal(shuffled[:, half:], intact[:, half:]) and torch.equal(
+        zeroed[:, half:], intact[:, half:]
+    )
 
 
 @torch.no_grad()
@@ -64,7 +68,9 @@ def test_equal_images_have_nothing_to_exchange(images):
 @torch.no_grad()
 def test_an_open_gate_is_a_plain_skip_and_a_mean_gate_a_scaled_one(images):
     gated, plain = network("unet-gated-attention"), network("unet")
-    plain.load_state_dict({key: value for key, value in gated.state_dict().items() if key in plain.state_dict()})
+    plain.load_state_dict(
+        {key: value for key, value in gated.state_dict().items() if key in plain.state_dict()}
+    )
     with iv.perturbations(gated)["alpha one"](gated):
         torch.testing.assert_close(gated(images), plain(images))
     with iv.perturbations(gated)["alpha mean"](gated):
@@ -76,7 +82,9 @@ def test_noise_has_the_strength_that_is_asked_for_and_repeats():
     x = torch.randn(4, 6, 32, 32) * torch.arange(1, 7).view(6, 1, 1)
     added = iv.add_noise(x, 2.0) - x
     assert torch.equal(iv.add_noise(x, 2.0) - x, added)
-    torch.testing.assert_close(added.std((0, 2, 3)) / x.std((0, 2, 3)), torch.full((6,), 2.0), rtol=0.1, atol=0)
+    torch.testing.assert_close(
+        added.std((0, 2, 3)) / x.std((0, 2, 3)), torch.full((6,), 2.0), rtol=0.1, atol=0
+    )
     assert (iv.add_noise(x, 0.1, scale=1.0) - x).std().item() == pytest.approx(0.1, rel=0.05)
     assert torch.equal(iv.mix_clutter(x, 0.25), 0.75 * x + 0.25 * x.roll(1, 0))
 
@@ -92,7 +100,8 @@ def test_permuted_coefficients_are_the_same_ones_elsewhere(images):
     before = attention_maps(model, images)
     with iv.perturbations(model)["alpha permuted"](model):
         after = attention_maps(model, images)
-    # The coarsest gate decides first, so that its own coefficients are those of the intact network in another order.
+    # The coarsest gate decides first, so that its own coefficients are those of the intact network
+    # in another order.
     own, moved = before[3].flatten(1), after[3].flatten(1)
     assert torch.equal(own.sort(1).values, moved.sort(1).values) and not torch.equal(own, moved)
 
@@ -105,7 +114,9 @@ def test_a_permutation_moves_whole_pixels_within_their_image():
         assert pixels == own and not torch.equal(image, before)
     orders = moved.flatten(2)[:, 0] - x[:, 0, 0, 0, None]
     assert not torch.equal(orders[0], orders[1])  # every image has an order of its own
-    assert torch.equal(iv.permuted(x, seed=1), moved) and not torch.equal(iv.permuted(x, seed=2), moved)
+    assert torch.equal(iv.permuted(x, seed=1), moved) and not torch.equal(
+        iv.permuted(x, seed=2), moved
+    )
 
 
 def test_a_mean_over_the_image_is_that_of_each_image_alone():

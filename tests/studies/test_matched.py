@@ -1,4 +1,7 @@
-"""Precision at matched recall: counts by hand and by a slow flood fill, and what is read from their sums."""
+"""Precision at matched recall: counts by hand and by a slow flood fill.
+
+And what is read from their sums.
+"""
 
 import numpy as np
 import pytest
@@ -24,16 +27,24 @@ def flood(mask: np.ndarray) -> list[set[tuple[int, int]]]:
     return found
 
 
-def slow_counts(probability: np.ndarray, target: np.ndarray, label: int, threshold: float) -> list[int]:
+def slow_counts(
+    probability: np.ndarray, target: np.ndarray, label: int, threshold: float
+) -> list[int]:
     mask = probability >= threshold
     truth = {pixel for pixel in np.ndindex(target.shape) if target[pixel] == label}
     known = {pixel for pixel in np.ndindex(target.shape) if target[pixel] != 255}
     predicted = [component for component in flood(mask) if component & known]
     there = flood(target == label)
     reached = {pixel for pixel in np.ndindex(target.shape) if mask[pixel]}
-    return [len(predicted), sum(bool(component & truth) for component in predicted), len(there),
-            sum(bool(component & reached) for component in there), len(reached & truth), len(reached & known - truth),
-            len(truth - reached)]
+    return [
+        len(predicted),
+        sum(bool(component & truth) for component in predicted),
+        len(there),
+        sum(bool(component & reached) for component in there),
+        len(reached & truth),
+        len(reached & known - truth),
+        len(truth - reached),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -47,7 +58,9 @@ def test_counts_are_those_of_a_flood_fill(seed):
     assert found.shape == (2, 19, 7) and found.dtype == np.int32
     for row, label in zip(found, classes):
         for column in (0, 4, 9, 13, 18):
-            assert row[column].tolist() == slow_counts(probabilities[label], target, label, matched.THRESHOLDS[column])
+            assert row[column].tolist() == slow_counts(
+                probabilities[label], target, label, matched.THRESHOLDS[column]
+            )
 
 
 def test_void_never_counts():
@@ -59,9 +72,19 @@ def test_void_never_counts():
     probability[0, 4, 3:6] = 0.7  # wrong, and runs into the void
     probability[0, 7, 6:] = 0.7  # on void alone
     counts = matched_counts(steps_passed(probability), target, np.array([1]))[0]
-    assert matched.THRESHOLDS[12] == pytest.approx(0.65) and counts[12].tolist() == [2, 1, 1, 1, 1, 1, 0]
+    assert matched.THRESHOLDS[12] == pytest.approx(0.65) and counts[12].tolist() == [
+        2,
+        1,
+        1,
+        1,
+        1,
+        1,
+        0,
+    ]
     assert counts[14].tolist() == [0, 0, 1, 0, 0, 0, 1]  # at 0.75 nothing is predicted
-    nothing = matched_counts(steps_passed(probability), np.full((8, 8), 255, np.uint8), np.array([1]))
+    nothing = matched_counts(
+        steps_passed(probability), np.full((8, 8), 255, np.uint8), np.array([1])
+    )
     assert nothing.sum() == 0
 
 
@@ -76,9 +99,15 @@ def test_classes_with_few_pixels():
 
 def test_precision_at_a_recall_between_two_thresholds():
     counts = np.zeros((1, 3, 7), int)
-    counts[0, :, :4] = [[10, 5, 10, 8], [6, 4, 10, 6], [2, 2, 10, 2]]  # precision 1/2, 2/3, 1; recall 0.8, 0.6, 0.2
+    counts[0, :, :4] = [
+        [10, 5, 10, 8],
+        [6, 4, 10, 6],
+        [2, 2, 10, 2],
+    ]  # precision 1/2, 2/3, 1; recall 0.8, 0.6, 0.2
     assert precision_at_recall(counts) == pytest.approx(2 / 3 + (1 - 2 / 3) / 4)  # at 0.5
-    assert np.isnan(precision_at_recall(counts[:, 2:])) and np.isnan(precision_at_recall(counts[:, :2]))
+    assert np.isnan(precision_at_recall(counts[:, 2:])) and np.isnan(
+        precision_at_recall(counts[:, :2])
+    )
 
 
 def test_groups_of_consecutive_images_stay_within_a_drive(monkeypatch):

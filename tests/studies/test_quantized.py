@@ -11,7 +11,7 @@ from lib.models import build_model
 from lib.records import WEIGHTS, Run, load_runs
 from lib.studies.quantized import folded, largest_weights, layers, main, quantise, restore
 
-PUBLISHED = ROOT / "report" / "records" / "camvid"
+PUBLISHED = ROOT / "report" / "published" / "camvid"
 NETWORK = "live/unet.npz"
 
 

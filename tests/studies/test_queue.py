@@ -22,8 +22,19 @@ from lib.records import RECORD, Run
 from lib.structure import pack_counts, unpack_counts
 from lib.studies import carry, queue
 from lib.studies.designs import (
-    CAMVID, DEFAULTS, DESIGNS, DOSES, MEASURE, STUDY, TRAIN, Task, Training, jobs, train_command,
-    trainings)
+    CAMVID,
+    DEFAULTS,
+    DESIGNS,
+    DOSES,
+    MEASURE,
+    STUDY,
+    TRAIN,
+    Task,
+    Training,
+    jobs,
+    train_command,
+    trainings,
+)
 from lib.studies.queue import ENOUGH, Runner, duration, main
 from lib.train import STOPPED, fit
 from report.parameters import declared
@@ -145,7 +156,8 @@ RUNNER = """
 import sys
 from lib.studies import queue
 from lib.studies.designs import CAMVID, Training
-code = "import os, pathlib, time; pathlib.Path({pid!r}).write_text(str(os.getpid())); time.sleep(60)"
+code = "import os, pathlib, time; pathlib.Path({pid!r}).write_text(str(os.getpid())); \
+time.sleep(60)"
 training, command = Training(CAMVID, "unet", 10), [sys.executable, "-c", code]
 job = queue.Task(queue.TRAIN, [training], command, [queue.Path("/none")])
 queue.jobs = lambda *arguments: [job]

@@ -1,8 +1,8 @@
 /* Fills pages before printing: where a figure does not fit on the rest of a page, the text after it goes before it.
-   Figures keep their order and their chapter. Runs in a window as wide as the text, in print media; height in pixels. */
+   Figures keep their order and their section. Runs in a window as wide as the text, in print media; height in pixels. */
 async height => {
   const figure = block => block.matches("figure:not(.long)"), heading = block => block.matches("h1, h2, h3, h4, h5, h6");
-  const whole = block => !block.matches("p, ul, ol, blockquote, figure.long, .scroll, pre");
+  const whole = block => !block.matches("p, ul, ol, blockquote, figure.long, pre");
   const worth = 0.1 * height;  // smaller gaps stay
   const shown = () => [...document.querySelectorAll(".title > *, .front > *, .print-contents, .chapter > *")]
     .map(block => ({block, box: block.getBoundingClientRect()})).filter(({box}) => box.height > 0);
@@ -26,10 +26,14 @@ async height => {
   };
 
   const firstGap = settled => {  // the first figure that leaves much of a page empty, and how much
-    let y = 0, before;
+    let y = 0, before, page;
     const all = shown();
     for (const [index, {block, box}] of all.entries()) {
-      if (block.matches(".chapter:not(.front) > :first-child")) y = 0;  // a chapter begins on a page of its own
+      if (block.matches(".chapter:not(.front) > :first-child")) {
+        const own = getComputedStyle(block.parentElement).page;
+        if (own !== page) y = 0;  // a chapter begins on a page of its own
+        page = own;
+      }
       const space = y && before ? box.top - before.bottom : 0, next = all[index + 1];
       const need = heading(block) && next ? next.box.top - box.top + least(next.block) : least(block);
       before = box;
@@ -48,6 +52,7 @@ async height => {
     let used = 0, last = block.getBoundingClientRect().bottom;
     for (let next = block.nextElementSibling; next && used < room; next = next.nextElementSibling) {
       const box = next.getBoundingClientRect();
+      if (heading(next)) break;
       if (!box.height) continue;
       used += box.bottom - last;
       last = box.bottom;
@@ -55,12 +60,11 @@ async height => {
       if (next.matches(`figure.${kind}`) || used - room + tall > height || figure(next) && used > room) break;
       taken.push(next);
     }
-    while (taken.length && heading(taken.at(-1))) taken.pop();
     return taken;
   };
 
   const shrink = ({block, room, tall}, least) => {  // a little, so that a figure fits where it stands
-    const drawing = block.querySelector(".visual > svg"), box = drawing?.getBoundingClientRect();
+    const drawing = block.querySelector(".visual > :is(svg, .cards)"), box = drawing?.getBoundingClientRect();
     const share = box && 1 - (tall - room + 4) / box.height;
     if (!(share >= least)) return false;
     drawing.style.width = `${share * box.width}px`;
@@ -74,7 +78,7 @@ async height => {
   const settled = new Set();
   for (let found; found = firstGap(settled);) {
     settled.add(found.block);
-    if (shrink(found, 0.86)) continue;
+    if (shrink(found, 0.8)) continue;
     const taken = fillers(found);
     if (taken.length) taken.at(-1).after(found.block);
     else shrink(found, 0.7);
