@@ -160,7 +160,7 @@ def report_text(report: Report, title: str) -> str:
             lines += [f"  {line}" for line in problems[:LINES]]
         if len(problems) > LINES:
             lines.append(f"  and {len(problems) - LINES} more")
-    counts = ", ".join(f"{len(problems)} {kind}" for kind, problems in report.wrong.items())
+    counts = ", ".join(f"{kind} ({len(problems)})" for kind, problems in report.wrong.items())
     return "\n".join([*lines, "", f"wrong: {counts}" if counts else "nothing is wrong"])
 
 

@@ -125,7 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for part, groups in record["splits"].items():
-        way = f" in {len(groups)} groups by {record['groups']}"
+        plural = "" if len(groups) == 1 else "s"
+        way = f" in {len(groups)} group{plural} by {record['groups']}"
         way = ", each by itself" if record["groups"] == "none" else way
         print(f"{part:6}{sum(map(len, groups.values())):6} images{way}")
     if not (options.out / CLASSES_FILE).exists():

@@ -274,7 +274,7 @@ def test_everything_is_said_in_one_pass(own, capsys):
     assert "val 1.png: no label of this name" in printed
     assert "train/train 1 and test/test 1: the same image; keep it in one split" in printed
     assert (
-        "wrong: 1 unreadable files, 1 wrong labels, 1 files missing, 1 images in two splits"
+        "wrong: unreadable files (1), wrong labels (1), files missing (1), images in two splits (1)"
         in printed
     )
     assert re.search(r"train +3 pairs", printed) and re.search(r"test +2 pairs", printed)
@@ -289,8 +289,8 @@ def test_files_are_looked_at_even_without_their_classes(own, capsys):
     status, printed = checked(own, capsys)
     assert (
         status == 1
-        and "wrong: 1 wrong class table, 2 unreadable files, 1 files missing, "
-        "1 images in two splits"
+        and "wrong: wrong class table (1), unreadable files (2), files missing (1), "
+        "images in two splits (1)"
         in printed
     )
     assert printed.count("classes.json: not JSON in UTF-8") == 1
@@ -338,7 +338,7 @@ def test_classes_without_pixels(own, capsys):
         "worth knowing (1)\n"
         "  class 1, Tree: no pixel in test; where it is not predicted either, its IoU" in printed
     )
-    assert "wrong: 1 classes without pixels" in printed
+    assert "wrong: classes without pixels (1)" in printed
     for path in sorted((own / "train/labels").iterdir()):
         save_label(path, np.zeros((32, 48), np.uint8))
     assert (
@@ -367,7 +367,7 @@ def test_hidden_files_and_others_do_not_count(own, capsys):
 def test_check_works_for_every_data_set(tmp_path, name, capsys):
     assert main(["check", "--dataset", name, "--data-root", str(tmp_path)]) == 1
     assert re.search(
-        rf"\n  {tmp_path}.*: no .*\n\nwrong: \d files missing", capsys.readouterr().out
+        rf"\n  {tmp_path}.*: no .*\n\nwrong: files missing \(\d\)", capsys.readouterr().out
     )
 
 
