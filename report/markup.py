@@ -202,6 +202,6 @@ def notebook_of(place: str) -> str:
 
 
 def unbroken(text: str) -> Safe:
-    """Return text as HTML, in which the networks' name and a size such as 2 × 2 stay on one line."""
+    """Return text as HTML that breaks neither the networks' name nor a size such as 2 × 2."""
     text = SIZE.sub("\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}", escape(text, quote=False))
     return Safe(NAME.sub(lambda match: MACROS.nowrap(match[0]), text))

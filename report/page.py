@@ -2,9 +2,9 @@
 
 Every cell goes to the chapter of its notebook (`HOMES`) unless a tag names another: `front`, or
 `section-` and the name of a row of `CHAPTERS`. nbconvert renders the cells, without their code, by
-template/page/chapter.html. Figures and tables carry label, caption and alternative text in their output's
-metadata (`report.figures.show`). The page asks for nothing from anywhere: fonts, style, script,
-formulas and pictures are in it. The same inputs give the same bytes.
+template/page/chapter.html. Figures and tables carry label, caption and alternative text in the
+metadata of their output (`report.figures.show`). The page asks for nothing from anywhere: fonts,
+style, script, formulas and pictures are in it. The same inputs give the same bytes.
 """
 
 import re
