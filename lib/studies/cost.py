@@ -16,6 +16,7 @@ on what the images show: pixels and labels are noise, and no data set is needed.
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -260,6 +261,8 @@ def measure(settings: Settings, out: str | Path) -> dict:
         return record
     machine = Machine.detect()
     device = record.setdefault("device", machine.name)
+    if threads := re.match(r"CPU, (\d+) thread", device):  # it goes on as it was begun
+        torch.set_num_threads(int(threads[1]))
     if device != machine.name:
         raise ValueError(
             f"{path}: begun on {device}, and this is {machine.name}; go on there, or delete it")

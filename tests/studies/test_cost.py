@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from lib.files import write_json
 from lib.machine import Machine
 from lib.models import VARIANTS, multiply_adds
 from lib.studies.cost import (
@@ -57,6 +58,18 @@ def test_an_interrupted_measurement_is_taken_up_again(measured, tmp_path, monkey
     (tmp_path / COST).write_text(json.dumps(record))
     again = measure(TINY, tmp_path)
     assert again["loops"] == {"images": 1} and again["networks"] == record["networks"]
+
+
+def test_it_goes_on_with_the_threads_that_it_was_begun_with(measured, tmp_path, monkeypatch):
+    record = {name: value for name, value in measured[1].items() if name != "loops"}
+    monkeypatch.setitem(PARTS, "loops", lambda *_: {"threads": torch.get_num_threads()})
+    device = record["device"].replace("CPU, 1 thread", "CPU, 2 threads")
+    write_json(tmp_path / COST, record | {"device": device})
+    try:
+        again = measure(TINY, tmp_path)
+    finally:
+        torch.set_num_threads(1)
+    assert again["loops"] == {"threads": 2} and again["device"] == device != record["device"]
 
 
 def test_sizes_are_those_of_the_networks(measured):
