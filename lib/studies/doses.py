@@ -10,6 +10,7 @@ record:
     clutter_confusions   int32 (D, G, K, K): by dose of clutter, with the noise of the training
     noise_confusions     int32 (D, G, K, K): by dose of noise, with the clutter of the training
     group                how many consecutive test scenes a confusion matrix is summed over
+    matched.*            `lib.studies.matched` on the test scenes with the doses of the training
 
 Scenes do not depend on each other, and every dose shows the same streets in the same order: groups
 can be resampled alike at all doses, and the slope of a score against the dose be taken within each
@@ -29,6 +30,7 @@ from lib.files import read_arrays, write_arrays
 from lib.machine import Machine
 from lib.records import Run
 from lib.studies import Arrays, for_each_run, runs_parser, split_of, trained_network
+from lib.studies.matched import counts_by_threshold
 from lib.studies.recount import require_recorded
 
 FILE = "doses.npz"
@@ -71,6 +73,10 @@ def dose_counts(run: Run, data_root: str | Path | None = None) -> Arrays:
         "noise_confusions": np.stack(noise),
         "group": np.array(GROUP),
     }
+    test = split_of(run, "test", data_root)
+    pixels = np.array(run.record["dataset"]["pixels"]["train"])
+    for key, array in counts_by_threshold(model, pixels, test, machine).items():
+        counts[f"matched.{key}"] = array
     write_arrays(path, **counts)
     return counts
 

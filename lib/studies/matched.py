@@ -11,10 +11,15 @@ void it crosses, as in `lib.structure`.
 """
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch import nn
 
+from lib.data import Dataset, as_image
 from lib.files import IGNORE
+from lib.machine import Machine
 from lib.structure import EIGHT
+from lib.studies import BATCH, Arrays
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)  # of a class's probability
 SMALL_SHARE = 0.015  # of the labelled training pixels: classes with less are counted
@@ -23,6 +28,28 @@ COUNTS = (
     "those that are touched", "true positive pixels", "false positive pixels",
     "false negative pixels")
 MOST_GROUPS = 120  # of images whose counts are summed: under 100 kB of record with five classes
+
+
+@torch.inference_mode()
+def counts_by_threshold(
+    model: nn.Module, pixels: np.ndarray, test: Dataset, machine: Machine
+) -> Arrays:
+    """Return the counts on all images of `test`, summed over groups of consecutive ones.
+
+    pixels (K,) are the training pixels of each class, of which the small ones are counted. The
+    arrays are classes (C,), thresholds (T,), groups (N,) and counts, int32 (groups, C, T, 7).
+    """
+    classes = small_classes(pixels)
+    index, counts = torch.from_numpy(classes).to(machine.device), []
+    for images, targets in zip(test.images.split(BATCH), test.targets.split(BATCH)):
+        logits = machine.logits(model, as_image(images.to(machine.device)))
+        passed = steps_passed(logits.softmax(1)[:, index].cpu().numpy())
+        for reached, target in zip(passed, targets.numpy()):
+            counts.append(matched_counts(reached, target, classes))
+    groups = grouped(["" if test.independent else drive for drive, _ in test.frames])
+    summed = np.zeros((groups[-1] + 1, *counts[0].shape), np.int32)
+    np.add.at(summed, groups, np.array(counts))
+    return {"classes": classes, "thresholds": THRESHOLDS, "groups": groups, "counts": summed}
 
 
 def small_classes(pixels: np.ndarray) -> np.ndarray:

@@ -48,14 +48,14 @@ from lib.models import UNet
 from lib.records import WEIGHTS, Run
 from lib.structure import structure_counts
 from lib.studies import (
-    BATCH, Arrays, Batches, chosen, for_each_run, runs_parser, split_of, trained_network)
+    Arrays, Batches, chosen, for_each_run, runs_parser, split_of, trained_network)
 from lib.studies.depth import depth_study
 from lib.studies.gates import coefficient_sums, constant, detached, gradient_energy
 from lib.studies.interventions import (
     Condition, changes_the_image, perturbations, has_skips, intact, lesions, reading_features,
     saved_features)
 from lib.studies.landscape import loss_slice, spectra
-from lib.studies.matched import THRESHOLDS, grouped, matched_counts, small_classes, steps_passed
+from lib.studies.matched import counts_by_threshold
 from lib.studies.probes import probe, untrained_network
 
 EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, recall
@@ -109,7 +109,7 @@ def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: in
         "probes.untrained_": probe(beginning, seen, tested, weights, machine),
         "gates.": _gates(model, tested, weights, machine),
         "landscape.": _landscape(model, train, weights, machine, run.seed),
-        "matched.": _matched(model, train, test, machine),
+        "matched.": counts_by_threshold(model, train.pixels_per_class(), test, machine),
         "depth.": depth_study(run.variant, steps, run.seed),
     }
     named = {}
@@ -200,22 +200,6 @@ def _landscape(model: UNet, train: Dataset, weights: Tensor, machine: Machine, s
         "residuals": np.stack([spectrum["residuals"] for spectrum in both]),
         "curvature": np.where(largest > -smallest, largest, smallest),
     }
-
-
-@torch.inference_mode()
-def _matched(model: UNet, train: Dataset, test: Dataset, machine: Machine) -> Arrays:
-    """Return the counts of `lib.studies.matched` on all test images, summed over groups of them."""
-    classes = small_classes(train.pixels_per_class())
-    index, counts = torch.from_numpy(classes).to(machine.device), []
-    for images, targets in zip(test.images.split(BATCH), test.targets.split(BATCH)):
-        logits = machine.logits(model, as_image(images.to(machine.device)))
-        passed = steps_passed(logits.softmax(1)[:, index].cpu().numpy())
-        for reached, target in zip(passed, targets.numpy()):
-            counts.append(matched_counts(reached, target, classes))
-    groups = grouped(["" if test.independent else drive for drive, _ in test.frames])
-    summed = np.zeros((groups[-1] + 1, *counts[0].shape), np.int32)
-    np.add.at(summed, groups, np.array(counts))
-    return {"classes": classes, "thresholds": THRESHOLDS, "groups": groups, "counts": summed}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,7 +12,6 @@ from operator import attrgetter
 
 import numpy as np
 
-from lib.files import family
 from lib.metrics import mean_iou
 from lib.models import DEPTH
 from lib.records import Run
@@ -20,7 +19,7 @@ from lib.structure import SIZES, ratio
 from lib.studies.depth import NORMALISED
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from report.evidence import readings, scores
-from report.evidence.readings import NotMeasured, structure, studied
+from report.evidence.readings import NotMeasured, structure, studied, with_studies
 from report.evidence.scores import area_under_curve, final_value
 from report.evidence.statistics import (
     BLOCK, Estimate, Frames, compare_ratios, contrast_counts, contrast_numbers,
@@ -41,6 +40,11 @@ class Measure:
     score: Callable | None = None  # counts (..., *) -> (...); None where a run gives a number
     relative: bool = False  # numbers are compared as a ratio of means
     images: Callable[[Run], list[str]] = attrgetter("image_names")  # those that were counted
+    studied: bool = False  # it is read from studies, which only some seeds have
+
+    def among(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Return the runs that count: those with studies, where the measure needs them."""
+        return with_studies(runs) if self.studied else runs
 
     def total(self, counts: np.ndarray) -> np.ndarray:
         """Return the scores (...) of counts (..., *) that were summed over images."""
@@ -54,7 +58,7 @@ class Measure:
 
     def contributions(self, runs: Sequence[Run]) -> np.ndarray:
         """Return what each run contributes; raise NotMeasured where one lacks it."""
-        contributed = np.stack([np.asarray(self.read(run)) for run in runs])
+        contributed = np.stack([np.asarray(self.read(run)) for run in self.among(runs)])
         if not np.isfinite(self.values(contributed)).all():
             raise NotMeasured("nothing in the data to measure it by")
         return contributed
@@ -74,7 +78,7 @@ class Measure:
         contributed = [self.contributions(group) for group in groups]
         values = [self.values(part) for part in contributed]
         if self.score:
-            frames = self._common_frames([run for group in groups for run in group])
+            frames = self._common_frames([run for group in groups for run in self.among(group)])
             # As long a piece of the film, where not every frame was counted.
             block = max(1, round(BLOCK * len(frames) / len(groups[0][0].image_names)))
             return contrast_counts(contributed, weights, self.total, frames, block), values
@@ -92,15 +96,7 @@ class Measure:
             if self.images(run) != self.images(first):
                 message = "were tested on different images: do not mix them"
                 raise ValueError(f"{first.folder} and {run.folder} {message}")
-        return self.frames(first)
-
-    def frames(self, run: Run) -> Frames:
-        """Return drive and frame of each image; a drawn scene is a drive of its own."""
-        names = self.images(run)
-        if family(run.record["dataset"]["name"]) == "scenes":
-            return [(name, 0) for name in names]
-        places = dict(zip(run.image_names, run.frames))
-        return [places[name] for name in names]
+        return readings.frames_of(first, self.images(first))
 
 
 @dataclass(frozen=True)
@@ -108,6 +104,7 @@ class Change(Measure):
     """The first condition minus the mean of the others; counts are (N, conditions, ...)."""
 
     images: Callable[[Run], list[str]] = lambda run: studied(run, "names").tolist()
+    studied: bool = True
     first: str = ""  # the first condition, in words
     others: str = "intact"
 
@@ -141,7 +138,7 @@ def _gradient_at(place: str, block: str) -> Measure:
 def _in_deep_networks(depth: int, kind: str) -> Measure:
     name = f"gradient of the first block relative to the last, {depth} levels, {kind}"
     read = partial(readings.fading_at_depth, depth=depth, kind=kind)
-    return Measure(name, read, **_as_gradient)
+    return Measure(name, read, studied=True, **_as_gradient)
 
 
 LOSS = _of_curve("training loss", final_value, "train_loss", **_as_loss)
@@ -159,11 +156,11 @@ UPDATES = Measure(
 DEEP = [_in_deep_networks(6, kind) for kind in NORMALISED.values()]
 NON_CONVEX = Measure(
     "non-convexity |λmin / λmax| of the loss", readings.non_convexity, precise, percent,
-    relative=True,
+    relative=True, studied=True,
 )  # fmt: skip
 CURVATURE = Measure(
     "largest filter-normalised curvature of the loss", readings.largest_curvature, Unit(""),
-    percent, relative=True,
+    percent, relative=True, studied=True,
 )  # fmt: skip
 
 

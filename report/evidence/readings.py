@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lib.files import family
 from lib.metrics import nan_mean
 from lib.models import DEPTH
 from lib.records import Run
@@ -42,6 +43,19 @@ def _entry(run: Run, store: dict[str, np.ndarray], name: str, what: str) -> np.n
 def studied(run: Run, name: str) -> np.ndarray:
     """Return an array of the run's studies; raise NotMeasured where it is absent."""
     return _entry(run, run.studies, name, f"study of {name}")
+
+
+def with_studies(runs: Sequence[Run]) -> Sequence[Run]:
+    """Return the runs whose networks were studied; all of them where none was."""
+    return [run for run in runs if run.studies] or runs
+
+
+def frames_of(run: Run, names: Sequence[str]) -> list[tuple[str, int]]:
+    """Return drive and frame of each of these images; a drawn scene is a drive of its own."""
+    if family(run.record["dataset"]["name"]) == "scenes":
+        return [(name, 0) for name in names]
+    places = dict(zip(run.image_names, run.frames))
+    return [places[name] for name in names]
 
 
 # Numbers of a training
@@ -195,13 +209,18 @@ def rare_pixels(run: Run, part: str) -> np.ndarray:
 
 def by_threshold(run: Run) -> np.ndarray:
     """Return counts of `lib.studies.matched`, (groups, classes, thresholds, 7)."""
-    return studied(run, "matched.counts").astype(np.int64)
+    return _matched(run, "counts").astype(np.int64)
 
 
 def matched_images(run: Run) -> list[str]:
     """Return the first test image of each group of `by_threshold`."""
-    _, first = np.unique(studied(run, "matched.groups"), return_index=True)
+    _, first = np.unique(_matched(run, "groups"), return_index=True)
     return [run.image_names[index] for index in first]
+
+
+def _matched(run: Run, name: str) -> np.ndarray:
+    """Return an array of `lib.studies.matched`, which is stored with the studies or the doses."""
+    return _entry(run, run.doses | run.studies, f"matched.{name}", f"study of matched.{name}")
 
 
 def by_dose(run: Run, kind: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from lib.records import Run, by_variant
 from lib.structure import ratio
 from report.evidence import measures as of
 from report.evidence.measures import Measure
-from report.evidence.readings import NotMeasured, by_frequency
+from report.evidence.readings import NotMeasured, by_frequency, frames_of
 from report.evidence.scores import epochs_to_reach, final_value, miou_definitions
 from report.evidence.statistics import contrast_counts
 from report.evidence.wording import count_of, p_cell, percent, points, whole_percent
@@ -148,7 +148,7 @@ def class_differences(runs: Sequence[Run]) -> pd.DataFrame:
         own, base = (np.stack([_overlaps(run.per_image) for run in each])
                      for each in (group, reference))  # fmt: skip
         for k in by_frequency(runs[0]):
-            frames = of.MIOU.frames(group[0])
+            frames = frames_of(group[0], group[0].image_names)
             counts = [own[:, :, k], base[:, :, k]]
             estimate = contrast_counts(counts, (1, -1), ratio, frames)
             name = runs[0].classes.names[k]

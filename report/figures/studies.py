@@ -21,7 +21,7 @@ from lib.studies.landscape import GRID
 from report.evidence.readings import by_frequency
 from report.evidence.design import SKIP_EFFECTS, estimates
 from report.evidence.measures import BOUNDARY, MIOU, Measure
-from report.evidence.readings import NotMeasured, condition, probed, studied
+from report.evidence.readings import NotMeasured, condition, probed, studied, with_studies
 from report.evidence.scores import class_mean, explained
 from report.evidence.wording import percent, seeds_text
 from report.figures.show import Exhibit
@@ -40,7 +40,8 @@ def of_networks(*networks: str) -> Callable:
     def decorate(figure: Callable[[Groups], Exhibit]) -> Callable[[Sequence[Run]], Exhibit | None]:
         @wraps(figure)
         def measured(runs: Sequence[Run]) -> Exhibit | None:
-            groups = {key: group for key, group in by_variant(runs).items() if key in networks}
+            groups = by_variant(with_studies(runs))
+            groups = {key: group for key, group in groups.items() if key in networks}
             try:
                 return figure(groups) if groups else None
             except NotMeasured:
@@ -63,7 +64,7 @@ def extent(groups: Groups, images: bool = True) -> str:
 
 def skips(runs: Sequence[Run]) -> Exhibit | None:
     """What each skip of the U-Net is worth: cut in a trained network, and trained without."""
-    group = by_variant(runs).get("unet", [])
+    group = with_studies(by_variant(runs).get("unet", []))
     if not group or not all("conditions.names" in run.studies for run in group):
         return None
     figure, (first, second, third) = plt.subplots(1, 3, figsize=(PAGE, 2.7))

@@ -261,6 +261,33 @@ def test_one_seed_decides_nothing_and_what_is_not_measured_is_said(tmp_path):
     )
 
 
+def test_seeds_without_studies_leave_the_verdicts_on_studies_as_they_are():
+    study = runs(4)
+    unstudied = [run for run in study if run.seed == 3]
+    for run in unstudied:
+        run.studies = {}
+    both = {found.claim.id: found for found in judged(study)}
+    rest = {found.claim.id: found for found in judged([r for r in study if r.seed != 3])}
+    for statement in ("A3a", "A3b", "R1"):
+        mine, others = both[statement].primary[0], rest[statement].primary[0]
+        assert mine.estimate.seeds[0] == 3 and mine.estimate.value == others.estimate.value
+        assert mine.sides == others.sides
+    assert both["T1"].primary[0].estimate.seeds == (4, 4)
+
+
+def test_precision_is_read_from_the_doses_too():
+    run = SimpleNamespace(
+        studies={},
+        doses={
+            "matched.counts": np.ones((2, 1, 19, 7), np.int32),
+            "matched.groups": np.array([0, 0, 1]),
+        },
+        image_names=["a", "b", "c"],
+    )
+    assert readings.by_threshold(run).shape == (2, 1, 19, 7)
+    assert readings.matched_images(run) == ["a", "c"]
+
+
 def test_a_change_within_a_network_and_between_two():
     study = runs(2)
     unet, gated = (

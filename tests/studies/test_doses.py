@@ -40,8 +40,17 @@ def run(cpu, trained, tmp_path) -> Run:
     return Run.read(run_folder(tmp_path, "unet", 0))
 
 
-def test_every_dose_is_counted(run):
-    found = dose_counts(run)
+@pytest.fixture(scope="module")
+def found(trained, tmp_path_factory) -> dict[str, np.ndarray]:
+    """The counts of that network at every dose."""
+    out = tmp_path_factory.mktemp("counts")
+    shutil.copytree(trained / "runs", out / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "detect", classmethod(lambda cls: CPU))
+        return dose_counts(Run.read(run_folder(out, "unet", 0)))
+
+
+def test_every_dose_is_counted(run, found):
     assert found["trained"].tolist() == [1, 2] and found["group"] == GROUP == 20
     assert found["clutter"].tolist() == found["noise"].tolist() == [0, 1, 2, 3, 4] == list(DOSES)
     for kind, trained in (("clutter", 1), ("noise", 2)):
@@ -55,8 +64,7 @@ def test_every_dose_is_counted(run):
     assert not (found["clutter_confusions"].sum(3) == targets[:1]).all()
 
 
-def test_the_counts_are_those_of_the_network_on_these_images(run):
-    found = dose_counts(run)
+def test_the_counts_are_those_of_the_network_on_these_images(run, found):
     model = load_model(run.folder, "unet", 4, 13)
     test = load_dataset("scenes-clutter-3-noise-2", None, "test", (32, 48), 23)
     with torch.inference_mode():
@@ -67,12 +75,26 @@ def test_the_counts_are_those_of_the_network_on_these_images(run):
         assert np.abs(found["clutter_confusions"][3, group] - expected).sum() <= 10  # roundings
 
 
+def test_precision_is_counted_on_the_doses_of_the_training(run, found):
+    model = load_model(run.folder, "unet", 4, 13)
+    test = load_dataset("scenes-clutter-1-noise-2", None, "test", (32, 48), 23)
+    with torch.inference_mode():
+        images = torch.stack([image for image, _ in test])
+        probabilities = model(images).softmax(1)
+    assert found["matched.groups"].tolist() == list(range(23))
+    middle = int(np.abs(found["matched.thresholds"] - 0.5).argmin())
+    for row, label in enumerate(found["matched.classes"]):
+        right = (probabilities[:, label] >= 0.5) & (test.targets == label)
+        counted = found["matched.counts"][:, row, middle, 4]
+        assert np.abs(counted - right.sum((1, 2)).numpy()).sum() <= 10  # roundings
+
+
 def test_what_is_measured_is_read(run):
-    found = dose_counts(run)
+    written = dose_counts(run)
     (run.folder / WEIGHTS).unlink()
     again = dose_counts(run)
-    assert found.keys() == again.keys() == run.doses.keys()
-    assert all(np.array_equal(found[name], again[name]) for name in found)
+    assert written.keys() == again.keys() == run.doses.keys()
+    assert all(np.array_equal(written[name], again[name]) for name in written)
 
 
 def test_what_cannot_be_measured(run, tiny, camvid, tmp_path):
