@@ -44,7 +44,7 @@ PAPER = {
     "outline": True,
     "tagged": True,
 }
-TEXT = {"width": int(96 * (210 - 50) / 25.4), "height": int(96 * (297 - 42) / 25.4)}  # pixels
+TEXT = {"width": int(96 * (210 - 50) / 25.4), "height": int(96 * (297 - 38) / 25.4)}  # pixels
 NUMBER_CONTENTS = """pages => {
     for (const link of document.querySelectorAll(".print-contents a"))
         link.dataset.page = pages[decodeURIComponent(link.hash.slice(1))] ?? "";

@@ -28,8 +28,8 @@ SIBLINGS = pd.DataFrame(
 )  # fmt: skip
 # CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: per cent.
 CAMVID_OTHERS = pd.DataFrame(
-    [("ENet", 51.3), ("SegNet", 55.6), ("ESPNet", 55.6), ("FC-DenseNet103", 66.9)],
-    columns=["Network", "Test mIoU (%)"],
+    [("Test mIoU (%)", 51.3, 55.6, 55.6, 66.9)],
+    columns=["", "ENet", "SegNet", "ESPNet", "FC-DenseNet103"],
 )
 
 
@@ -56,7 +56,7 @@ def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
             "Network": TITLES[key],
             "Seeds": len(group),
             "Test mIoU": percent(scores.mean()),
-            "Standard deviation": points(scores.std(ddof=1)) if len(scores) > 1 else "–",
+            "SD": points(scores.std(ddof=1)) if len(scores) > 1 else "–",
         }
         if key != "unet" and "unet" in groups:
             estimate = of.MIOU.compare(group, groups["unet"])

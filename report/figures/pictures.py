@@ -28,7 +28,7 @@ ERRORS = (255 * np.array([to_rgba(name) for name in (RIGHT, WRONG, VOID)])).roun
 FULL = "full.webp"  # the suffix of a photograph at the size of its file
 MOST = 2  # images in a figure of predictions
 ACROSS = 7  # classes in a row of the legend
-SAMPLES, VERSIONS = 3, 4  # of the training images
+SAMPLES, VERSIONS = 4, 4  # of the training images
 
 
 def paint(target: np.ndarray, classes: ClassTable) -> np.ndarray:
@@ -100,7 +100,7 @@ def richest(data: Dataset) -> int:
 
 
 def samples(train: Dataset) -> Exhibit:
-    """Three images of the training split, each above its label."""
+    """Four images of the training split, each above its label."""
     number = min(SAMPLES, len(train))
     chosen = torch.linspace(0, len(train) - 1, number).round().long()
     images = channels_last(train.images[chosen])

@@ -72,8 +72,8 @@ def skips(runs: Sequence[Run]) -> Exhibit | None:
     _by_level(second, runs, group, BOUNDARY, class_mean, "structure.boundary")
     sizes = range(len(SIZE_NAMES))
     for level in range(DEPTH):
-        lost = [_lost(run, f"shuffle {level}", _recall, "structure.components") for run in group]
-        third.plot(sizes, 100 * np.mean(lost, axis=0), "o-", ms=3.5, color=LEVELS[level],
+        recall = [lost(run, f"shuffle {level}", _recall, "structure.components") for run in group]
+        third.plot(sizes, 100 * np.mean(recall, axis=0), "o-", ms=3.5, color=LEVELS[level],
                    label=f"skip {level}")  # fmt: skip
     names = [name.replace(" and more", " +").replace("under ", "< ") for name in SIZE_NAMES]
     third.set_xticks(sizes, names, rotation=30, ha="right")
@@ -108,10 +108,10 @@ def _by_level(
     """Draw what is lost at each level; return whether networks were trained without each skip."""
     levels = np.arange(DEPTH)
     for kind, fill, name in (("shuffle", INK, "another image"), ("zero", "none", "zeros")):
-        lost = [
-            [_lost(run, f"{kind} {level}", score, array) for level in levels] for run in group
+        changes = [
+            [lost(run, f"{kind} {level}", score, array) for level in levels] for run in group
         ]
-        means = 100 * np.mean(lost, axis=0)
+        means = 100 * np.mean(changes, axis=0)
         axes.plot(levels - 0.12, means, "o", color=INK, mfc=fill, ms=4.5, label=name)
     effects = estimates(runs, SKIP_EFFECTS, measure)
     if effects:
@@ -123,7 +123,8 @@ def _by_level(
     return bool(effects)
 
 
-def _lost(run: Run, name: str, score: Callable, array: str) -> np.ndarray:
+def lost(run: Run, name: str, score: Callable, array: str) -> np.ndarray:
+    """Return how much a condition changes a score of the run's studied images."""
     return score(condition(run, name, array).sum(0)) - score(condition(run, "intact", array).sum(0))
 
 
@@ -192,11 +193,11 @@ def under_disturbances(groups: Groups) -> Exhibit:
         names = [f"{kind} {strength}" for strength in strengths]
         for key, group in groups.items():
             if names[0] in studied(group[0], "conditions.names"):
-                lost = [
-                    [_lost(run, name, mean_iou, "conditions.confusions") for name in names]
+                changes = [
+                    [lost(run, name, mean_iou, "conditions.confusions") for name in names]
                     for run in group
                 ]
-                with_none = np.pad(100 * np.array(lost), ((0, 0), (1, 0)))
+                with_none = np.pad(100 * np.array(changes), ((0, 0), (1, 0)))
                 line(axes, (0, *strengths), with_none, key)
         axes.axhline(0, color=FAINT, lw=0.8, zorder=0)
         axes.set(xlabel=label)

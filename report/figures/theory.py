@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from lib.metrics import mean_iou
 from lib.models import DEPTH
-from lib.records import Run
+from lib.records import Run, by_variant
 from report.evidence import closed_forms as theory
-from report.evidence.claims import NONE, Verdict
-from report.evidence.comparison import NOT_MEASURED
+from report.evidence.claims import NONE, UNET, Verdict
+from report.evidence.comparison import ALPHA, NOT_MEASURED
+from report.evidence.design import SKIP_BY_SKIP, estimates
 from report.evidence.ledger import verdict_text
-from report.evidence.readings import RARE, rare, studied
-from report.evidence.wording import capitalised, listed, named, percent, pixels
+from report.evidence.readings import RARE, rare, studied, with_studies
+from report.evidence.statistics import holm
+from report.evidence.wording import (
+    are, capitalised, interval_text, listed, named, percent, pixels, points,
+)  # fmt: skip
 from report.figures.show import say
+from report.figures.studies import lost
 
 
 def answer(verdicts: Sequence[Verdict], *keys: str) -> None:
@@ -34,6 +42,38 @@ def storage(base_channels: int) -> str:
     )
 
 
+def reliance(runs: Sequence[Run]) -> str:
+    """Return what a lesion and retraining say of the skip about which they differ most.
+
+    And whether skips replace each other. "" without the networks of all subsets of the skips.
+    """
+    effects = estimates(runs, SKIP_BY_SKIP)
+    group = with_studies(by_variant(runs).get(UNET, []))
+    if not effects or not all(run.studies for run in group):
+        return ""
+    lesions = np.array([np.mean([_shuffled(run, level) for run in group]) for level in range(DEPTH)])
+    added = np.array([effect.value for effect in effects[:DEPTH]])
+    level = int(np.argmin(lesions + added))
+    significant = np.array([p < ALPHA for p in holm([each.tested_p for each in effects])])
+    negative = np.array([effect.value < 0 for effect in effects])
+    pairs = len(effects) - DEPTH
+    replacing = int((significant & negative)[DEPTH:].sum())
+    helping = int((significant & ~negative)[DEPTH:].sum())
+    return (
+        f"Fed another image's features at level {level}, the trained U-Net loses "
+        f"{points(-lesions[level])} of mIoU. Retraining tells another story: over all subsets of "
+        f"the other skips, networks with that skip differ from those without it by "
+        f"{points.signed(added[level])} ({interval_text(effects[level])}). Of the {pairs} "
+        f"interactions between two skips, {replacing} {are(replacing)} significantly negative, "
+        f"which means that one skip is worth less where the other is present, and {helping} "
+        f"{are(helping)} significantly positive ([all effects](#tbl-theory-skips))."
+    )
+
+
+def _shuffled(run: Run, level: int) -> float:
+    return lost(run, f"shuffle {level}", mean_iou, "conditions.confusions")
+
+
 def effort(runs: Sequence[Run]) -> str:
     """Return on how many runs and images the measured sections rest; "" without studies."""
     measured = [run for run in runs if "seconds" in run.studies]
@@ -41,8 +81,9 @@ def effort(runs: Sequence[Run]) -> str:
         return ""
     first = measured[0]
     names = [name for name, chosen in zip(first.classes.names, rare(first)) if chosen]
+    extent = "all" if len(measured) == len(runs) else f"{len(measured)} of the"
     return (
-        f"Measurements inside trained networks rest on {len(measured)} of the {len(runs)} runs and "
+        f"Measurements inside trained networks rest on {extent} {len(runs)} runs and "
         f"on {len(studied(first, 'names'))} test images, evenly spaced over the test set. *Rare* "
         f"classes are those with less than {percent(RARE)} of the training pixels ({named(names)})."
     )
@@ -53,8 +94,8 @@ def open_questions(verdicts: Sequence[Verdict]) -> str:
     missing = [verdict.claim.id for verdict in verdicts if verdict.verdict == NOT_MEASURED]
     if not missing:
         return ""
-    are = "is" if len(missing) == 1 else "are"
-    return f"For want of trainings or studies on record, {listed(missing)} {are} left out."
+    words = f"{listed(missing)} {are(len(missing))}"
+    return f"For want of trainings or studies on record, {words} left out."
 
 
 def removal(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:

@@ -20,6 +20,7 @@ from report.evidence.claims import CLAIMS, THEORY, judge
 from report.evidence.comparison import NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED
 from report.evidence.design import FACTORIAL, SKIP_EFFECTS, estimates
 from report.evidence.readings import NotMeasured
+from report.evidence.wording import points
 from report.figures import gradients, studies, theory
 
 IMAGES, PIXELS = 12, 1000
@@ -457,7 +458,7 @@ def test_figures_and_sentences(monkeypatch):
     assert without_images == ["fig-study-training", "fig-study-depths", "fig-study-slices"]
     plt.close("all")
     text = theory.effort(study)
-    assert "36 of the 36 runs and on 12 test images" in text and "(Traffic sign)" in text
+    assert "all 36 runs and on 12 test images" in text and "(Traffic sign)" in text
     assert drawn["fig-study-information"].startswith("In the U-Net a linear probe explains")
     shown = []
     monkeypatch.setattr(theory, "say", shown.append)
@@ -514,6 +515,33 @@ def test_lesions_stand_beside_what_retraining_loses():
         line for line in alone.content.axes[0].lines if line.get_marker() == "s"
     ]
     plt.close("all")
+
+
+def test_reliance_and_necessity_of_a_skip_in_words():
+    study = with_everything(runs(2))
+    text = theory.reliance(study)
+    effects = estimates(study, SKIP_EFFECTS, measures.MIOU)
+    unet = [run for run in study if run.variant == "unet"]
+    lesions = [
+        np.mean(
+            [
+                studies.lost(run, f"shuffle {level}", mean_iou, "conditions.confusions")
+                for run in unet
+            ]
+        )
+        for level in range(4)
+    ]
+    level = int(np.argmin([lesion + effect.value for lesion, effect in zip(lesions, effects)]))
+    assert text.startswith(
+        f"Fed another image's features at level {level}, the trained U-Net loses "
+        f"{points(-lesions[level])} of mIoU."
+    )
+    assert f"by {points.signed(effects[level].value)} (" in text
+    assert "Of the 6 interactions between two skips, 0 are significantly negative" in text
+    assert theory.reliance(unet) == "", "without the other subsets of the skips"
+    for run in study:
+        run.studies = {}
+    assert theory.reliance(study) == "", "without lesions"
 
 
 def _add_condition(run: SimpleNamespace, name: str) -> None:
