@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from lib import ROOT
-from report.references import formatted, works
+from report.references import formatted, reference_list, works
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TEXTS = {
@@ -32,6 +32,17 @@ def test_works_are_listed_in_the_order_of_authors_and_years():
     assert list(lines) == ["holm1979", "long2015fcn"]
     assert lines["holm1979"].startswith("Sture Holm") and "doi.org/10.1109" in lines["long2015fcn"]
     assert works()["https://arxiv.org/abs/1804.03999"] == "oktay2018attention"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_ends_with_the_works_that_it_cites(path):
+    *cells, last = nbformat.read(path, 4).cells
+    listed = reference_list("\n".join(cell.source for cell in cells))
+    if listed:
+        assert last.source == listed, "run `python -m report.references`"
+        assert "remove-cell" in last.metadata.tags, "the page has one list of its own"
+    cited = {works()[link] for link in works() if f"({link})" in str(cells)}
+    assert len(re.findall("^- ", listed, re.MULTILINE)) == len(cited)
 
 
 def test_links_between_notebooks_lead_to_headings_that_the_page_has():
