@@ -35,6 +35,7 @@ from lib.models import TITLES
 from lib.structure import unpack_counts
 
 RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
+COUNTED = ("confusions.npz", STRUCTURE, "gradients.npz", "studies.npz", "doses.npz")
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
 ANEW = "choose another `out`, or delete that folder to train anew"
 # The edition of the training: one more whenever other weights come out of the same settings and

@@ -2,14 +2,15 @@
 
 An executed copy carries a fingerprint of what it was made from: the source's cells, its parameters,
 the project's files that decide what it shows (`deciding_files`), the list of the user's own images
-and, for the notebooks that come after the networks, the run records. An equal fingerprint is up to
-date. Whether a record is still good is another question, which the edition of the training answers
-(`lib.records.EDITION`).
+and, for the notebooks that come after the networks, all records that they may read. An equal
+fingerprint is up to date. Whether a record is still good is another question, which the edition of
+the training answers (`lib.records.EDITION`).
 """
 
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import nbformat
 
 from lib import ROOT
 from lib.config import SETTINGS
-from lib.records import STRUCTURE
+from lib.records import COUNTED, RECORD
+from lib.studies.designs import part_names
 from report.parameters import Parameter, checked_values, declared_by
 
 # What decides what a notebook shows, but for what makes the page: folders and a module.
@@ -35,7 +37,7 @@ class ReportError(RuntimeError):
 class Execution:
     """One execution of one notebook.
 
-    `record` is what a network's notebook writes, `reads` what an analysis reads.
+    `record` is what a network's notebook writes; an analysis reads all that lies in `reads`.
     """
 
     source: Path
@@ -59,9 +61,8 @@ class Execution:
         for path in deciding_files():
             digest.update(f"\n{path.relative_to(ROOT).as_posix()}\n".encode())
             digest.update(path.read_bytes())
-        for record in self.reads:
-            for path in (record, record.with_name(STRUCTURE)):  # `lib.studies.recount` renews it
-                digest.update(path.read_bytes() if path.exists() else b"")
+        for path in recorded(self.reads):
+            digest.update(path.read_bytes())
         if settings.get("dataset") == "folder":  # its images are still being worked on
             digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()
@@ -82,6 +83,12 @@ def deciding_files() -> list[Path]:
     paths = [path for folder in DECIDING for path in sorted((ROOT / folder).rglob("*"))]
     files = [path for path in paths if path.is_file() and path.suffix not in IGNORED]
     return [path for path in files if ROOT / PAGE not in path.parents] + [ROOT / CHECKING]
+
+
+def recorded(folders: Iterable[Path]) -> list[Path]:
+    """Return the files of the run records in these folders from which analyses read counts."""
+    patterns = [f"runs/*/seed-*/{name}" for name in (RECORD, *COUNTED)]
+    return sorted(path for folder in folders for each in patterns for path in folder.glob(each))
 
 
 def _listing(root: str | None) -> str:
@@ -137,11 +144,11 @@ def plan(
                 name = f"{name}-seed-{seed}"
             record = out / "runs" / variant / f"seed-{seed}" / "record.json"
             trainings.append(execution(source, name, record, variant=variant, seed=seed))
-    records = tuple(each.record for each in trainings)
+    folders = (out, *(out.parent / name for name in part_names() if name != out.name))
     first = sources.index(networks[0]) if networks else 0
     before = [execution(source, source.stem) for source in sources[:first]]
     after = [source for source in sources[first:] if source not in networks]
-    return before + trainings + [execution(each, each.stem, None, records) for each in after]
+    return before + trainings + [execution(each, each.stem, None, folders) for each in after]
 
 
 def _given(known: dict[str, Parameter], values: dict) -> dict:

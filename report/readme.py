@@ -5,8 +5,7 @@ from pathlib import Path
 
 from lib import ROOT
 from lib.files import write_atomically
-from lib.records import load_runs
-from report.evidence.loading import PUBLISHED
+from report.evidence.loading import PUBLISHED, load_study
 from report.evidence.sentences import finding, setting
 from report.evidence.tables import cost_table, scores_table
 
@@ -16,12 +15,12 @@ MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re
 
 def results(folder: str | Path = PUBLISHED) -> str:
     """Return the finding, the setting and the scores of the runs under `folder`, as Markdown."""
-    runs = load_runs(folder)
+    runs = load_study(folder)
     costs = cost_table(runs).set_index("Network")["Parameters (millions)"]
     heads = ("network", "parameters", "test mIoU", "difference from U-Net (95 % interval)")
     rows = [f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     for row in scores_table(runs).to_dict("records"):
-        spread, interval = row["Standard deviation"], row["95 % interval"]
+        spread, interval = row["SD"], row["95 % interval"]
         score = row["Test mIoU"] + ("" if spread == "–" else f" ± {spread}")
         against = row["Against U-Net"] + ("" if interval == "–" else f" ({interval})")
         size = f"{costs[row['Network']]:.2f} M"

@@ -14,6 +14,7 @@ from pybtex.plugin import find_plugin
 
 from lib import ROOT
 
+LIST = "references"  # the name of the cell with the list
 BIBLIOGRAPHY = ROOT / "report" / "references.bib"
 
 
@@ -52,10 +53,10 @@ def main() -> None:
     """Renew the last cell of every notebook, the list of references."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, 4)
-        cells = [cell for cell in notebook.cells if "references" not in cell.metadata.get("tags", [])]
+        cells = [cell for cell in notebook.cells if cell.get("id") != LIST]
         if listed := reference_list("\n".join(cell.source for cell in cells)):
-            last = nbformat.v4.new_markdown_cell(listed, id="references")
-            last.metadata.tags = ["references", "remove-cell"]
+            last = nbformat.v4.new_markdown_cell(listed, id=LIST)
+            last.metadata.tags = ["remove-cell"]
             cells.append(last)
         notebook.cells = cells
         nbformat.write(notebook, path)

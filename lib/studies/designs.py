@@ -16,7 +16,7 @@ from pathlib import Path
 from lib.config import SETTINGS, read_profile
 from lib.datasets.camvid import DRIVES
 from lib.models import EXTRA, SUBSETS, VARIANTS, subset_name
-from lib.records import RECORD, WEIGHTS, run_folder
+from lib.records import RECORD, WEIGHTS, Run, run_folder
 
 # What notebooks have beside the settings of a training where a profile says nothing.
 DEFAULTS = SETTINGS | {
@@ -41,6 +41,13 @@ class DesignPart:
     def values(self) -> dict:
         """Return the parameters of the profile, with the notebooks' own where it says nothing."""
         return DEFAULTS | read_profile(self.profile)
+
+    def holds(self, run: Run) -> bool:
+        """Return whether a run has the data set, the size and the width of the part."""
+        values = self.values() | self.settings
+        size = tuple(run.config["image_size"]) == tuple(values["image_size"])
+        same = [run.config[name] == values[name] for name in ("dataset", "base_channels")]
+        return size and all(same)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,11 @@ def design(name: str) -> Design:
     part = DesignPart(f"profile-{name}", name)
     values = part.values()
     return Design([part], [*VARIANTS, *values["extra"]], values["seeds"], studied=values["seeds"])
+
+
+def part_names() -> list[str]:
+    """Return the names of the designs' parts, which are folders beside each other."""
+    return list(dict.fromkeys(part.name for each in DESIGNS.values() for part in each.parts))
 
 
 def trainings(names: Sequence[str]) -> list[Training]:

@@ -27,7 +27,7 @@ from report.evidence.comparison import (
     Comparison, Finding, find,
 )  # fmt: skip
 from report.evidence.design import BLOCK_EFFECT, FINER_BY_COARSER, Effect, skip_effect
-from report.evidence.measures import Change, Measure
+from report.evidence.measure import Change, Measure
 from report.evidence.power import seeds_needed
 from report.evidence.statistics import holm
 
@@ -57,18 +57,20 @@ class Verdict:
     secondary: tuple[Finding, ...]
     p: float
     adjusted: float
+    multiplier: int  # by which Holm's method multiplies this p
     family: int  # of tests that were adjusted together
 
     @property
     def parts(self) -> list[str]:
         """Return the verdict of each primary measurement, its p adjusted like the claim's."""
-        factor = self.adjusted / self.p if self.p else 1.0
-        return [
-            finding.comparison.judge(finding.estimate, min(1.0, finding.estimate.p * factor))
-            if finding.estimate
-            else NOT_MEASURED
-            for finding in self.primary
-        ]
+        return [self._part(finding) for finding in self.primary]
+
+    def _part(self, finding: Finding) -> str:
+        if not finding.estimate:
+            return NOT_MEASURED
+        p = finding.estimate.p
+        adjusted = self.adjusted if p == self.p else min(1.0, p * self.multiplier)
+        return finding.comparison.judge(finding.estimate, adjusted)
 
     @property
     def verdict(self) -> str:
@@ -93,9 +95,12 @@ def judge(runs: Sequence[Run], claims: Sequence[Claim] | None = None) -> list[Ve
     primary = [_findings(claim.primary, runs) for claim in claims]
     raw = np.array([_largest_p(findings) for findings in primary])
     tests = int((~np.isnan(raw)).sum())
+    smaller = [int((raw < p).sum()) for p in raw]
     return [
-        Verdict(claim, findings, _findings(claim.secondary, runs), p, adjusted, tests)
-        for claim, findings, p, adjusted in zip(claims, primary, raw.tolist(), holm(raw).tolist())
+        Verdict(claim, found, _findings(claim.secondary, runs), p, adjusted, tests - rank, tests)
+        for claim, found, p, adjusted, rank in zip(
+            claims, primary, raw.tolist(), holm(raw).tolist(), smaller
+        )
     ]
 
 
@@ -179,7 +184,7 @@ CLAIMS = (
           _to_unet(GATED, *of.DISTURBED) + _within(GATED, *of.REPLACED)),
     Claim("A2", "Gates reduce false positives for small objects that vary in shape.", THEORY,
           _to_unet(GATED, of.PRECISION, data=SCENES, expect=HIGHER, margin=SHARE),
-          _to_unet(GATED, *of.FALSE)),
+          _to_unet(GATED, *of.FALSE, data=SCENES)),
     Claim("A3a", "Gates filter the activations forward.", THEORY,
           _within(GATED, of.ALPHA_OUTLINES, of.ALPHA_CLASSES, expect=HIGHER, margin=SHARE)),
     Claim("A3b", "Gates filter the gradients backward.", THEORY,

@@ -12,7 +12,7 @@ import numpy as np
 from lib.files import family
 from lib.models import TITLES
 from lib.records import Run
-from report.evidence.measures import Change, Measure
+from report.evidence.measure import Change, Measure
 from report.evidence.power import Power, decides_difference, decides_equivalence
 from report.evidence.readings import NotMeasured
 from report.evidence.statistics import Estimate, probability_higher
@@ -40,7 +40,8 @@ class Comparison:
     @property
     def names(self) -> str:
         """Return what is compared in words: "U-Net trained against untrained"."""
-        return f"{self.subject} against {self.against}"
+        where = " on drawn scenes" if self.data == SCENES else ""
+        return f"{self.subject} against {self.against}{where}"
 
     @property
     def criterion(self) -> str:

@@ -17,7 +17,8 @@ from lib.models import (
     subset_name,
 )  # fmt: skip
 from lib.records import Run, by_variant
-from report.evidence.measures import MIOU, Measure
+from report.evidence.measure import Measure
+from report.evidence.measures import MIOU
 from report.evidence.readings import COARSE, FINE
 from report.evidence.statistics import Estimate, holm
 from report.evidence.wording import listed, p_cell
@@ -114,10 +115,9 @@ def estimates(
 
 
 def effects_table(
-    runs: Sequence[Run], effects: Sequence[Effect] = BLOCK_BY_SKIP, measure: Measure = MIOU
+    effects: Sequence[Effect], contrasts: Sequence[Estimate], measure: Measure = MIOU
 ) -> pd.DataFrame:
-    """Return a row for each effect, p also after Holm over the table; empty without a design."""
-    contrasts = estimates(runs, effects, measure)
+    """Return a row for each effect and its estimate, p also after Holm over the table."""
     adjusted = holm([each.tested_p for each in contrasts])
     return pd.DataFrame(
         {

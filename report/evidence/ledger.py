@@ -12,7 +12,7 @@ from report.evidence.claims import CLAIMS, GRADIENT, LOSS, NONE, SCORE, SHARE, U
 from report.evidence.comparison import (
     ALPHA, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, UNDECIDED, Comparison, Finding, find,
 )  # fmt: skip
-from report.evidence.measures import MISSED_SIGNS
+from report.evidence.measures import MIOU, MISSED_SIGNS
 from report.evidence.power import MOST_SEEDS
 from report.evidence.statistics import BLOCK, EQUIVALENCE_LEVEL, LEVEL
 from report.evidence.wording import (
@@ -22,11 +22,12 @@ from report.evidence.wording import (
 
 ORDER = (SUPPORTED, RULED_OUT, UNDECIDED, ONE_SEED, NOT_MEASURED)
 SIGNS = Comparison(MISSED_SIGNS, {NONE: 1, UNET: -1})
+LOST = Comparison(MIOU, {NONE: 1, UNET: -1})
 FIRST_EDITION = ROOT / "report" / "evidence" / "first-edition.json"  # verdicts by claim
 
 
-def rules(verdicts: Sequence[Verdict]) -> str:
-    """Return the rules by which these statements are decided, as a list in Markdown."""
+def rules() -> str:
+    """Return the rules by which statements are decided, as a list in Markdown."""
     level, inner = whole_percent(LEVEL), whole_percent(EQUIVALENCE_LEVEL)
     return (
         "1. *One measurement decides.* Each statement has a primary measurement, chosen before the "
@@ -44,8 +45,9 @@ def rules(verdicts: Sequence[Verdict]) -> str:
         "4. *Uncertainty.* Seeds and images both vary, so intervals allow for both: Student's t "
         f"over seeds, and a bootstrap over images in blocks of {BLOCK} consecutive frames of a "
         "drive (drawn scenes are independent). Means are arithmetic. One seed decides nothing.\n"
-        f"5. *p-values* are adjusted by Holm's method over the {len(verdicts)} statements "
-        "together. An undecided row says how many seeds per network would decide it four times in "
+        "5. *p-values* are adjusted by Holm's method over all statements that were tested; "
+        "intervals are not adjusted. An undecided row says how many seeds per network would decide "
+        "it four times in "
         f"five, if the effect and the variance are those observed; where {MOST_SEEDS} would not, "
         "the images are the limit, or the effect is close to its margin."
     )
@@ -57,9 +59,9 @@ def ledger(verdicts: Sequence[Verdict], source: str) -> pd.DataFrame:
         {"Statement": verdict.claim.id}
         | _cells(finding)
         | {
-            "p": p_cell(verdict.p),
+            "p": p_cell(finding.estimate.tested_p),
             "After Holm": p_cell(verdict.adjusted),
-            "Verdict": part,
+            "Verdict": with_seeds(part, verdict),
         }
         for verdict in verdicts
         if verdict.claim.source == source and verdict.verdict != NOT_MEASURED
@@ -99,10 +101,14 @@ def _cells(finding: Finding) -> dict[str, str]:
 
 def verdict_text(verdict: Verdict) -> str:
     """Return the verdict; with an undecided one, how many seeds per network would decide it."""
-    if verdict.verdict != UNDECIDED:
-        return verdict.verdict
-    needed = verdict.seeds_needed
-    return f"{UNDECIDED} ({needed or f'more than {MOST_SEEDS}'} seeds needed)"
+    return with_seeds(verdict.verdict, verdict)
+
+
+def with_seeds(outcome: str, verdict: Verdict) -> str:
+    """Return an outcome of a verdict, if undecided with the seeds that would decide it."""
+    if outcome != UNDECIDED:
+        return outcome
+    return f"{UNDECIDED} ({verdict.seeds_needed or f'more than {MOST_SEEDS}'} seeds needed)"
 
 
 def tally(verdicts: Sequence[Verdict], source: str = "") -> str:
@@ -163,10 +169,36 @@ def signs_by_recipe(recipes: dict[str, Sequence[Run]]) -> str:
     """Return the share of signs missed entirely without and with skips, recipe by recipe."""
     findings = {name: find(SIGNS, runs) for name, runs in recipes.items()}
     parts = [
-        f"{name}, {finding.levels} ({interval_text(finding.estimate)})"
+        f"{name}, {finding.levels}, a difference of "
+        f"{points.signed(finding.estimate.value)} ({interval_text(finding.estimate)})"
+        for name, finding in findings.items()
+        if finding.estimate
+    ]
+    if len(parts) < 2:
+        return ""
+    return f"Share of signs missed entirely, without skips against with them: {'; '.join(parts)}."
+
+
+def by_drive(drives: dict[str, Sequence[Run]]) -> str:
+    """Return what removing the skips changes on each drive that was left out of the training."""
+    findings = {name: find(LOST, runs) for name, runs in drives.items()}
+    parts = [
+        f"{points.signed(finding.estimate.value)} on {name} ({interval_text(finding.estimate)})"
         for name, finding in findings.items()
         if finding.estimate
     ]
     if not parts:
         return ""
-    return f"Share of signs missed entirely, without skips against with them: {'; '.join(parts)}."
+    return (
+        "Trained without one of CamVid's drives and tested on it, the network without skips "
+        f"differs from the U-Net in mIoU by {listed(parts)}."
+    )
+
+
+def averaged(verdicts: Sequence[Verdict]) -> str:
+    """Return what residual blocks do to the speed of learning with the U-Net's skips alone."""
+    found = [each for v in verdicts if v.claim.id == "Q4" for each in v.secondary if each.estimate]
+    if not found:
+        return ""
+    mean = "Q4 is decided by the mean over three kinds of skip"
+    return f"{mean}. With the U-Net's own: {found[0].text}."

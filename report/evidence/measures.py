@@ -1,12 +1,10 @@
-"""What the report measures, of results and of the theory alike, and how networks are compared.
+"""What the report measures, of results and of the theory alike: the table of its measures.
 
-A `Measure` is one number of a network: what `report.evidence.readings` reads of each run, and the
-score that is made of it. A `Change` is the difference between two conditions of the same network,
-such as with a lesion and without; between two networks their changes are compared.
+Each is a `Measure` or a `Change` of `report.evidence.measure`: what `report.evidence.readings`
+reads of each run, and the score that is made of it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
 
@@ -18,106 +16,14 @@ from lib.records import Run
 from lib.structure import SIZES, ratio
 from lib.studies.depth import NORMALISED
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
+from lib.studies.matched import SMALL_SHARE
 from report.evidence import readings, scores
-from report.evidence.readings import NotMeasured, structure, studied, with_studies
+from report.evidence.measure import Change, Measure
+from report.evidence.readings import structure
 from report.evidence.scores import area_under_curve, final_value
-from report.evidence.statistics import (
-    BLOCK, Estimate, Frames, compare_ratios, contrast_counts, contrast_numbers,
-)  # fmt: skip
 from report.evidence.wording import (
     Unit, nats, percent, plain, points, precise, whole_percent,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One number of a network, from what each of its runs contributes."""
-
-    name: str
-    read: Callable[[Run], np.ndarray | float]
-    level: Unit = percent
-    unit: Unit = points  # of differences
-    score: Callable | None = None  # counts (..., *) -> (...); None where a run gives a number
-    relative: bool = False  # numbers are compared as a ratio of means
-    images: Callable[[Run], list[str]] = attrgetter("image_names")  # those that were counted
-    studied: bool = False  # it is read from studies, which only some seeds have
-
-    def among(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Return the runs that count: those with studies, where the measure needs them."""
-        return with_studies(runs) if self.studied else runs
-
-    def total(self, counts: np.ndarray) -> np.ndarray:
-        """Return the scores (...) of counts (..., *) that were summed over images."""
-        return self.score(counts)
-
-    def values(self, contributed: np.ndarray) -> np.ndarray:
-        """Return the number of each run, (S,), of numbers (S,) or of counts (S, N, ...)."""
-        if self.score is None:
-            return contributed.astype(float)
-        return self.total(contributed.sum(1))
-
-    def contributions(self, runs: Sequence[Run]) -> np.ndarray:
-        """Return what each run contributes; raise NotMeasured where one lacks it."""
-        contributed = np.stack([np.asarray(self.read(run)) for run in self.among(runs)])
-        if not np.isfinite(self.values(contributed)).all():
-            raise NotMeasured("nothing in the data to measure it by")
-        return contributed
-
-    def of(self, runs: Sequence[Run]) -> np.ndarray:
-        """Return the number of each run; raise NotMeasured where one has none."""
-        return self.values(self.contributions(runs))
-
-    def contrast(
-        self, groups: Sequence[Sequence[Run]], weights: Sequence[float]
-    ) -> tuple[Estimate, list[np.ndarray]]:
-        """Return the weighted sum of the networks' means, and each network's values by run.
-
-        Raise NotMeasured where a run lacks something, and ValueError when runs were tested on
-        different images.
-        """
-        contributed = [self.contributions(group) for group in groups]
-        values = [self.values(part) for part in contributed]
-        if self.score:
-            frames = self._common_frames([run for group in groups for run in self.among(group)])
-            # As long a piece of the film, where not every frame was counted.
-            block = max(1, round(BLOCK * len(frames) / len(groups[0][0].image_names)))
-            return contrast_counts(contributed, weights, self.total, frames, block), values
-        if self.relative:
-            return compare_ratios(*values), values
-        return contrast_numbers(values, weights), values
-
-    def compare(self, a: Sequence[Run], b: Sequence[Run]) -> Estimate:
-        """Return the estimate of A - B."""
-        return self.contrast((a, b), (1, -1))[0]
-
-    def _common_frames(self, runs: Sequence[Run]) -> Frames:
-        first = runs[0]
-        for run in runs:
-            if self.images(run) != self.images(first):
-                message = "were tested on different images: do not mix them"
-                raise ValueError(f"{first.folder} and {run.folder} {message}")
-        return readings.frames_of(first, self.images(first))
-
-
-@dataclass(frozen=True)
-class Change(Measure):
-    """The first condition minus the mean of the others; counts are (N, conditions, ...)."""
-
-    images: Callable[[Run], list[str]] = lambda run: studied(run, "names").tolist()
-    studied: bool = True
-    first: str = ""  # the first condition, in words
-    others: str = "intact"
-
-    def sides(self, counts: np.ndarray) -> np.ndarray:
-        """Return the scores of the first condition and the mean of the others, (2, ...)."""
-        first, *others = (self.score(each) for each in np.moveaxis(counts, 1, 0))
-        return np.stack([first, np.mean(others, 0)])
-
-    def total(self, counts: np.ndarray) -> np.ndarray:
-        """Return the scores' differences."""
-        first, others = self.sides(counts)
-        return first - others
-
 
 # The training: losses and gradients are compared as ratios
 
@@ -188,7 +94,10 @@ def _on_drive(drive: str) -> Measure:
 
 def _slope(kind: str) -> Measure:
     name = f"change in mIoU from the lowest to the highest dose of {kind}"
-    return Measure(name, partial(readings.by_dose, kind=kind), points, score=scores.slope)
+    return Measure(
+        name, partial(readings.by_dose, kind=kind), points, score=scores.slope,
+        images=readings.dose_images, counted="groups of scenes",
+    )  # fmt: skip
 
 
 MIOU = Measure("test mIoU", attrgetter("per_image"), score=mean_iou)
@@ -210,8 +119,10 @@ PREFERENCE = Measure(
     lambda run: structure(run, "components").sum(1), score=scores.size_preference,
 )  # fmt: skip
 PRECISION = Measure(
-    f"precision on small classes at {whole_percent(scores.RECALL)} recall",
+    f"precision at {whole_percent(scores.RECALL)} recall on classes with under "
+    f"{percent(SMALL_SHARE)} of the pixels",
     readings.by_threshold, score=scores.precision_at_recall, images=readings.matched_images,
+    counted="groups of images",
 )  # fmt: skip
 FALSE = [
     Measure("false components per true one, rare classes", readings.false_components, plain, plain,
@@ -269,6 +180,7 @@ PROBES = [
     _probe("the bottleneck", ("edges", "bottleneck"), ("untrained_edges", "bottleneck"),
            first="trained", others="untrained"),
 ]  # fmt: skip
+OUTLINES_BELOW = _probe("the bottleneck", ("edges", "bottleneck"), ("edges", "encoder 0"))
 BY_SIZE = Change(
     "recall of small minus recall of large things", readings.lesions_by_size,
     score=scores.level_preference, first="with a fine skip shuffled", others="a coarse one",

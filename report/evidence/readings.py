@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lib.files import family
 from lib.metrics import nan_mean
 from lib.models import DEPTH
 from lib.records import Run
@@ -43,19 +42,6 @@ def _entry(run: Run, store: dict[str, np.ndarray], name: str, what: str) -> np.n
 def studied(run: Run, name: str) -> np.ndarray:
     """Return an array of the run's studies; raise NotMeasured where it is absent."""
     return _entry(run, run.studies, name, f"study of {name}")
-
-
-def with_studies(runs: Sequence[Run]) -> Sequence[Run]:
-    """Return the runs whose networks were studied; all of them where none was."""
-    return [run for run in runs if run.studies] or runs
-
-
-def frames_of(run: Run, names: Sequence[str]) -> list[tuple[str, int]]:
-    """Return drive and frame of each of these images; a drawn scene is a drive of its own."""
-    if family(run.record["dataset"]["name"]) == "scenes":
-        return [(name, 0) for name in names]
-    places = dict(zip(run.image_names, run.frames))
-    return [places[name] for name in names]
 
 
 # Numbers of a training
@@ -227,6 +213,11 @@ def by_dose(run: Run, kind: str) -> np.ndarray:
     """Return confusion matrices on scenes with doses of "clutter" or "noise", (N, D, K, K)."""
     confusions = _entry(run, run.doses, f"{kind}_confusions", f"doses of {kind}")
     return np.moveaxis(confusions.astype(np.int64), 0, 1)
+
+
+def dose_images(run: Run) -> list[str]:
+    """Return the first test scene of each group of `by_dose`."""
+    return run.image_names[:: int(_entry(run, run.doses, "group", "doses"))]
 
 
 # Counts of one trained network under several conditions: (N, conditions, ...)

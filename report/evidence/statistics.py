@@ -50,6 +50,7 @@ class Estimate:
     inner: tuple[float, float] = (np.nan, np.nan)  # the 90 % interval
     variances: tuple[float, ...] = ()  # what one seed of each network adds to the sum's variance
     image_error: float = 0.0  # the standard error that no number of seeds takes away
+    counted: str = "images"  # what `images` counts
 
     @property
     def one_seed(self) -> bool:

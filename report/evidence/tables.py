@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 
 from lib.data import Dataset
-from lib.models import SHORT, TITLES
+from lib.models import SHORT, TITLES, VARIANTS
 from lib.records import Run, by_variant
 from lib.structure import ratio
 from report.evidence import measures as of
-from report.evidence.measures import Measure
-from report.evidence.readings import NotMeasured, by_frequency, frames_of
+from report.evidence.measure import Measure, frames_of
+from report.evidence.readings import NotMeasured, by_frequency
 from report.evidence.scores import epochs_to_reach, final_value, miou_definitions
+from report.evidence.sentences import title
 from report.evidence.statistics import contrast_counts
-from report.evidence.wording import count_of, p_cell, percent, points, whole_percent
+from report.evidence.wording import count_of, effect_text, p_cell, percent, points, whole_percent
 
 SHARES = (0.85, 0.9, 0.95)  # of the U-Net's final validation mIoU
 # The same assignment by others (IIIT Hyderabad, Computer Vision, Spring 2025, assignment 4): 13
@@ -28,9 +29,21 @@ SIBLINGS = pd.DataFrame(
 )  # fmt: skip
 # CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: per cent.
 CAMVID_OTHERS = pd.DataFrame(
-    [("Test mIoU (%)", 51.3, 55.6, 55.6, 66.9)],
-    columns=["", "ENet", "SegNet", "ESPNet", "FC-DenseNet103"],
+    [("Test mIoU (%)", 51.3, 55.6, 55.6, 66.9, 70.5)],
+    columns=["", "ENet", "SegNet", "ESPNet", "FC-DenseNet103", "LETNet"],
 )
+
+
+def siblings_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return the scores of others, and below them those of these runs where all networks have any."""
+    groups = by_variant(runs)
+    if not VARIANTS.keys() <= groups.keys():
+        return SIBLINGS
+    name = title(runs[0].record["dataset"])
+    size = " × ".join(map(str, runs[0].record["dataset"]["size"]))
+    scores = [np.mean([run.miou for run in groups[key]]) for key in VARIANTS]
+    own = pd.DataFrame([[f"this report ({name}, {size})", *scores]], columns=SIBLINGS.columns)
+    return pd.concat([SIBLINGS, own], ignore_index=True)
 
 
 def splits_table(splits: dict[str, Dataset]) -> pd.DataFrame:
@@ -47,9 +60,12 @@ def splits_table(splits: dict[str, Dataset]) -> pd.DataFrame:
     )
 
 
-def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return test mIoU of each network and its difference from U-Net with interval and p."""
-    groups, rows = by_variant(runs), []
+def scores_table(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> pd.DataFrame:
+    """Return test mIoU of each network and its difference from U-Net with interval and p.
+
+    Networks that were trained on drawn scenes, too, have their score and difference there.
+    """
+    groups, rows, drawn = by_variant(runs), [], by_variant(scenes)
     for key, group in groups.items():
         scores = np.array([run.miou for run in group])
         row = {
@@ -64,6 +80,11 @@ def scores_table(runs: Sequence[Run]) -> pd.DataFrame:
             row["Against U-Net"] = points.signed(estimate.value)
             row["95 % interval"] = points.range(estimate.low, estimate.high) + note
             row["p"] = p_cell(estimate.tested_p)
+        if key in drawn:
+            row["Scenes"] = percent(np.mean([run.miou for run in drawn[key]]))
+        if key in drawn and key != "unet" and "unet" in drawn:
+            there = of.MIOU.compare(drawn[key], drawn["unet"])
+            row["Scenes: against U-Net"] = effect_text(there, points)
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
 

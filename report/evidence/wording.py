@@ -63,7 +63,7 @@ def seeds_text(seeds: Iterable[int]) -> str:
 def size_text(estimate: Estimate) -> str:
     """Return "3 seeds, 233 images"."""
     seeds = seeds_text(estimate.seeds)
-    return f"{seeds}, {estimate.images} images" if estimate.images else seeds
+    return f"{seeds}, {estimate.images} {estimate.counted}" if estimate.images else seeds
 
 
 def interval_text(estimate: Estimate, unit: Unit = points) -> str:

@@ -17,17 +17,19 @@ from lib.data import Dataset
 from lib.files import ClassTable
 from lib.metrics import nan_mean
 from lib.models import TITLES, VARIANTS
-from lib.records import Run
+from lib.records import Run, by_variant
 from lib.structure import BANDS, SIZE_NAMES, ratio
 from report.evidence.readings import by_frequency
 from report.evidence.tables import class_differences
 from report.evidence.measures import MIOU
 from report.evidence.scores import trimap_iou
-from report.evidence.wording import interval_text, literal, nats, percent, points, whole_percent
+from report.evidence.wording import (
+    interval_text, literal, nats, percent, points, seeds_text, whole_percent,
+)  # fmt: skip
 from report.figures.show import Exhibit
 from report.figures.style import (
     INK, LOOKS, PAGE, displayed, dots, interval, label_ends, legible, line, mark_classes,
-    of_the_study, plain_rows, without_subsets,
+    of_the_study, plain_rows,
 )  # fmt: skip
 
 SPLIT_MARKS = (("o", INK), ("|", "#0072B2"), ("x", "#D55E00"))  # marker and colour
@@ -75,7 +77,7 @@ def _by_epoch(axes: Axes, runs: Sequence[Run], column: str) -> dict[str, float]:
 
 def test_miou(runs: Sequence[Run]) -> Exhibit:
     """Test mIoU of every run, means, and the differences from U-Net with intervals."""
-    groups = without_subsets(runs)
+    groups = by_variant(runs)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(PAGE, 0.55 + 0.36 * len(groups)), width_ratios=(3, 2), sharey=True
     )
@@ -186,7 +188,8 @@ def class_scores(runs: Sequence[Run]) -> Exhibit:
     """Test IoU of every class for U-Net, and how far each other network is from it."""
     groups, classes, order = of_the_study(runs), runs[0].classes, by_frequency(runs[0])
     reference = "unet" if "unet" in groups else next(iter(groups))
-    table = class_differences(runs)  # its classes are in this order
+    drawn = [run for group in groups.values() for run in group]
+    table = class_differences(drawn)  # its classes are in this order
     others = [key for key in groups if key in set(table.variant)]
     columns = min(ACROSS, 1 + len(others))
     lines = -(-(1 + len(others)) // columns)
@@ -215,14 +218,16 @@ def class_scores(runs: Sequence[Run]) -> Exhibit:
     finding, lost = "", table[table.variant == "unet-noskip"].dropna(subset="value")
     if len(lost):
         worst = lost.loc[lost.value.idxmin()]
-        name, change = literal(worst["class"]), points(worst.value)
-        finding = f"Without skips {name} changes most, by {change}. "
+        name, change = literal(worst["class"]), points(-worst.value)
+        finding = f"Without skips {name} loses most, {change}. "
+    seeds = seeds_text(sorted({len(group) for group in groups.values()}))
     return Exhibit(
         figure,
         "fig-classes",
         f"{finding}First panel: test IoU of the {TITLES[reference]}, mean and range over seeds; "
         "the others: differences from it with 95 % intervals over seeds and images (with one seed, "
-        "over images alone), not adjusted for their number. Classes from frequent to rare.",
+        f"over images alone), not adjusted for their number; {seeds} per network. Classes from "
+        "frequent to rare.",
         "Dot charts of class IoU, and of differences from the U-Net with intervals.",
     )
 

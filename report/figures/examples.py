@@ -21,12 +21,12 @@ from PIL import Image
 from lib.data import load_dataset, load_split
 from lib.files import family, write_image
 from lib.metrics import mean_iou
-from lib.records import Run, first_seeds, load_runs
+from lib.records import Run, load_runs
 from lib.studies.recount import write_predictions
 from lib.train import TrainConfig
 from report.evidence.wording import listed, literal
 from report.figures.pictures import FULL
-from report.figures.style import LOOKS
+from report.figures.style import LOOKS, of_the_study
 
 TALLEST = 480  # pixels: a photograph that is stored at the size of its file has at most this height
 
@@ -38,7 +38,8 @@ def choose_images(runs: Sequence[Run], among: Sequence[str] | None = None) -> di
     of one image, over the classes that occur in it or are predicted; ties go to the first image of
     the test set.
     """
-    first, some = first_seeds(runs), runs[0]
+    first = {key: group[0] for key, group in of_the_study(runs).items()}
+    some = runs[0]
     images = some.image_names
     there = np.isin(images, images if among is None else among)
     scores = np.stack([mean_iou(run.per_image) for run in first.values()])  # (networks, images)

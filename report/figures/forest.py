@@ -12,6 +12,7 @@ from textwrap import wrap
 import numpy as np
 
 from lib.records import Run
+from lib.studies.designs import DESIGNS
 from report.evidence import ledger
 from report.evidence.claims import STUDY, THEORY, Verdict
 from report.evidence.comparison import (
@@ -93,6 +94,8 @@ def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
 
     Of verdicts by the name of the part (`lib.studies.designs`); a part without runs is left out.
     """
+    if here != "CamVid":
+        return []
     others = {capitalised(name.removeprefix("without-")): judged[name] for name in judged}
     drives = [capitalised(name[8:]) for name in judged if name.startswith("without-")]
     tables = []
@@ -102,7 +105,7 @@ def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
         ("drives", here, drives,
          "on CamVid's own test split, and on each drive when it is left out of the training"),
         ("scenes", here, ["Scenes"],
-         "on CamVid and on drawn scenes, whose many independent test images allow equivalence"),
+         "on CamVid and on drawn scenes, whose test images are many and independent"),
     ):  # fmt: skip
         parts = {own: judged[here]} | {name: others[name] for name in names if name in others}
         table = ledger.across(parts)
@@ -114,7 +117,7 @@ def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
 
 def by_edition(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:
     """Return the verdict on each statement in both editions; None for other runs than these."""
-    if runs[0].edition == 1 or runs[0].record["dataset"]["name"] != "camvid":
+    if runs[0].edition == 1 or not DESIGNS["D1"].parts[0].holds(runs[0]):
         return None
     return Exhibit(
         ledger.editions_table(verdicts),
@@ -171,8 +174,9 @@ def _plot_row(verdict: Verdict, reach: int) -> dict:
     for finding, part in zip(verdict.primary, verdict.parts):
         strips.append(_measurement(finding, part, reach) | {"y": y})
         y += STRIP
-    if len(strips) == 1 and verdict.verdict == UNDECIDED:
-        strips[0]["verdict"] = f"undecided ({verdict.seeds_needed or f'> {MOST_SEEDS}'} seeds)"
+    for strip in strips:
+        if strip["verdict"] == UNDECIDED:
+            strip["verdict"] += f" ({verdict.seeds_needed or f'> {MOST_SEEDS}'} seeds)"
     secondary = [f"Secondary: {each.text}" for each in verdict.secondary if each.estimate]
     return {
         "id": verdict.claim.id,

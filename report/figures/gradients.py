@@ -13,7 +13,7 @@ from report.figures.studies import Groups, extent, of_networks
 from report.figures.style import PAGE, line
 
 
-@of_networks(*VARIANTS)
+@of_networks(*VARIANTS, studied=False)
 def over_training(groups: Groups) -> Exhibit:
     """|gradient| times |weights| and the relative update of every block, means over training."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))

@@ -20,10 +20,12 @@ from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.landscape import GRID
 from report.evidence.readings import by_frequency
 from report.evidence.design import SKIP_EFFECTS, estimates
-from report.evidence.measures import BOUNDARY, MIOU, Measure
-from report.evidence.readings import NotMeasured, condition, probed, studied, with_studies
+from report.evidence.measure import Measure, with_studies
+from report.evidence.measures import BOUNDARY, MIOU, OUTLINES_BELOW
+from report.evidence.readings import NotMeasured, condition, probed, studied
 from report.evidence.scores import class_mean, explained
-from report.evidence.wording import percent, seeds_text
+from report.evidence.statistics import Estimate
+from report.evidence.wording import interval_text, percent, points, seeds_text, size_text
 from report.figures.show import Exhibit
 from report.figures.style import FAINT, INK, LOOKS, PAGE, line, plain
 
@@ -34,13 +36,16 @@ HIGHEST = 10.0  # nats per pixel: where the colours of the slices end
 Groups = dict[str, list[Run]]
 
 
-def of_networks(*networks: str) -> Callable:
-    """Make a figure of groups of runs into one of any runs; None where they lack what it shows."""
+def of_networks(*networks: str, studied: bool = True) -> Callable:
+    """Make a figure of groups of runs into one of any runs; None where they lack what it shows.
+
+    Only studied runs count, if the figure is one of studies.
+    """
 
     def decorate(figure: Callable[[Groups], Exhibit]) -> Callable[[Sequence[Run]], Exhibit | None]:
         @wraps(figure)
         def measured(runs: Sequence[Run]) -> Exhibit | None:
-            groups = by_variant(with_studies(runs))
+            groups = by_variant(with_studies(runs) if studied else runs)
             groups = {key: group for key, group in groups.items() if key in networks}
             try:
                 return figure(groups) if groups else None
@@ -68,7 +73,7 @@ def skips(runs: Sequence[Run]) -> Exhibit | None:
     if not group or not all("conditions.names" in run.studies for run in group):
         return None
     figure, (first, second, third) = plt.subplots(1, 3, figsize=(PAGE, 2.7))
-    retrained = _by_level(first, runs, group, MIOU, mean_iou, "conditions.confusions")
+    effects = _by_level(first, runs, group, MIOU, mean_iou, "conditions.confusions")
     _by_level(second, runs, group, BOUNDARY, class_mean, "structure.boundary")
     sizes = range(len(SIZE_NAMES))
     for level in range(DEPTH):
@@ -85,10 +90,10 @@ def skips(runs: Sequence[Run]) -> Exhibit | None:
     figure.legend(*first.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     figure.legend(*third.get_legend_handles_labels(), loc="outside upper right", ncols=4)
     words = ""
-    if retrained:
+    if effects:
         words = (
             " Bars: networks trained without that skip against those trained with it, the mean "
-            "over all subsets of the other skips, with 95 % intervals."
+            f"over all subsets of the other skips, with 95 % intervals ({size_text(effects[0])})."
         )
     return Exhibit(
         figure,
@@ -104,8 +109,8 @@ def skips(runs: Sequence[Run]) -> Exhibit | None:
 def _by_level(
     axes: Axes, runs: Sequence[Run], group: Sequence[Run], measure: Measure, score: Callable,
     array: str,
-) -> bool:  # fmt: skip
-    """Draw what is lost at each level; return whether networks were trained without each skip."""
+) -> list[Estimate]:  # fmt: skip
+    """Draw what is lost at each level; return what networks trained without each skip lose."""
     levels = np.arange(DEPTH)
     for kind, fill, name in (("shuffle", INK, "another image"), ("zero", "none", "zeros")):
         changes = [
@@ -120,7 +125,7 @@ def _by_level(
         axes.vlines(levels + 0.15, low, high, color=color, lw=2)
         axes.plot(levels + 0.15, value, "s", color=color, ms=4, label="trained without")
     axes.set(xlabel="level of the skip", xticks=levels)
-    return bool(effects)
+    return effects
 
 
 def lost(run: Run, name: str, score: Callable, array: str) -> np.ndarray:
@@ -155,7 +160,7 @@ def information(groups: Groups) -> Exhibit:
         finding = (
             f"In the U-Net a linear probe explains {low} of the variance of the outlines from the "
             f"bottleneck and {finest} from encoder level 0; without skips, where everything has to "
-            f"pass the bottleneck, {alone} there. "
+            f"pass the bottleneck, {alone} there. {_lost_below(groups['unet'])} "
         )
     return Exhibit(
         figure,
@@ -165,6 +170,15 @@ def information(groups: Groups) -> Exhibit:
         f"labels. Right: classes. {extent(groups)}",
         "Two line charts of linear probes by level for the U-Net with and without skips.",
     )
+
+
+def _lost_below(unets: Sequence[Run]) -> str:
+    """Return whether the bottleneck of the U-Net holds less of the outlines than level 0."""
+    change, _ = OUTLINES_BELOW.contrast([unets], [1])
+    interval = f"{points.signed(change.value)}, {interval_text(change)}"
+    if change.high < 0:
+        return f"The bottleneck holds less of them ({interval})."
+    return f"That is no evidence that the bottleneck loses them ({interval})."
 
 
 def _probe_scores(axes: Axes, groups: Groups, array: str, score: Callable) -> None:

@@ -96,12 +96,6 @@ def displayed(classes: ClassTable) -> ClassTable:
     return replace(classes, colors=tuple(tuple(color.tolist()) for color in colors))
 
 
-def without_subsets(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Return the runs of each network but those with a subset of the skips, which crowd a chart."""
-    groups = by_variant(runs)
-    return {key: group for key, group in groups.items() if not key.startswith(SUBSET)}
-
-
 def of_the_study(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Return the runs of the study's own networks, or of all where there are none of these."""
     groups = by_variant(runs)

@@ -7,13 +7,13 @@ import pandas as pd
 
 from lib.data import Dataset
 from lib.models import VARIANTS
-from lib.records import Run
+from lib.records import Run, by_variant
 from report.evidence import closed_forms, cost as evidence, design, tables as made
 from report.evidence.sentences import width
-from report.evidence.wording import literal, pixels
+from report.evidence.wording import literal, pixels, seeds_text, size_text
 from report.figures.diagrams import difference, levels_of
 from report.figures.show import Exhibit
-from report.figures.style import LOOKS, of_the_study, without_subsets
+from report.figures.style import LOOKS, of_the_study
 
 
 def splits(data: dict[str, Dataset]) -> Exhibit:
@@ -41,22 +41,13 @@ def part_by_part(run: Run) -> Exhibit:
 def of_runs(
     make: Callable[[Sequence[Run]], pd.DataFrame], name: str, caption: str, runs: Sequence[Run]
 ) -> Exhibit:
-    """Return a table that is made of runs, but for networks with a subset of the skips.
-
-    A column without any value is left out.
-    """
-    chosen = [run for group in without_subsets(runs).values() for run in group]
-    return Exhibit(make(chosen).dropna(axis="columns", how="all"), f"tbl-{name}", caption)
+    """Return a table that is made of runs; a column without any value is left out."""
+    return Exhibit(make(runs).dropna(axis="columns", how="all"), f"tbl-{name}", caption)
 
 
 loss = partial(
     of_runs, made.loss_table, "loss",
     "Loss after the last epoch, in nats per pixel, means over seeds; gap: test less training.",
-)  # fmt: skip
-scores = partial(
-    of_runs, made.scores_table, "scores",
-    "Test mIoU, its standard deviation (SD) over seeds, and the difference from U-Net in points of "
-    "mIoU.",
 )  # fmt: skip
 classes = partial(
     of_runs, made.class_table, "classes",
@@ -68,6 +59,21 @@ cost = partial(
     "seconds and memory of one training run, and the epochs until validation mIoU reaches a share "
     "of the U-Net's final one (–: a seed never does).",
 )  # fmt: skip
+
+
+def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
+    """Test mIoU of each network against the U-Net, also of those trained on drawn scenes."""
+    where = ""
+    if scenes:
+        number = seeds_text({len(group) for group in by_variant(scenes).values()})
+        tested = scenes[0].record["dataset"]["counts"]["test"]
+        where = f" Scenes: trained and tested on drawn scenes ({number}, {tested:,} test images)."
+    return Exhibit(
+        made.scores_table(runs, scenes),
+        "tbl-scores",
+        "Test mIoU, its standard deviation (SD) over seeds, and the difference from U-Net in "
+        f"points of mIoU.{where}",
+    )
 
 
 def definitions(runs: Sequence[Run]) -> Exhibit:
@@ -101,13 +107,17 @@ def networks(runs: Sequence[Run]) -> Exhibit:
     )
 
 
-def siblings() -> Exhibit:
-    """The same study by others."""
+def siblings(runs: Sequence[Run]) -> Exhibit:
+    """The same study by others, and this one."""
     return Exhibit(
-        made.SIBLINGS,
+        made.siblings_table(runs),
         "tbl-siblings",
         "The same study by others, as their repositories print it: 13 classes, 256 × 256 pixels, "
-        "one seed, each under its own definition.",
+        "one seed, each under its own definition; last, the means of this report. Sources: "
+        "[Arpit000007](https://github.com/Arpit000007/Semantic-Segmentation-with-U-Net-Variants), "
+        "[Aditya-S-Kul](https://github.com/Aditya-S-Kul/Computer-Vision), "
+        "[ss-369](https://github.com/ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants), "
+        "[sudokara](https://github.com/sudokara/semantic-segmentation).",
     )
 
 
@@ -122,8 +132,9 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
         "([Paszke et al., 2016](https://arxiv.org/abs/1606.02147)), SegNet and ESPNet as listed by "
         "the authors of the latter "
         "([Mehta et al., 2018](https://doi.org/10.1007/978-3-030-01249-6_34)), FC-DenseNet103 "
-        "([Jégou et al., 2017](https://doi.org/10.1109/CVPRW.2017.156)). Runs at another size are "
-        "not comparable with these.",
+        "([Jégou et al., 2017](https://doi.org/10.1109/CVPRW.2017.156)), and LETNet, trained on "
+        "the validation images too ([Xu et al., 2023](https://arxiv.org/abs/2302.10484)). Runs at "
+        "another size are not comparable with these.",
     )
 
 
@@ -131,10 +142,14 @@ def _effects_table(
     of: Sequence[design.Effect], name: str, caption: str, runs: Sequence[Run]
 ) -> Exhibit | None:
     """Return a table of a design's effects; None where the runs allow none."""
-    table = design.effects_table(runs, of)
-    if table.empty:
+    contrasts = design.estimates(runs, of)
+    if not contrasts:
         return None
-    return Exhibit(table, f"tbl-{name}", f"{caption}; p also after Holm over this table.")
+    return Exhibit(
+        design.effects_table(of, contrasts),
+        f"tbl-{name}",
+        f"{caption}; p also after Holm over this table ({size_text(contrasts[0])}).",
+    )
 
 
 effects = partial(

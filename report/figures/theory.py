@@ -5,17 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from lib.metrics import mean_iou
-from lib.models import DEPTH
+from lib.models import DEPTH, subset_name
 from lib.records import Run, by_variant
 from report.evidence import closed_forms as theory
 from report.evidence.claims import NONE, UNET, Verdict
 from report.evidence.comparison import ALPHA, NOT_MEASURED
 from report.evidence.design import SKIP_BY_SKIP, estimates
 from report.evidence.ledger import verdict_text
-from report.evidence.readings import RARE, rare, studied, with_studies
-from report.evidence.statistics import holm
+from report.evidence.measure import of_common_seeds, with_studies
+from report.evidence.measures import MIOU
+from report.evidence.readings import RARE, rare, studied
+from report.evidence.statistics import Estimate, holm
 from report.evidence.wording import (
-    are, capitalised, interval_text, listed, named, percent, pixels, points,
+    are, capitalised, interval_text, listed, named, percent, pixels, points, versus,
 )  # fmt: skip
 from report.figures.show import say
 from report.figures.studies import lost
@@ -25,9 +27,12 @@ def answer(verdicts: Sequence[Verdict], *keys: str) -> None:
     """Display the verdict on each of these statements, with what decided it."""
     for verdict in verdicts:
         if verdict.claim.id in keys and verdict.verdict != NOT_MEASURED:
-            measured = ". ".join(finding.text for finding in verdict.primary)
+            parts = [finding.text for finding in verdict.primary]
+            if len(parts) > 1:
+                parts = [f"{text}: {part}" for text, part in zip(parts, verdict.parts)]
             outcome = capitalised(verdict_text(verdict))
-            say(f"**{verdict.claim.id}. {verdict.claim.statement}** *{outcome}.* {measured}.")
+            statement = f"**{verdict.claim.id}. {verdict.claim.statement}** *{outcome}.*"
+            say(f"{statement} {'. '.join(parts)}.")
 
 
 def storage(base_channels: int) -> str:
@@ -45,29 +50,34 @@ def storage(base_channels: int) -> str:
 def reliance(runs: Sequence[Run]) -> str:
     """Return what a lesion and retraining say of the skip about which they differ most.
 
-    And whether skips replace each other. "" without the networks of all subsets of the skips.
+    And whether skips replace each other. "" without several seeds of all subsets of the skips.
     """
     effects = estimates(runs, SKIP_BY_SKIP)
     group = with_studies(by_variant(runs).get(UNET, []))
-    if not effects or not all(run.studies for run in group):
+    if not effects or effects[0].one_seed or not all(run.studies for run in group):
         return ""
-    lesions = np.array([np.mean([_shuffled(run, level) for run in group]) for level in range(DEPTH)])
-    added = np.array([effect.value for effect in effects[:DEPTH]])
-    level = int(np.argmin(lesions + added))
-    significant = np.array([p < ALPHA for p in holm([each.tested_p for each in effects])])
-    negative = np.array([effect.value < 0 for effect in effects])
-    pairs = len(effects) - DEPTH
-    replacing = int((significant & negative)[DEPTH:].sum())
-    helping = int((significant & ~negative)[DEPTH:].sum())
+    cut = [np.mean([_shuffled(run, level) for run in group]) for level in range(DEPTH)]
+    trained = [_retrained(runs, level) for level in range(DEPTH)]
+    level = int(np.argmin([lesion - without.value for lesion, without in zip(cut, trained)]))
+    adjusted = holm([each.tested_p for each in effects])
+    pairs = [(each.value, p) for each, p in zip(effects[DEPTH:], adjusted[DEPTH:])]
+    replacing = sum(value < 0 and p < ALPHA for value, p in pairs)
+    helping = sum(value > 0 and p < ALPHA for value, p in pairs)
     return (
         f"Fed another image's features at level {level}, the trained U-Net loses "
-        f"{points(-lesions[level])} of mIoU. Retraining tells another story: over all subsets of "
-        f"the other skips, networks with that skip differ from those without it by "
-        f"{points.signed(added[level])} ({interval_text(effects[level])}). Of the {pairs} "
-        f"interactions between two skips, {replacing} {are(replacing)} significantly negative, "
-        f"which means that one skip is worth less where the other is present, and {helping} "
-        f"{are(helping)} significantly positive ([all effects](#tbl-theory-skips))."
+        f"{points(-cut[level])} of mIoU; trained without that skip, it scores "
+        f"{versus(trained[level].value, 'with it')} ({interval_text(trained[level])}). Of the "
+        f"{len(pairs)} interactions between two skips, {replacing} {are(replacing)} significantly "
+        f"negative, which means that one skip is worth less where the other is present, and "
+        f"{helping} {are(helping)} significantly positive."
     )
+
+
+def _retrained(runs: Sequence[Run], level: int) -> Estimate:
+    """Return how a U-Net that was trained without the skip of a level differs from one with all."""
+    groups = by_variant(runs)
+    others = subset_name(tuple(each for each in range(DEPTH) if each != level))
+    return MIOU.compare(*of_common_seeds([groups[others], groups[UNET]]))
 
 
 def _shuffled(run: Run, level: int) -> float:

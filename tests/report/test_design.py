@@ -18,6 +18,7 @@ from report.evidence.design import (
     FINER_BY_COARSER,
     SKIP_BY_SKIP,
     effects_table,
+    estimates,
     missing_cells,
     skip_effect,
     skip_interaction,
@@ -149,9 +150,13 @@ def test_effects_of_the_skips_are_exact():
     )
 
 
+def table_of(runs, effects=BLOCK_BY_SKIP):
+    return effects_table(effects, estimates(runs, effects))
+
+
 def test_the_table_agrees_with_the_numbers():
     runs = study(*RIGHT)
-    table = effects_table(runs)
+    table = table_of(runs)
     assert list(table["On test mIoU"]) == [
         points.signed(value) for value in values(BLOCK_BY_SKIP, runs)
     ]
@@ -161,14 +166,15 @@ def test_the_table_agrees_with_the_numbers():
         and "Verdict" not in table
     )
     assert table.Effect[3] == "gain from residual blocks with concatenated skips − without skips"
-    assert list(
-        effects_table(study(*FACTORIAL.values(), seeds=2), SKIP_BY_SKIP).Effect[[0, 4]]
-    ) == ["skip at level 0 − none", "gain from level 0 with level 1 − without it"]
+    assert list(table_of(study(*FACTORIAL.values(), seeds=2), SKIP_BY_SKIP).Effect[[0, 4]]) == [
+        "skip at level 0 − none",
+        "gain from level 0 with level 1 − without it",
+    ]
 
 
 def test_no_effect_reads_as_none(monkeypatch):
     monkeypatch.setattr(f"{__name__}.RIGHT", dict.fromkeys(RIGHT, 60))
-    table = effects_table(study(*RIGHT, noise=0.0))
+    table = table_of(study(*RIGHT, noise=0.0))
     assert set(table["On test mIoU"]) == {points(0)} and set(table["After Holm"]) == {"1.000"}
 
 
@@ -180,7 +186,7 @@ def test_an_incomplete_design_has_no_effects():
         ["unet-residual-noskip"],
         [],
     ):
-        assert effects_table(study(*few)).empty
+        assert table_of(study(*few)).empty
     assert missing_cells(study(*VARIANTS)).endswith(
         "there is no run of the Residual U-Net without skip connections and "
         "Residual Gated Attention U-Net."
@@ -189,7 +195,7 @@ def test_an_incomplete_design_has_no_effects():
 
 
 def test_one_seed_has_no_p():
-    one = effects_table(study(*RIGHT, seeds=1))
+    one = table_of(study(*RIGHT, seeds=1))
     assert set(one.p) == set(one["After Holm"]) == {"–"} and len(one) == 5
-    some = effects_table(study(*list(RIGHT)[1:]) + study("unet-noskip", seeds=1))
+    some = table_of(study(*list(RIGHT)[1:]) + study("unet-noskip", seeds=1))
     assert list(some.p == "–") == [True, True, False, True, False]

@@ -94,7 +94,7 @@ def test_a_network_runs_once_a_seed_and_the_first_is_the_chapter(notebooks, tmp_
     assert [job.target.name for job in (first, second)] == ["1_unet.ipynb", "1_unet-seed-2.ipynb"]
     assert (second.parameters["seed"], second.parameters["epochs"]) == (2, 3)
     assert second.record == tmp_path / "runs" / "unet" / "seed-2" / "record.json"
-    assert data.reads == () and analysis.reads == (first.record, second.record)
+    assert data.reads == () and analysis.reads[0] == tmp_path
     assert analysis.parameters == {"seeds": [0, 2]}
 
 
@@ -122,7 +122,7 @@ def test_networks_beyond_the_four_run_in_the_first_one_s_notebook_and_are_no_cha
         "seed": 2,
     }
     assert second.record == tmp_path / "runs" / "unet-noskip-wide" / "seed-2" / "record.json"
-    assert analysis.reads == (*plain[-1].reads, first.record, second.record)
+    assert analysis.reads == plain[-1].reads
     assert [job.target.name for job in found if job.target.name == job.source.name] == [
         "0_data.ipynb",
         "1_unet.ipynb",
@@ -145,8 +145,7 @@ def test_chapters_follow_their_numbers_whatever_their_digits(notebooks, tmp_path
     assert [path.stem for path in chapters(notebooks)] == names
     found = jobs(notebooks, tmp_path)
     assert [job.source.stem for job in found] == [*names[:3], "1_unet", *names[3:]]
-    trained = tuple(job.record for job in found[2:4])
-    assert [job.reads for job in found] == [(), (), (), (), trained, trained, trained]
+    assert [job.reads[:1] for job in found] == [(), (), (), (), *[(tmp_path,)] * 3]
     assert capsys.readouterr().err == ""
     write(notebooks / "Untitled.ipynb", new_markdown_cell("# Notes"))
     assert jobs(notebooks, tmp_path) == found
@@ -160,9 +159,17 @@ def test_the_fingerprint_follows_source_parameters_and_records(notebooks, tmp_pa
     assert jobs(notebooks, tmp_path, epochs=4)[1].fingerprint() != before[0]
     moved = jobs(notebooks, tmp_path / "elsewhere")[1]
     assert moved.parameters["out"] != network.parameters["out"] and moved.fingerprint() == before[0]
-    analysis.reads[0].parent.mkdir(parents=True)
-    analysis.reads[0].write_text("{}")
-    assert network.fingerprint() == before[0] and analysis.fingerprint() != before[1]
+    seen = {before[1]}
+    for place, name in (
+        (tmp_path / "runs/unet/seed-0", "record.json"),
+        (tmp_path / "runs/unet-skips-0111/seed-0", "record.json"),
+        (tmp_path / "runs/unet/seed-0", "studies.npz"),
+        (tmp_path.parent / "scenes/runs/unet/seed-0", "doses.npz"),
+    ):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text("{}")
+        seen.add(analysis.fingerprint())
+    assert len(seen) == 5 and network.fingerprint() == before[0]
 
 
 def test_execution_failure_and_rendering_from_the_records(notebooks, tmp_path, capsys):

@@ -19,8 +19,10 @@ from report.evidence import measures, readings, scores
 from report.evidence.claims import CLAIMS, THEORY, judge
 from report.evidence.comparison import NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED
 from report.evidence.design import FACTORIAL, SKIP_EFFECTS, estimates
+from report.evidence.measure import Measure
 from report.evidence.readings import NotMeasured
-from report.evidence.wording import points
+from report.evidence.statistics import BLOCK
+from report.evidence.wording import points, versus
 from report.figures import gradients, studies, theory
 
 IMAGES, PIXELS = 12, 1000
@@ -201,7 +203,9 @@ def on_scenes(tmp_path: Path, slope: float, **differences: dict) -> list[SimpleN
             run.record["dataset"]["name"] = "scenes"
             rng = np.random.default_rng(seed)
             doses = np.array([confusions(0.6 - loss * dose, rng) for dose in (0, 0.5, 1)])
-            run.doses = {f"{kind}_confusions": doses for kind in ("clutter", "noise")}
+            pairs = doses.reshape(3, IMAGES // 2, 2, 2, 2).sum(2)  # scenes are counted in groups
+            run.doses = {f"{kind}_confusions": pairs for kind in ("clutter", "noise")}
+            run.doses["group"] = np.array(2)
             found.append(run)
     return found
 
@@ -274,6 +278,35 @@ def test_seeds_without_studies_leave_the_verdicts_on_studies_as_they_are():
         assert mine.estimate.seeds[0] == 3 and mine.estimate.value == others.estimate.value
         assert mine.sides == others.sides
     assert both["T1"].primary[0].estimate.seeds == (4, 4)
+
+
+def test_doses_are_resampled_by_groups_of_scenes(tmp_path):
+    scenes = on_scenes(tmp_path, 0.1)
+    assert len(readings.dose_images(scenes[0])) == IMAGES // 2
+    finding = {v.claim.id: v for v in judged(scenes)}["A1"].primary[0]
+    assert finding.estimate.images == IMAGES // 2
+    assert "on drawn scenes" in finding.text and "6 groups of scenes" in finding.text
+
+
+def test_a_drive_is_resampled_in_blocks_of_the_film():
+    run = SimpleNamespace(
+        record={"dataset": {"name": "camvid"}},
+        image_names=[str(index) for index in range(40)],
+        frames=[("a" if index < 10 else "b", index) for index in range(40)],
+    )
+    drive = Measure("", None, images=lambda run: run.image_names[:10])
+    half = Measure("", None, images=lambda run: run.image_names[10::2])
+    assert drive._block(run) == BLOCK, "every frame of the drive is counted"
+    assert half._block(run) == BLOCK // 2, "every other frame is counted"
+
+
+def test_a_design_takes_the_seeds_that_all_its_networks_have():
+    study = with_everything(runs(3))
+    some = [run for run in study if run.variant in NETWORKS or run.seed > 0]
+    effects = estimates(some, SKIP_EFFECTS, measures.MIOU)
+    same = estimates([run for run in study if run.seed > 0], SKIP_EFFECTS, measures.MIOU)
+    assert effects[0].seeds == (2,) * 16
+    assert [each.value for each in effects] == [each.value for each in same]
 
 
 def test_precision_is_read_from_the_doses_too():
@@ -520,25 +553,25 @@ def test_lesions_stand_beside_what_retraining_loses():
 def test_reliance_and_necessity_of_a_skip_in_words():
     study = with_everything(runs(2))
     text = theory.reliance(study)
-    effects = estimates(study, SKIP_EFFECTS, measures.MIOU)
     unet = [run for run in study if run.variant == "unet"]
-    lesions = [
-        np.mean(
-            [
-                studies.lost(run, f"shuffle {level}", mean_iou, "conditions.confusions")
-                for run in unet
-            ]
-        )
-        for level in range(4)
-    ]
-    level = int(np.argmin([lesion + effect.value for lesion, effect in zip(lesions, effects)]))
+    lesions, retrained = [], []
+    for level in range(4):
+        cut = [
+            studies.lost(run, f"shuffle {level}", mean_iou, "conditions.confusions") for run in unet
+        ]
+        lesions.append(np.mean(cut))
+        name = FACTORIAL[tuple(each for each in range(4) if each != level)]
+        without = [run for run in study if run.variant == name]
+        retrained.append(measures.MIOU.of(without).mean() - measures.MIOU.of(unet).mean())
+    level = int(np.argmin(np.subtract(lesions, retrained)))
     assert text.startswith(
         f"Fed another image's features at level {level}, the trained U-Net loses "
-        f"{points(-lesions[level])} of mIoU."
+        f"{points(-lesions[level])} of mIoU; trained without that skip, it scores "
+        f"{versus(retrained[level], 'with it')} ("
     )
-    assert f"by {points.signed(effects[level].value)} (" in text
     assert "Of the 6 interactions between two skips, 0 are significantly negative" in text
     assert theory.reliance(unet) == "", "without the other subsets of the skips"
+    assert theory.reliance([run for run in study if run.seed == 0]) == "", "one seed"
     for run in study:
         run.studies = {}
     assert theory.reliance(study) == "", "without lesions"

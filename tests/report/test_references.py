@@ -13,7 +13,11 @@ from report.references import formatted, reference_list, works
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TEXTS = {
-    path: [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    path: [
+        cell
+        for cell in nbformat.read(path, 4).cells
+        if cell.cell_type == "markdown" and cell.id != "references"
+    ]
     for path in SOURCES
 }
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s]+)\)")
