@@ -13,8 +13,7 @@
         weights.pt        the weights (never in git)
     OUT/runs/examples/    the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts. Every file is written whole
-(`lib.files`).
+Counts are stored, never scores: every score is recomputed from counts.
 """
 
 import json
@@ -29,10 +28,10 @@ import pandas as pd
 
 from lib import ROOT
 from lib.config import TrainConfig, complete
-from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
+from lib.files import ClassTable, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
-from lib.structure import unpack_counts
+from lib.structure import ratio, unpack_counts
 
 RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
 ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
@@ -130,38 +129,35 @@ class Run:
         return self._confusions["names"].tolist()
 
     @property
-    def image_losses(self) -> np.ndarray | None:
-        """Each test image's loss in nats per pixel, float64 (N,); None in the first edition."""
-        if "loss" not in self._confusions:
-            return None
-        nats, weight = self._confusions["loss"].T
-        return np.divide(nats, weight, out=np.full(len(nats), np.nan), where=weight > 0)
+    def image_losses(self) -> np.ndarray:
+        """Each test image's loss in nats per pixel, float64 (N,), NaN for void alone."""
+        return ratio(self._confusions["loss"])
 
     @property
     def frames(self) -> list[tuple[str, int]]:
         """Drive and frame number of each test image."""
-        if "drives" not in self._confusions:
-            return [drive_and_frame(name) for name in self.image_names]
         return list(zip(self._confusions["drives"].tolist(), self._confusions["frames"].tolist()))
+
+    # Arrays by name, {} where they were not made.
 
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:
-        """The counts of `lib.structure` for each test image, or {} where they were not taken."""
+        """The counts of `lib.structure` for each test image."""
         return unpack_counts(self._arrays(STRUCTURE))
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:
-        """The norms of `lib.evaluation.GradientLog.arrays`, or {} where they were not taken."""
+        """The norms of `lib.evaluation.GradientLog.arrays`."""
         return self._arrays("gradients.npz")
 
     @cached_property
     def studies(self) -> dict[str, np.ndarray]:
-        """What `lib.studies` measured on the trained network, or {} where it did not."""
+        """What `lib.studies.theory` measured on the trained network."""
         return self._arrays("studies.npz")
 
     @cached_property
     def doses(self) -> dict[str, np.ndarray]:
-        """What `lib.studies.doses` counted at other doses, or {} where it did not."""
+        """What `lib.studies.doses` counted at other doses."""
         return self._arrays("doses.npz")
 
     @cached_property
@@ -207,15 +203,15 @@ class Run:
 
 def load_runs(out: str | Path) -> list[Run]:
     """Return every finished run under `out`, in the order of the variants and their seeds."""
-    order = list(TITLES)
     runs = [Run.read(path.parent) for path in (ROOT / out / "runs").glob(f"*/seed-*/{RECORD}")]
-    return sorted(runs, key=lambda run: (order.index(run.variant), run.seed))
+    return sorted(runs, key=lambda run: ([*TITLES].index(run.variant), run.seed))
 
 
 def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Return the runs of each variant, in the order of the table of variants."""
-    runs = list(runs)
-    groups = {key: [run for run in runs if run.variant == key] for key in TITLES}
+    groups = {key: [] for key in TITLES}
+    for run in runs:
+        groups[run.variant].append(run)
     return {key: group for key, group in groups.items() if group}
 
 
@@ -234,11 +230,9 @@ def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path
         raise ValueError(
             f"{folder}: begun by edition {edition} of the training, and this is edition {current}, "
             f"which gives other results; {ANEW}")
-    wanted = json.loads(json.dumps(asdict(config)))
-    recorded = json.loads(json.dumps(complete(recorded)))
-    different = [
-        f"{name} = {recorded[name]} there, {value} now"
-        for name, value in wanted.items() if recorded[name] != value]
+    now, there = (json.loads(json.dumps(each)) for each in (asdict(config), complete(recorded)))
+    different = [f"{name} = {there[name]} there, {now[name]} now" for name in now
+                 if there[name] != now[name]]
     if different:
         settings = "; ".join(different)
         raise ValueError(f"{folder}: holds a run with other settings ({settings}); {ANEW}")

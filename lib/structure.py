@@ -31,7 +31,7 @@ Map = np.ndarray  # (H, W): class indices, or bool
 
 
 def boundary_width(shape: tuple[int, int]) -> int:
-    """Return the boundary band's width in px: 2 % of an image's diagonal (Cheng et al. 2021)."""
+    """Return the boundary band's width in px: 2 % of an image's diagonal."""
     return max(1, round(0.02 * np.hypot(*shape)))
 
 
@@ -61,8 +61,7 @@ def structure_counts(
     known = target != IGNORE
     predicted, truth = prediction, target
     if known.any() and not known.all():
-        rows, columns = ndimage.distance_transform_edt(
-            ~known, return_distances=False, return_indices=True)
+        _, (rows, columns) = ndimage.distance_transform_edt(~known, return_indices=True)
         predicted, truth = prediction[rows, columns], target[rows, columns]
     counts = {
         "boundary": lambda: _boundary(predicted, truth, known, num_classes),
@@ -177,13 +176,12 @@ def misread_index_maps(prediction: Map, target: Map) -> np.ndarray:
     It takes the rows of an index map (H, W) for classes and the indices for masks: bitwise "and"
     for the intersection, the sum of indices for the area. The ratio means nothing.
     """
-    void = target == IGNORE
-    prediction = np.where(void, 0, prediction).astype(np.int64)
-    target = np.where(void, 0, target).astype(np.int64)
+    known = target != IGNORE
+    prediction, target = prediction.astype(int) * known, target.astype(int) * known
     intersection = (prediction & target).sum(1)
     union = prediction.sum(1) + target.sum(1) - intersection
     rows = union > 0
-    return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], np.float64)
+    return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], float)
 
 
 def pack_counts(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -200,14 +198,12 @@ def pack_counts(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def unpack_counts(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what was given to `pack_counts`, integers as int32; the first edition did not pack."""
+    """Return what was given to `pack_counts`, integers as int32."""
     counts = {}
     for name, array in packed.items():
-        if name.endswith(IMAGES_LAST):
-            array = np.moveaxis(array, -1, 0)
         if array.dtype.kind in "iu":
             array = array.astype(np.int32)
-        counts[name.removesuffix(IMAGES_LAST)] = array
+        counts[name.removesuffix(IMAGES_LAST)] = np.moveaxis(array, -1, 0)
     return counts
 
 
@@ -216,6 +212,5 @@ def ratio(counts: np.ndarray, part: int = 0, whole: int = 1) -> np.ndarray:
 
     `ratio(boundary)` is the boundary IoU, `ratio(components, 1, 0)` the share of components missed.
     """
-    part = np.asarray(counts[..., part], float)
-    whole = np.asarray(counts[..., whole], float)
-    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+    part, whole = counts[..., part], counts[..., whole]
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

@@ -13,9 +13,10 @@ from torch import Tensor
 from lib import UsageError
 from lib.datasets import MODULES, SOURCES
 from lib.datasets.folder import remedy
-from lib.datasets.pairs import EMPTY, PAIRING, SPLITS, VALUES, Root, Size, Source, Wrong
+from lib.datasets.pairs import (
+    EMPTY, PAIRING, SPLITS, VALUES, Root, Size, Source, Wrong, drive_and_frame)
 from lib.datasets.storage import CHUNK, pixels_of
-from lib.files import IGNORE, ClassTable, drive_and_frame
+from lib.files import IGNORE, ClassTable
 
 
 @dataclass(frozen=True)
