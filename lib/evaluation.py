@@ -59,21 +59,20 @@ class GradientLog:
         for weights, olds in zip(self.weights.values(), before):
             updates.append(get_total_norm([w.detach() - old for w, old in zip(weights, olds)]))
         norms = gradients, [get_total_norm(olds) for olds in before], updates
-        self.taken[number] = torch.stack([torch.stack(row) for row in norms])
+        self.taken[number] = torch.tensor(norms)
 
     def state_dict(self) -> dict:
-        return {"taken": {number: norms.cpu() for number, norms in self.taken.items()}}
+        return {"taken": self.taken}
 
     def load_state_dict(self, state: dict) -> None:
-        self.taken = dict(state["taken"])
+        self.taken = state["taken"]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return steps (S,), blocks (L,) by name, and each of `NORMS` as float32 (S, L)."""
         steps = sorted(self.taken)
-        norms = np.zeros((len(steps), len(NORMS), len(self.weights)), np.float32)
-        for row, step in enumerate(steps):
-            norms[row] = self.taken[step].cpu().numpy()
-        columns = {name: norms[:, index] for index, name in enumerate(NORMS)}
+        norms = np.array([self.taken[step].tolist() for step in steps], np.float32)
+        norms = norms.reshape(len(steps), len(NORMS), len(self.weights))
+        columns = dict(zip(NORMS, norms.swapaxes(0, 1)))
         return {"steps": np.array(steps), "blocks": np.array(list(self.weights)), **columns}
 
 
@@ -123,25 +122,22 @@ def load_model(folder: Path, variant: str, base_channels: int, num_classes: int)
     Raises ValueError for a file that is damaged or holds other weights.
     """
     model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
-    state = read_state(folder / WEIGHTS)
-    widths = {name: tensor.shape for name, tensor in state.items()}
-    if widths != {name: tensor.shape for name, tensor in model.state_dict().items()}:
+    try:
+        model.load_state_dict(read_state(folder / WEIGHTS))
+    except RuntimeError as error:
         raise ValueError(
             f"{folder / WEIGHTS}: the weights of another network than {variant} with "
-            f"{base_channels} base channels is today; train it anew")
-    model.load_state_dict(state)
+            f"{base_channels} base channels is today; train it anew") from error
     return model.to(memory_format=torch.channels_last).eval()
 
 
 @torch.inference_mode()
 def write_record(
-    config: TrainConfig, folder: Path, machine: Machine, history: list[dict], weights: Tensor,
-    splits: dict[str, Dataset],
+    config: TrainConfig, folder: Path, machine: Machine, model: UNet, history: list[dict],
+    weights: Tensor, splits: dict[str, Dataset],
 ) -> None:
     """Test the network of a finished training and write its record, the record itself last."""
     test = splits["test"]
-    model = load_model(folder, config.variant, config.base_channels, len(test.classes))
-    model = machine.place(model)
     confusions, losses, predictions = evaluate(model, test, weights, machine)
     names, (drives, frames) = np.array(test.items), zip(*test.frames)
     write_arrays(folder / "predictions.npz", labels=predictions, names=names)

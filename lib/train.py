@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from itertools import product
@@ -153,10 +154,10 @@ class Trainer:
         """Return `_loss`, compiled where that pays and the compiler can, tried on one batch."""
         images = self.feed.batch * self.feed.steps * self.config.epochs
         forward = multiply_adds(self.model.eval(), self.augment.crop)
-        self.model.train()  # which the compiler makes another form of
         if 3 * forward * images < COMPILE_FROM:
             return self._loss
-        before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.train()  # which the compiler makes another form of
+        before = deepcopy(self.model.state_dict())
         loss = compiled(self._loss, *next(self.feed.epoch(0, 1)))
         self.model.load_state_dict(before)  # the trial moved the statistics of batch normalisation
         return loss
@@ -170,13 +171,12 @@ class Trainer:
         return {"val_loss": mean_loss(losses), "val_miou": float(mean_iou(confusion))}
 
     def _tell(self, row: dict) -> None:
-        """Say how the epoch went, in a terminal's bar or in a line."""
-        epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
+        """Say how the epoch went: in the bar of a terminal, elsewhere in a line."""
         losses = f"loss {row['train_loss']:.3f}, validation {row['val_loss']:.3f}"
-        scores = f"{losses}  mIoU {row['val_miou']:.1%}"
-        self.bar.set_postfix_str(f"{epoch}, {scores}")
+        line = f"epoch {row['epoch']:3d}/{self.config.epochs}  {losses}  mIoU {row['val_miou']:.1%}"
+        self.bar.set_postfix_str(line)
         if self.world.first and self.bar.disable:
-            print(f"{epoch}  {scores}  {row['seconds']:.1f} s", flush=True)
+            print(f"{line}  {row['seconds']:.1f} s", flush=True)
 
     def _save(self) -> None:
         """Write the checkpoint, once an epoch is finished."""
@@ -234,7 +234,8 @@ def fit(
             machine.choose_kernels(training=False)
             write_state(folder / WEIGHTS, trainer.model.state_dict())
             write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
-            write_record(config, folder, machine, trainer.history, trainer.weights, splits)
+            write_record(
+                config, folder, machine, trainer.model, trainer.history, trainer.weights, splits)
             (folder / CHECKPOINT).unlink(missing_ok=True)
         world.wait()
     return Run.read(folder)
