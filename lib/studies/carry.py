@@ -24,12 +24,11 @@ NOT_COLLECTED = ("*.pt", "predictions.npz", ".*")
 
 def collect(records: Sequence[Path], out: Path, into: Path) -> None:
     """Copy the folders of these records, with the test images that they show."""
-    for record in records:
-        source = record.parent
-        target, examples = into / source.relative_to(out), Path("..") / ".." / "examples"
-        ignored = shutil.ignore_patterns(*NOT_COLLECTED)
-        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
-        shutil.copytree(source / examples, target / examples, dirs_exist_ok=True)
+    ignored = shutil.ignore_patterns(*NOT_COLLECTED)
+    for folder in [record.parent for record in records]:
+        for source in (folder, folder.parents[1] / "examples"):
+            target = into / source.relative_to(out)
+            shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 
 
 def finished_files(out: Path) -> Iterator[Path]:
