@@ -23,10 +23,7 @@ MAY_BE_ZERO = ("seed", "weight_decay", "class_balance", "dice")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the outcome of a run; the defaults are the profile `quick`.
-
-    Raises UsageError for a value that nothing can be trained with.
-    """
+    """Everything that decides the outcome of a run; the defaults are the profile `quick`."""
 
     variant: str = "unet"  # a key of `lib.models.NETWORKS`
     seed: int = 0  # decides initial weights, order of images and augmentation
@@ -72,11 +69,11 @@ def _checked(name: str, kind: object, value: object) -> object:
         return _scale(name, value)
     types, what = ((int, float), "a number") if kind is float else ((int,), "a whole number")
     zero = name in MAY_BE_ZERO
-    if type(value) not in types or not (value > 0 or (value == 0 and zero)):
-        bound = "0 or more" if zero else "above 0"
-        more = ", or None for all" if kind == int | None else ""
-        raise UsageError(f"{name} = {value!r}: expected {what} {bound}{more}")
-    return value
+    if type(value) in types and (value > 0 or (value == 0 and zero)):
+        return value
+    bound = "0 or more" if zero else "above 0"
+    more = ", or None for all" if kind == int | None else ""
+    raise UsageError(f"{name} = {value!r}: expected {what} {bound}{more}")
 
 
 def _scale(name: str, value: object) -> tuple[float, float]:
@@ -127,15 +124,15 @@ def read_profile(name: str, folder: Path = PROFILES) -> dict:
         there = ", ".join(known) or f"none in {folder}"
         raise UsageError(f"--profile {name}: no such profile; there are {there}")
     plans = folder.parent / PLANS
-    added = _read_yaml(plans).get(name) if plans.exists() else None
-    return (added or {}) | _read_yaml(folder / f"{name}.yaml")
+    added = _read_yaml(plans).get(name, {}) if plans.exists() else {}
+    return added | _read_yaml(folder / f"{name}.yaml")
 
 
 def parse_value(value: object) -> object:
     """Return the number, list, True, None, ... that Python reads in a text (also true and null).
 
-    A list may hold bare names, as in a profile, and any other text stays as it is. What a YAML file
-    holds is read as deep as it goes, since YAML 1.1 and so PyYAML take 1e-3 for a text.
+    A list may hold bare names, and any other text stays as it is. What a YAML file holds is read as
+    deep as it goes, since PyYAML takes 1e-3 for a text.
     """
     if isinstance(value, dict):
         return {name: parse_value(each) for name, each in value.items()}

@@ -34,11 +34,11 @@ from lib.models import TITLES
 from lib.structure import ratio, unpack_counts
 
 RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
-ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
+ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: read others, to make documents anew
 ANEW = "choose another `out`, or delete that folder to train anew"
-# The edition of the training: one more whenever other weights come out of the same settings and
-# seed, or another network is tested. 1: the epoch with the best validation mIoU was tested. 2: the
-# network after the last epoch is. 3, of one network alone: it is widened in multiples of 8.
+# One more whenever other weights come out of the same settings and seed, or another network is
+# tested. 1: the epoch with the best validation mIoU was tested. 2: the last one is. 3, of one
+# network alone: it is widened in multiples of 8.
 EDITION = 2
 EDITIONS = {"unet-noskip-wide": 3}
 
@@ -66,8 +66,8 @@ class Run:
         try:
             return cls(folder, json.loads(path.read_text()))
         except ValueError as error:
-            advice = "delete the file and run again"
-            raise ValueError(f"{path}: not a readable record ({error}); {advice}") from error
+            text = f"{path}: not a readable record ({error}); delete the file and run again"
+            raise ValueError(text) from error
 
     @property
     def variant(self) -> str:
@@ -80,6 +80,11 @@ class Run:
     @property
     def seed(self) -> int:
         return self.record["seed"]
+
+    @property
+    def examples(self) -> list[str]:
+        """Names of the fixed test images."""
+        return self.record["examples"]
 
     @property
     def edition(self) -> int:
@@ -139,7 +144,6 @@ class Run:
         return list(zip(self._confusions["drives"].tolist(), self._confusions["frames"].tolist()))
 
     # Arrays by name, {} where they were not made.
-
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:
         """The counts of `lib.structure` for each test image."""
@@ -168,11 +172,6 @@ class Run:
         path = self.folder / name
         return read_arrays(path) if path.exists() else {}
 
-    @property
-    def examples(self) -> list[str]:
-        """Names of the fixed test images."""
-        return self.record["examples"]
-
     def prediction(self, name: str) -> np.ndarray:
         """Return a shown image's labels, uint8 (H, W), or any's while predictions.npz is there."""
         path = self.folder / "predictions" / f"{name}.png"
@@ -189,10 +188,7 @@ class Run:
         return read_pixels(self.shared(name, "png"))
 
     def attention(self, name: str) -> list[np.ndarray]:
-        """Return the gates' coefficients on a fixed test image, [] without gates.
-
-        Finest level first, float (H/2**l, W/2**l) each.
-        """
+        """Return the gates' coefficients on a fixed image, float (H/2**l, W/2**l), finest first."""
         index = self.examples.index(name)
         return [maps[index] / 255 for maps in self._arrays("attention.npz").values()]
 
@@ -221,27 +217,16 @@ def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
 
 
 def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path) -> None:
-    """Raise ValueError unless a record or checkpoint has today's edition and these settings.
-
-    Other editions are read, too, where `ANY_EDITION` is set: to make documents anew.
-    """
+    """Raise ValueError unless a record or checkpoint has today's edition and these settings."""
     current = edition_of(config.variant)
     if edition != current and not os.environ.get(ANY_EDITION):
         raise ValueError(
             f"{folder}: begun by edition {edition} of the training, and this is edition {current}, "
             f"which gives other results; {ANEW}")
     now, there = (json.loads(json.dumps(each)) for each in (asdict(config), complete(recorded)))
-    different = [f"{name} = {there[name]} there, {now[name]} now" for name in now
-                 if there[name] != now[name]]
+    different = [
+        f"{name} = {there[name]} there, {now[name]} now"
+        for name in now if there[name] != now[name]]
     if different:
         settings = "; ".join(different)
         raise ValueError(f"{folder}: holds a run with other settings ({settings}); {ANEW}")
-
-
-def require_data(run: Run, splits: dict, root: str | Path) -> None:
-    """Raise ValueError unless the splits, which `root` holds, have the checksums of the run's."""
-    recorded = run.record["dataset"]["checksums"]
-    other = [name for name, split in splits.items() if split.checksum != recorded[name]]
-    if other:
-        where = f"{', '.join(other)} in {root} are not what it saw"
-        raise ValueError(f"{run.folder}: holds a run on other data ({where}); {ANEW}")
