@@ -2,11 +2,10 @@
 
 A slice plots the loss on a fixed batch over two random directions. Each filter of a direction is
 scaled to the norm of the network's own filter; biases and normalisations stay. The smallest and the
-largest eigenvalue of the Hessian stand beside it, by the method of Lanczos on Hessian-vector
-products (Pearlmutter 1994): in the network's own coordinates, and in filter-normalised ones, in
-which a step of 1 along a filter's direction is as long as the filter. |smallest / largest| is Li et
-al.'s measure of how far from convex a loss is. The loss is the weighted cross-entropy, whatever
-else a training adds to it, and the network is evaluated as at test time.
+largest eigenvalue of the Hessian stand beside it, by Lanczos's method on Hessian-vector products
+(Pearlmutter 1994): in the network's own coordinates, and in filter-normalised ones, in which a step
+of 1 along a filter's direction is as long as the filter. The loss is the weighted cross-entropy,
+and the network is evaluated as at test time.
 """
 
 from collections.abc import Callable
@@ -86,8 +85,7 @@ def spectra(
 
     weights (K,) are those of the loss. The Hessian is that of the mean loss over all batches and
     all convolution weights, in nats per pixel by squared weight, and by squared multiple of each
-    filter's own norm. In float32. Each batch keeps the graph of its gradient, as many times the
-    memory of a training step as there are batches.
+    filter's own norm. Each batch keeps the graph of its gradient in memory.
     """
     parameters = [weight for weight, _ in filters(model)]
     sizes = [weight.numel() for weight in parameters]
