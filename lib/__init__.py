@@ -4,7 +4,7 @@
     one training         config  train  machine  files (and the labels in them)
     what is recorded     metrics  structure  evaluation  records
     studies/             a trained network questioned; designs of many trainings; costs
-    predict              labels for photographs
+    predict/             a trained network on photographs
 """
 
 import os

@@ -20,9 +20,6 @@ from lib.machine import Machine, World
 __all__ = ["SPLITS", "Augment", "Dataset", "Feed", "as_image", "evenly_spaced", "load_dataset",
            "load_split"]
 
-# Images uint8 (B, 3, H, W), targets uint8 (B, H, W), numbers for their augmentation (B, 8).
-Batch = tuple[Tensor, Tensor, Tensor]
-
 
 def load_split(config: TrainConfig, split: str, data_root: Root = None) -> Dataset:
     """Return that split of the configured data set."""
@@ -94,8 +91,11 @@ class Feed:
         self.batch = min(batch_size, len(dataset))
         self.share = world.share(self.batch)
 
-    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
-        """Yield that epoch's batches, for this process."""
+    def epoch(self, seed: int, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield this process's part of the epoch's batches.
+
+        Images uint8 (B, 3, H, W), targets uint8 (B, H, W), numbers for their augmentation (B, 8).
+        """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
         order = torch.randperm(len(self.images), generator=generator)[: self.steps * self.batch]
         numbers = Augment.draw(len(order), generator).view(self.steps, self.batch, -1)

@@ -35,8 +35,8 @@ def finished_files(out: Path) -> Iterator[Path]:
     """Yield the files of finished runs by their worth: all but weights, then one U-Net's."""
     folders = [record.parent for record in sorted(out.glob(f"*/runs/*/seed-*/{RECORD}"))]
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != ".pt" and not path.name.startswith("."):
+        for path in sorted(folder.rglob("[!.]*")):
+            if path.is_file() and path.suffix != ".pt":
                 yield path
     yield from sorted(out.glob("*/runs/examples/*"))
     yield from sorted(out.glob(f"*/{COST}"))

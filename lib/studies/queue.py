@@ -5,9 +5,8 @@
     python -m lib.studies.queue scenes camvid D1 D2 --out build/queue --budget 9m --pack build/pack
 
 Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low
-priority; what is measured of its network comes after it. What is recorded is skipped and what was
-interrupted continues. A training that another process has locked is passed over and taken up when
-that one lets go. When trainings fail one after the other nothing more is started.
+priority; what is measured of its network comes after it. What is recorded is skipped, what was
+interrupted continues, and what another process has locked waits until that one lets go.
 
 On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the
 precision in which it was begun. On a GPU a wide network has the device to itself and trains all
@@ -156,15 +155,14 @@ class Runner:
             elif stopped or _locked_by_another(job):
                 self.pending.insert(0, job)  # later, when time or another process allows it
             else:
-                self._report_failure(job, process.returncode, seconds)
+                self._report_failure(job, f"status {process.returncode} after {seconds:.0f} s")
 
-    def _report_failure(self, job: Task, status: int, seconds: float) -> None:
+    def _report_failure(self, job: Task, how: str) -> None:
         self.failed += 1
         self.in_a_row += 1
         log = self._log(job)
         last = (log.read_text().splitlines() or ["no output"])[-1]
-        print(f"{job}: failed with status {status} after {seconds:.0f} s ({last}); see {log}",
-              file=sys.stderr, flush=True)
+        print(f"{job}: failed with {how} ({last}); see {log}", file=sys.stderr, flush=True)
         if self.in_a_row == ENOUGH:
             print(f"{ENOUGH} failed one after the other: nothing more is started", file=sys.stderr)
 
