@@ -78,10 +78,7 @@ def for_each_run(options: argparse.Namespace, work: Callable[[Run], object], don
 
 
 def split_of(run: Run, split: str, data_root: str | Path | None, **changes: object) -> Dataset:
-    """Return a split of the data set that the run was trained on; it is loaded once a process.
-
-    `changes` are other settings, such as another data set.
-    """
+    """Return a split of the run's data set, under other settings (`changes`), loaded once."""
     # Without network and seed the settings are alike for all runs on the same images.
     config = run.config | {"variant": "unet", "seed": 0} | changes
     return _load(TrainConfig(**config), split, data_root)

@@ -2,8 +2,8 @@
 
     cat packed/records-*.tar.* | tar --extract --ignore-zeros --directory build/queue
 
-unpacks what `pack` wrote: tar files, cut into pieces of a bounded size. What was packed is listed
-in OUT/packed.json and left out the next time unless it has changed.
+unpacks what `pack_records` wrote. What was packed is listed in OUT/packed.json and left out the
+next time unless it has changed.
 """
 
 import io

@@ -134,7 +134,7 @@ def _timed(call: Call, machine: Machine, often: int = 1) -> float:
 class Traffic(TorchDispatchMode):
     """Add up the bytes that operations have to move beside the convolutions, as if fused well.
 
-    A convolution moves its maps while it computes and counts nothing here. An elementwise operation
+    A convolution moves its maps while it computes and counts nothing. An elementwise operation
     joins the pass over its first operand and counts what else it reads. Everything else reads its
     inputs and writes its results; a normalisation reads them once more, for its statistics.
     """
@@ -160,8 +160,7 @@ class Traffic(TorchDispatchMode):
 def moved_bytes(model: UNet, batch: int, size: tuple[int, int], classes: int, short: bool) -> int:
     """Return the bytes that a training step moves beside its convolutions; see `Traffic`.
 
-    Images are (H, W); `short` keeps maps in bfloat16. Nothing is computed: the step is run on
-    tensors without content.
+    Images are (H, W); `short` keeps maps in bfloat16. The step is run on tensors without content.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     kind = torch.bfloat16 if short else torch.float32

@@ -75,10 +75,7 @@ def _scenes() -> Dataset:
 
 
 def depth_study(variant: str, steps: int, seed: int) -> Arrays:
-    """Return loss (steps,) and the arrays of `GradientLog` for each depth and kind.
-
-    Keys are such as "4, batch normalisation: loss".
-    """
+    """Return arrays such as "4, batch normalisation: loss" (steps,), and those of `GradientLog`."""
     arrays, classes = {}, len(_scenes().classes)
     for depth in DEPTHS:
         for normalised, name in NORMALISED.items():
@@ -92,7 +89,7 @@ def depth_study(variant: str, steps: int, seed: int) -> Arrays:
 
 
 def _trained(model: nn.Module, steps: int) -> Arrays:
-    """Train for that many steps and return the losses and the norms of the gradients."""
+    """Train for that many steps; return the losses and the norms of the gradients."""
     data, losses = _scenes(), []
     optimiser, log = torch.optim.AdamW(model.parameters(), RATE), GradientLog(model, steps)
     for step in range(steps):

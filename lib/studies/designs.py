@@ -125,11 +125,9 @@ class Task:
         return f"{self.kind} {first.part.name}{network}"
 
     def done(self) -> bool:
-        """Return whether all its results are there."""
         return all(path.exists() for path in self.results)
 
     def ready(self) -> bool:
-        """Return whether all that it needs is there."""
         return all(path.exists() for path in self.needs)
 
 

@@ -12,9 +12,8 @@ record:
     group                how many consecutive test scenes a confusion matrix is summed over
     matched.*            `lib.studies.matched` on the test scenes with the doses of the training
 
-Scenes do not depend on each other, and every dose shows the same streets in the same order: groups
-can be resampled alike at all doses, and the slope of a score against the dose be taken within each
-resample.
+Every dose shows the same streets in the same order: groups can be resampled alike at all doses, and
+the slope of a score against the dose be taken within each resample.
 """
 
 import sys

@@ -5,10 +5,9 @@ whether the pixel is labelled right; also after those of each image were permute
 
 The energy of the gradient (its square, summed over channels) is taken at the encoder's features,
 for what comes back across the skip of that level and for all that comes back, and at the skip's
-end, for what arrives from the decoder; a cell that covers several classes shares its energy out by
-area. A gate acts on the gradient twice: it multiplies it by α, and it adds what flows through α
-itself. With α detached only the first is left; with α replaced by its mean over the image neither
-is, but the loss is another one, since the forward pass changes too.
+end; a cell that covers several classes shares its energy out by area. A gate multiplies the
+gradient by α and adds what flows through α itself. With α detached only the first is left; with α
+replaced by its mean over the image neither is, but the forward pass changes too.
 """
 
 from contextlib import AbstractContextManager, ExitStack

@@ -30,10 +30,7 @@ TOLERANCE = 0.05  # of an eigenvalue: the residual from which on it is precise e
 
 
 def filters(model: nn.Module) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
-    """Return every convolution weight, with the dimensions over which one filter extends.
-
-    A filter is what makes one output channel.
-    """
+    """Return every convolution weight, with the dimensions of what makes one output channel."""
     weights = []
     for layer in model.modules():
         if isinstance(layer, nn.ConvTranspose2d):
@@ -134,8 +131,7 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Arrays:
 
     The method of Lanczos (1950), every new vector orthogonalised twice against all before it, since
     rounding brings converged vectors back as copies (Paige 1972). It ends when both residuals are
-    below `TOLERANCE` of their values, or after `STEPS`. The error of a Ritz value is of the order
-    of its residual's square (Parlett 1998, chapter 11).
+    below `TOLERANCE` of their values, or after `STEPS`.
     """
     basis = [start / start.norm()]
     diagonal, beside = [], []

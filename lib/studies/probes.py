@@ -1,14 +1,11 @@
 """Linear probes: what a linear map reads off the features of each level (Alain and Bengio 2017).
 
 A probe sees one cell of a feature map and predicts every pixel under it, 2**l x 2**l at level l:
-were the place of a pole within its cell coded in the channels, a linear decoder would show it. It
-predicts the classes (one-hot) and the outlines of the labels (1 on both sides of a change), by
-ridge regression in closed form from training images, and is scored on others. Read are the
-encoder's levels, the bottleneck, and at each level of the decoder what comes up from below before
-the skip adds anything, and the two joined.
-
-What a map of random features already tells is no merit of the training: `untrained` gives the
-network to compare with.
+the classes (one-hot) and the outlines of the labels (1 on both sides of a change). It is made by
+ridge regression in closed form from training images and scored on others. Read are the encoder's
+levels, the bottleneck, and at each level of the decoder what comes up from below before the skip
+adds anything, and the two joined. What random features already tell is no merit of the training:
+`untrained_network` is the one to compare with.
 """
 
 from collections.abc import Iterator

@@ -39,10 +39,7 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def layers(model: UNet) -> Iterator[tuple[Convolution, nn.BatchNorm2d | None]]:
-    """Yield each convolution of a plain U-Net and the normalisation that follows it or None.
-
-    They come in the order of the forward pass.
-    """
+    """Yield each convolution of a plain U-Net, in the order of the pass, and what normalises it."""
     for block in model.encoder:
         yield from ((block[0], block[1]), (block[3], block[4]))
     for level in reversed(range(model.depth)):
@@ -93,10 +90,7 @@ def quantise(run: Run) -> tuple[UNet, Arrays]:
 
 @torch.no_grad()
 def restore(stored: Arrays) -> UNet:
-    """Return the U-Net with the quantised weights, on the CPU, in evaluation mode.
-
-    Its normalisation adds the biases and does nothing else.
-    """
+    """Return the U-Net with the quantised weights; its normalisation adds the biases alone."""
     sizes = {name: int(stored[name]) for name in ("base_channels", "num_classes")}
     model = build_model(VARIANT, **sizes).eval()
     chain = list(layers(model))

@@ -8,11 +8,10 @@ Names are designs (`lib.studies.designs`) and profiles. Each training is a proce
 priority; what is measured of its network comes after it. What is recorded is skipped, what was
 interrupted continues, and what another process has locked waits until that one lets go.
 
-On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the
-precision in which it was begun. On a GPU a wide network has the device to itself and trains all
-seeds in one process; narrow ones share the device, and studies run beside both. With `--budget`
-nothing is begun that cannot end, or reach a checkpoint, before the time is over. Ctrl-C and SIGTERM
-stop trainings after their epoch, a second one at once.
+A seed keeps the precision in which it was begun. On a GPU a wide network has the device to itself
+and trains all seeds in one process; narrow ones share it, and studies run beside both. With
+`--budget` nothing is begun that cannot end, or reach a checkpoint, before the time is over. Ctrl-C
+and SIGTERM stop trainings after their epoch, a second one at once.
 """
 
 import argparse

@@ -2,9 +2,8 @@
 
     python -m lib.studies.theory build/designs/camvid --seeds 10 11 12 --data-root DIR
 
-Every run in or below the folders gets its studies.npz; one that has it, of the same size and
-edition, is left as it is. Exit status: 0 when every run has its studies, 1 when one failed or has
-no weights.
+Every run in or below the folders gets its studies.npz, unless it has it of the same size and
+edition. Exit status: 0 when every run has its studies, 1 when one failed or has no weights.
 
     edition                          of this file's measurements: an older study is made anew
     names                            of the N test images, evenly spaced over the test set
