@@ -95,7 +95,6 @@ def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: in
     machine, classes = Machine.detect(), len(test.classes)
     machine.choose_kernels(training=False)  # of hundreds of shapes, few of which occur twice
     model = trained_network(run, machine)
-    model.requires_grad_(True)
     weights = class_weights(train.pixels_per_class(), run.config["class_balance"])
     weights = weights.to(machine.device)
     tested, seen = chosen(test, images), chosen(train, 2 * images)
