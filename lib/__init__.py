@@ -4,7 +4,7 @@
     one training         config  train  machine  files (and the labels in them)
     what is recorded     metrics  structure  evaluation  records
     studies/             a trained network questioned; designs of many trainings; costs
-    predict              labels for photographs
+    predict/             a trained network on photographs
 """
 
 import os
@@ -16,3 +16,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class UsageError(ValueError):
+    """A wrong argument or setting; a notebook shows its line without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # what IPython shows
+        return [f"error: {self}"]

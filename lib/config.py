@@ -1,19 +1,18 @@
 """What is trained, on what and how: the settings of a run, where they come from, and their checks.
 
-A user sets values in a notebook's cell of parameters (`report.parameters`), in a profile (a YAML
-file of notebooks/profiles) and by `-p NAME VALUE` on a command line.
+A user sets values in a notebook's cell of parameters, in a profile (a YAML file of
+notebooks/profiles) and by `-p NAME VALUE` on a command line. A wrong one raises UsageError.
 """
 
 import ast
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 
 import yaml
 
-from lib import ROOT
+from lib import ROOT, UsageError
 from lib.models import NETWORKS
 
 PROFILES = ROOT / "notebooks" / "profiles"
@@ -22,19 +21,9 @@ CONSTANTS = {"true": True, "false": False, "null": None}
 MAY_BE_ZERO = ("seed", "weight_decay", "class_balance", "dice")
 
 
-class UsageError(ValueError):
-    """A wrong argument or setting; a notebook shows its line without a traceback."""
-
-    def _render_traceback_(self) -> list[str]:  # what IPython shows
-        return [f"error: {self}"]
-
-
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides the outcome of a run; the defaults are the profile `quick`.
-
-    Raises UsageError for a value that nothing can be trained with.
-    """
+    """Everything that decides the outcome of a run; the defaults are the profile `quick`."""
 
     variant: str = "unet"  # a key of `lib.models.NETWORKS`
     seed: int = 0  # decides initial weights, order of images and augmentation
@@ -55,48 +44,36 @@ class TrainConfig:
     dice: float = 0.0  # weight of the soft Dice loss beside the cross-entropy
 
     def __post_init__(self):
+        from lib.datasets import MODULES, SOURCES  # reading a record needs no data set
+
         for field in fields(self):
-            value = getattr(self, field.name)
-            object.__setattr__(self, field.name, CHECKS[field.type](field.name, value))
-        _require_name("variant", self.variant, "network", NETWORKS)
-        from lib.datasets import MODULES, SOURCES
-
-        if self.dataset not in SOURCES:
-            _require_name("dataset", self.dataset, "data set", MODULES)
-
-
-# Each check returns the value as the configuration stores it, or raises UsageError.
+            value = _checked(field.name, field.type, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if self.variant not in [*NETWORKS]:
+            known = ", ".join(NETWORKS)
+            raise UsageError(f"variant = {self.variant!r}: unknown network; choose one of {known}")
+        if self.dataset not in [*SOURCES]:
+            known = ", ".join(MODULES)
+            raise UsageError(f"dataset = {self.dataset!r}: unknown data set; choose one of {known}")
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{name} = {value!r}: expected a text")
-    return value
+def _checked(name: str, kind: object, value: object) -> object:
+    """Return the value as the configuration stores it; raise UsageError for an impossible one."""
+    if kind is str or (value is None and kind == int | None):
+        return value
+    if kind == tuple[int, int] | None:
+        from lib.datasets.dataset import as_size
 
-
-def _number(
-    name: str, value: object, types: tuple = (int, float), what: str = "a number", more: str = ""
-) -> float:
-    zero = name in MAY_BE_ZERO
-    if type(value) not in types or not (value > 0 or (value == 0 and zero)):
-        bound = "0 or more" if zero else "above 0"
-        raise UsageError(f"{name} = {value!r}: expected {what} {bound}{more}")
-    return value
-
-
-def _number_or_all(name: str, value: object) -> int | None:
-    if value is None:
-        return None
-    return _number(name, value, (int,), "a whole number", ", or None for all")
-
-
-def _size(name: str, value: object) -> tuple[int, int] | None:
-    from lib.datasets.dataset import as_size  # reading a record needs no data set
-
-    try:
         return as_size(value, name)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    if kind == tuple[float, float]:
+        return _scale(name, value)
+    types, what = ((int, float), "a number") if kind is float else ((int,), "a whole number")
+    zero = name in MAY_BE_ZERO
+    if type(value) in types and (value > 0 or (value == 0 and zero)):
+        return value
+    bound = "0 or more" if zero else "above 0"
+    more = ", or None for all" if kind == int | None else ""
+    raise UsageError(f"{name} = {value!r}: expected {what} {bound}{more}")
 
 
 def _scale(name: str, value: object) -> tuple[float, float]:
@@ -109,23 +86,11 @@ def _scale(name: str, value: object) -> tuple[float, float]:
     return low, high
 
 
-CHECKS = {
-    str: _text, float: _number, int: partial(_number, types=(int,), what="a whole number"),
-    int | None: _number_or_all, tuple[int, int] | None: _size, tuple[float, float]: _scale,
-}
 SETTINGS = {field.name: field.default for field in fields(TrainConfig)}
 
 
-def _require_name(setting: str, name: str, what: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise UsageError(f"{setting} = {name!r}: unknown {what}; choose one of {', '.join(known)}")
-
-
 def complete(settings: dict) -> dict:
-    """Return a record's settings as `TrainConfig` takes them today.
-
-    A setting that is younger than the record has its default; one that is gone is left out.
-    """
+    """Return a record's settings: younger ones than it have their defaults, others are left out."""
     return {name: settings.get(name, default) for name, default in SETTINGS.items()}
 
 
@@ -153,24 +118,21 @@ def _read_yaml(path: Path) -> dict:
 
 
 def read_profile(name: str, folder: Path = PROFILES) -> dict:
-    """Return the parameters of folder/NAME.yaml with what the plans beside the folder add to it.
-
-    Raises UsageError, with the profiles that exist, for a name that is none of them.
-    """
+    """Return the parameters of folder/NAME.yaml with what the plans beside the folder add to it."""
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         there = ", ".join(known) or f"none in {folder}"
         raise UsageError(f"--profile {name}: no such profile; there are {there}")
     plans = folder.parent / PLANS
-    added = _read_yaml(plans).get(name) if plans.exists() else None
-    return (added or {}) | _read_yaml(folder / f"{name}.yaml")
+    added = _read_yaml(plans).get(name, {}) if plans.exists() else {}
+    return added | _read_yaml(folder / f"{name}.yaml")
 
 
 def parse_value(value: object) -> object:
     """Return the number, list, True, None, ... that Python reads in a text (also true and null).
 
-    A list may hold bare names, as in a profile, and any other text stays as it is. What a YAML file
-    holds is read as deep as it goes, since YAML 1.1 and so PyYAML take 1e-3 for a text.
+    A list may hold bare names, and any other text stays as it is. What a YAML file holds is read as
+    deep as it goes, since PyYAML takes 1e-3 for a text.
     """
     if isinstance(value, dict):
         return {name: parse_value(each) for name, each in value.items()}
@@ -188,10 +150,7 @@ def parse_value(value: object) -> object:
 
 
 def read_settings(profile: str, overrides: dict) -> dict:
-    """Return a training's settings under the overrides, with data_root, seeds and extra.
-
-    Raises UsageError for a profile that does not exist and for a name that is no setting.
-    """
+    """Return a training's settings under the overrides, with data_root, seeds and extra."""
     beside = {"data_root": None, "extra": [], "seeds": [0]}
     check_names(overrides, [*SETTINGS, *beside], "-p ")
     values = read_profile(profile)

@@ -1,8 +1,7 @@
 """What a training reads: splits of a data set, and batches of them with their augmentation.
 
-Training does not go through items: it takes the whole split as two uint8 tensors and augments
-batches of them on the device, where `Augment` makes one affine map a sample and reads image and
-label through the same map, the label by nearest neighbour.
+Training takes the whole split as two uint8 tensors and augments batches of them on the device:
+`Augment` reads image and label through the same affine map, the label by nearest neighbour.
 """
 
 from collections.abc import Iterator
@@ -21,9 +20,6 @@ from lib.machine import Machine, World
 __all__ = ["SPLITS", "Augment", "Dataset", "Feed", "as_image", "evenly_spaced", "load_dataset",
            "load_split"]
 
-# Images uint8 (B, 3, H, W), targets uint8 (B, H, W), numbers for their augmentation (B, 8).
-Batch = tuple[Tensor, Tensor, Tensor]
-
 
 def load_split(config: TrainConfig, split: str, data_root: Root = None) -> Dataset:
     """Return that split of the configured data set."""
@@ -35,15 +31,13 @@ def load_split(config: TrainConfig, split: str, data_root: Root = None) -> Datas
 class Augment:
     """Scale and crop, flip, and a change of light, alike for image and label, for every sample.
 
-    `crop` (h, w) is the size of the result; `scale` bounds the zoom (2 shows objects twice as
-    large), `flip` is a probability, `colour` the largest relative change of each channel's gain and
-    of the contrast. Where the window leaves the image the result is black and the label void.
+    Where the window leaves the image the result is black and the label void.
     """
 
-    crop: Size
-    scale: tuple[float, float] = (0.8, 1.5)
-    flip: float = 0.5
-    colour: float = 0.2
+    crop: Size  # of the result
+    scale: tuple[float, float] = (0.8, 1.5)  # bounds of the zoom; 2 shows objects twice as large
+    flip: float = 0.5  # its probability
+    colour: float = 0.2  # largest relative change of each channel's gain and of the contrast
 
     def __call__(
         self, images: Tensor, targets: Tensor, generator: torch.Generator
@@ -86,10 +80,7 @@ class Augment:
 
 
 class Feed:
-    """`for images, targets, numbers in feed.epoch(seed, n)`: `steps` full batches.
-
-    The last, partial batch is dropped.
-    """
+    """`for images, targets, numbers in feed.epoch(seed, n)`: `steps` batches, all of them full."""
 
     def __init__(
         self, dataset: Dataset, batch_size: int, machine: Machine, world: World = World()
@@ -100,8 +91,11 @@ class Feed:
         self.batch = min(batch_size, len(dataset))
         self.share = world.share(self.batch)
 
-    def epoch(self, seed: int, number: int) -> Iterator[Batch]:
-        """Yield that epoch's batches, for this process."""
+    def epoch(self, seed: int, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield this process's part of the epoch's batches.
+
+        Images uint8 (B, 3, H, W), targets uint8 (B, H, W), numbers for their augmentation (B, 8).
+        """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
         order = torch.randperm(len(self.images), generator=generator)[: self.steps * self.batch]
         numbers = Augment.draw(len(order), generator).view(self.steps, self.batch, -1)

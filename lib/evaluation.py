@@ -1,11 +1,11 @@
 """What is measured of a network, and how that is put on record.
 
 While it is trained, at a few fixed steps: the norms of every block's convolution weights as one
-vector, of its gradient, and of the update that the optimiser makes of it. Observing changes no bit
-of the training. In validation and test: one confusion matrix and one loss for each whole image.
+vector, of its gradient, and of the optimiser's update. Observing changes no bit of the training.
+In validation and test: one confusion matrix and one loss for each whole image.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,10 +32,9 @@ EXAMPLES = 6  # fixed test images, evenly spaced over the test set
 
 def blocks(model: nn.Module) -> dict[str, list[Tensor]]:
     """Return the convolution weights of every block, in the order of the forward pass, by name."""
-    named = {f"encoder {level}": block for level, block in enumerate(model.encoder)}
-    for level in reversed(range(len(model.decoder))):
-        named[f"decoder {level}"] = model.decoder[level]
-    return {name: [w for w in block.parameters() if w.ndim == 4] for name, block in named.items()}
+    named = [(f"encoder {level}", block) for level, block in enumerate(model.encoder)]
+    named += [(f"decoder {level}", block) for level, block in enumerate(model.decoder)][::-1]
+    return {name: [w for w in block.parameters() if w.ndim == 4] for name, block in named}
 
 
 class GradientLog:
@@ -59,21 +58,20 @@ class GradientLog:
         for weights, olds in zip(self.weights.values(), before):
             updates.append(get_total_norm([w.detach() - old for w, old in zip(weights, olds)]))
         norms = gradients, [get_total_norm(olds) for olds in before], updates
-        self.taken[number] = torch.stack([torch.stack(row) for row in norms])
+        self.taken[number] = torch.tensor(norms)
 
     def state_dict(self) -> dict:
-        return {"taken": {number: norms.cpu() for number, norms in self.taken.items()}}
+        return {"taken": self.taken}
 
     def load_state_dict(self, state: dict) -> None:
-        self.taken = dict(state["taken"])
+        self.taken = state["taken"]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return steps (S,), blocks (L,) by name, and each of `NORMS` as float32 (S, L)."""
         steps = sorted(self.taken)
-        norms = np.zeros((len(steps), len(NORMS), len(self.weights)), np.float32)
-        for row, step in enumerate(steps):
-            norms[row] = self.taken[step].cpu().numpy()
-        columns = {name: norms[:, index] for index, name in enumerate(NORMS)}
+        norms = np.array([self.taken[step].tolist() for step in steps], np.float32)
+        norms = norms.reshape(len(steps), len(NORMS), len(self.weights))
+        columns = dict(zip(NORMS, norms.swapaxes(0, 1)))
         return {"steps": np.array(steps), "blocks": np.array(list(self.weights)), **columns}
 
 
@@ -85,14 +83,14 @@ def evaluate(
     """Return confusion matrices int64 (N, K, K), losses float64 (N, 2), labels uint8 (N, H, W).
 
     An image's loss is the weighted sum of nats over its pixels and the sum of their weights.
-    Counted on the device, which is waited for once, at the end. `share` is the part evaluated.
+    `share` is the part evaluated. The device is waited for once, at the end.
     """
     model.eval()
     device, classes = machine.device, len(dataset.classes)
     images, targets = machine.hold(dataset.images[share], dataset.targets[share])
     count, void = len(targets), classes**2
     predictions = torch.empty_like(targets, device=device)
-    cells = torch.zeros(count, classes**2 + 1, dtype=torch.int64, device=device)  # the last: void
+    cells = torch.zeros(count, void + 1, dtype=torch.int64, device=device)  # the last: void
     nats = torch.zeros(count, dtype=torch.float64, device=device)
     for start in range(0, count, BATCH):
         # The last batch is filled up with its last image: another shape would cost another tuning.
@@ -103,7 +101,7 @@ def evaluate(
         loss = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none")
         nats[batch] = loss.sum((1, 2)).double()
         labels = logits.argmax(1)
-        predictions[batch] = labels.to(predictions.dtype)
+        predictions[batch] = labels.byte()
         cell = torch.where(target == IGNORE, void, target * classes + labels).flatten(1)
         cells[batch] = torch.zeros_like(cells[batch]).scatter_add_(1, cell, torch.ones_like(cell))
     confusions = cells[:, :-1].view(-1, classes, classes)
@@ -111,63 +109,53 @@ def evaluate(
     return confusions.cpu(), torch.stack([nats, weight], 1).cpu(), predictions.cpu().numpy()
 
 
-def mean_loss(losses: Tensor) -> float:
-    """Return nats per pixel over all images of `evaluate`'s sums (N, 2); NaN for void alone."""
-    nats, weight = losses.sum(0)
-    return (nats / weight).item()
-
-
 def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
-    """Return the network as its training ended, in evaluation mode, on the CPU, channels last.
+    """Return the trained network in evaluation mode, on the CPU, channels last.
 
     Raises ValueError for a file that is damaged or holds other weights.
     """
     model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
-    state = read_state(folder / WEIGHTS)
-    widths = {name: tensor.shape for name, tensor in state.items()}
-    if widths != {name: tensor.shape for name, tensor in model.state_dict().items()}:
+    try:
+        model.load_state_dict(read_state(folder / WEIGHTS))
+    except RuntimeError as error:
         raise ValueError(
             f"{folder / WEIGHTS}: the weights of another network than {variant} with "
-            f"{base_channels} base channels is today; train it anew")
-    model.load_state_dict(state)
+            f"{base_channels} base channels is today; train it anew") from error
     return model.to(memory_format=torch.channels_last).eval()
 
 
 @torch.inference_mode()
 def write_record(
-    config: TrainConfig, folder: Path, machine: Machine, history: list[dict], weights: Tensor,
-    splits: dict[str, Dataset],
+    config: TrainConfig, folder: Path, machine: Machine, model: UNet, history: list[dict],
+    weights: Tensor, splits: dict[str, Dataset],
 ) -> None:
     """Test the network of a finished training and write its record, the record itself last."""
     test = splits["test"]
-    model = load_model(folder, config.variant, config.base_channels, len(test.classes))
-    model = machine.place(model)
     confusions, losses, predictions = evaluate(model, test, weights, machine)
+    nats, weight = losses.sum(0).tolist()
     names, (drives, frames) = np.array(test.items), zip(*test.frames)
     write_arrays(folder / "predictions.npz", labels=predictions, names=names)
     write_arrays(
         folder / "confusions.npz", per_image=confusions.numpy().astype(np.int32),
         loss=losses.numpy(), names=names, drives=np.array(drives), frames=np.array(frames))
     write_structure(folder, predictions, test)
-    examples = evenly_spaced(len(test), EXAMPLES)
-    shared = folder.parent.parent / "examples"
+    examples, shared = evenly_spaced(len(test), EXAMPLES), folder.parents[1] / "examples"
     for index in examples:
         name, pixels = test.items[index], test.images[index].permute(1, 2, 0)
         write_image(folder / "predictions" / f"{name}.png", predictions[index], test.classes)
         write_image(shared / f"{name}.png", test.targets[index].numpy(), test.classes)
         write_image(shared / f"{name}.webp", pixels.numpy())
     maps = attention_maps(model, as_image(test.images[examples].to(machine.device)))
-    if maps:  # of a network with gates
-        levels = {}
-        for level, alpha in enumerate(maps):
-            levels[f"level{level}"] = (255 * alpha[:, 0]).round().byte().cpu().numpy()
-        write_arrays(folder / "attention.npz", **levels)
+    levels = [(255 * alpha[:, 0]).round().byte().cpu().numpy() for alpha in maps]
+    if levels:  # of a network with gates
+        named = {f"level{level}": array for level, array in enumerate(levels)}
+        write_arrays(folder / "attention.npz", **named)
     write_json(folder / RECORD, {
         "edition": edition_of(config.variant), "variant": config.variant, "seed": config.seed,
         "config": asdict(config),
         "dataset": _describe(config.dataset, splits),
         "history": history,
-        "test_loss": mean_loss(losses),
+        "test_loss": nats / weight,
         "test_confusion": confusions.sum(0).tolist(),
         "examples": [test.items[index] for index in examples],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -182,20 +170,21 @@ def write_record(
 def _describe(name: str, splits: dict[str, Dataset]) -> dict:
     """Return what a record says of its data set."""
     test = splits["test"]
-    sampled = {split: data.source.sampled for split, data in splits.items()}
     table = zip(test.classes.names, test.classes.colors)
+
+    def each(read: Callable[[Dataset], object]) -> dict:
+        return {split: read(data) for split, data in splits.items()}
+
+    sampled = each(lambda data: data.source.sampled)
     return {
-        "name": name,
-        "size": list(test.targets.shape[1:]),
-        "classes": [{"name": name, "color": list(color)} for name, color in table],
-        "checksums": {split: data.checksum for split, data in splits.items()},
-        "counts": {split: len(data) for split, data in splits.items()},
-        "pixels": {split: data.pixels_per_class().tolist() for split, data in splits.items()},
+        "name": name, "title": test.title, "about": test.about,
+        "size": test.targets.shape[1:], "original_size": splits["train"].original_size,
+        "classes": [{"name": name, "color": color} for name, color in table],
+        "counts": each(len),
+        "available": each(lambda data: data.available),
+        "checksums": each(lambda data: data.checksum),
+        "pixels": each(lambda data: data.pixels_per_class().tolist()),
         "drawn": {split: chance for split, chance in sampled.items() if chance},
-        "available": {split: data.available for split, data in splits.items()},
-        "original_size": list(splits["train"].original_size),
-        "title": test.title,
-        "about": test.about,
     }
 
 

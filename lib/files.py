@@ -1,8 +1,7 @@
 """Files: written whole or not at all, read with an error that names them, and the labels in them.
 
-A file is written beside its final name, brought to the disk and renamed; whatever a damaged file
-leads a reader into becomes a ValueError that names it. A label image holds a class index in each
-pixel; its class table gives every index a name and a colour, and 255 is void.
+A label image holds a class index in each pixel; its class table gives every index a name and a
+colour, and 255 is void.
 """
 
 import io
@@ -22,6 +21,7 @@ import torch
 from PIL import Image
 
 IGNORE = 255  # void: no loss, no score, shown black
+RESTORE = "; restore the file, or delete the record.json of its run and run again"
 SIGN = re.compile(r"(?:\b|_)(?i:sign)|(?<=[a-z])Sign")  # a road sign or a SignSymbol, no design
 
 
@@ -64,22 +64,11 @@ def family(dataset: str) -> str:
     return dataset.split("-")[0]
 
 
-def drive_and_frame(name: str) -> tuple[str, int]:
-    """Return the drive that a frame belongs to and its number: "Seq05VD_f02310" -> "Seq05VD", 2310.
-
-    The number is the last group of digits of the name, and what precedes it names the drive, less
-    the separators at its end. A name without digits is a drive of one frame.
-    """
-    before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
-    drive = re.sub(r"[\W_]+f?$", "", before)
-    return (drive, int(digits)) if digits else (name, 0)
-
-
 @contextmanager
 def locked(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
-    """Lock the folder, which is made where it is missing, until the block or this process ends.
+    """Lock the folder, made where it is missing, until the block or this process ends.
 
-    Raises BlockingIOError when another process locks it for that many seconds on end.
+    Raises BlockingIOError when another process locks it for `patience` seconds on end.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", timeout=patience, poll_interval=0.1)
@@ -97,10 +86,7 @@ def locked(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write the whole content to the disk under that name, or leave what was there before.
-
-    Raises OSError that names the file, for a full disk say, and leaves nothing behind.
-    """
+    """Write the whole content under that name, or raise OSError and leave what was there before."""
     # Two processes, or two threads of one, may write the same file.
     partial = path.with_name(f".{os.getpid()}-{get_native_id()}.partial")
     try:
@@ -149,7 +135,8 @@ def write_state(path: Path, state: dict) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-RESTORE = "; restore the file, or delete the record.json of its run and run again"
+# Readers raise FileNotFoundError where there is no file, ValueError for one that is damaged or
+# holds more than what is read.
 
 
 @contextmanager
@@ -158,7 +145,7 @@ def _naming(path: Path, advice: str = RESTORE) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except Exception as error:
+    except Exception as error:  # readers raise whatever a damaged file leads them into
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{path}: not readable ({reason[0]}){advice}") from error
 
@@ -166,9 +153,7 @@ def _naming(path: Path, advice: str = RESTORE) -> Iterator[None]:
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
     """Return what `write_state` wrote, on the device.
 
-    Nobody's file runs code here, and checksums are compared, since PyTorch's reader does not notice
-    a byte that has changed. Raises FileNotFoundError where there is no file, ValueError for one
-    that is damaged or holds more than tensors and plain values.
+    No file runs code here, and checksums are compared: PyTorch's reader misses changed bytes.
     """
     with _naming(path, advice=""):
         with zipfile.ZipFile(path) as archive:
@@ -179,12 +164,12 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz; raise ValueError for a damaged file or one that holds more."""
+    """Return the arrays of an .npz."""
     with _naming(path), np.load(path) as stored:
         return dict(stored)
 
 
 def read_pixels(path: Path, mode: str | None = None) -> np.ndarray:
-    """Return uint8 (H, W) or (H, W, 3); raise ValueError for a damaged file."""
+    """Return the image, uint8 (H, W) or (H, W, 3)."""
     with _naming(path), Image.open(path) as image:
         return np.array(image.convert(mode) if mode else image)

@@ -1,8 +1,8 @@
 """The machine at hand: its device, its processors, and the processes that work together.
 
-A network runs in the form that suits the device: channels last, in bfloat16 where there are units
-for it (tensor cores; AMX) and in float32 elsewhere, compiled where that pays. The form changes
-speed and rounding, never what is computed. The loss is always float32.
+A network runs channels last, in bfloat16 where the device has units for it (tensor cores; AMX),
+compiled where that pays. This changes speed and rounding, never what is computed. The loss is
+always float32.
 """
 
 import ctypes
@@ -68,9 +68,9 @@ class Machine:
         """The device as a record names it."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name()
-        threads = torch.get_num_threads()
-        plural = "s" if threads > 1 else ""
-        return f"CPU, {threads} thread{plural} ({torch.backends.cpu.get_cpu_capability()})"
+        number = torch.get_num_threads()
+        threads = "1 thread" if number == 1 else f"{number} threads"
+        return f"CPU, {threads} ({torch.backends.cpu.get_cpu_capability()})"
 
     @property
     def precision(self) -> str:
@@ -128,15 +128,14 @@ def enough_memory(advice: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        full = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        if not full:
-            raise
-        raise MemoryError(advice) from error
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError(advice) from error
+        raise
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train a network together under torchrun; the first prints and writes."""
+    """The processes that train a network together under torchrun; rank 0 prints and writes."""
 
     rank: int = 0
     size: int = 1
@@ -150,17 +149,9 @@ class World:
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
 
-    @property
-    def alone(self) -> bool:
-        return self.size == 1
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
     def total(self, part: Tensor) -> Tensor:
         """Return the sum of this tensor over the processes."""
-        if not self.alone:
+        if self.size > 1:
             dist.all_reduce(part)
         return part
 
@@ -175,20 +166,13 @@ class World:
     def join(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Return the model as it takes part, with averaged gradients (Li et al. 2020).
 
-        On GPUs batch normalisation uses the statistics of the whole batch; on CPUs, where PyTorch
-        has no such layer, each process normalises by its own part.
+        On GPUs batch normalisation sees the whole batch, on CPUs each process's own part.
         """
-        if self.alone:
+        if self.size == 1:
             return model
         if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return DistributedDataParallel(model)
-
-    def wait(self) -> None:
-        """Wait until every process has come this far."""
-        if not self.alone:
-            dist.barrier()
-
 
 def processors() -> int:
     """Return the processors this process may use, by its affinity and its container's limit."""
@@ -196,16 +180,14 @@ def processors() -> int:
     allowed = len(os.sched_getaffinity(0)) if affinity else os.cpu_count()
     limit = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in microseconds, or "max period"
     quota, period = limit.read_text().split() if limit.exists() else ("max", "1")
-    if quota == "max":
-        return allowed
-    return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    return allowed if quota == "max" else min(allowed, math.ceil(int(quota) / int(period)))
 
 
 def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
     """Return map(function, *arguments), computed in forks on all processors, in order."""
     tasks = len(arguments[0])
     count = min(processors(), tasks)
-    if count < 2 or not sys.platform.startswith("linux"):  # elsewhere a forked process is not safe
+    if count < 2 or sys.platform != "linux":  # elsewhere a forked process is not safe
         return map(function, *arguments)
     fork, start = multiprocessing.get_context("fork"), (function, os.getpid())
     with ProcessPoolExecutor(count, fork, initializer=_begin, initargs=start) as pool:
@@ -233,9 +215,9 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """Return the git commit, with "+" where files differ from it; "" outside a repository."""
-    describe = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
-    git = ["git", "-C", str(ROOT), *describe]
+    command = "git describe --always --abbrev=40 --exclude=* --dirty=+".split()
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.check_output(
+            command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True).strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

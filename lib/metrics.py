@@ -2,8 +2,7 @@
 
 mIoU means the mean over classes of intersection over union (Everingham et al. 2010), from *one*
 confusion matrix of the whole test set, void left out: the mean of per-image or per-batch scores is
-another number. Scores take counts of shape (..., K, K), so that a bootstrap scores all its
-resamples in one call.
+another number. Scores take counts (..., K, K): a bootstrap scores all its resamples in one call.
 """
 
 import numpy as np
@@ -33,16 +32,16 @@ def confusion_matrix(
         shapes = f"prediction is {tuple(prediction.shape)} and target {tuple(target.shape)}"
         raise ValueError(f"{shapes}: they must have the same size")
     prediction, target = prediction.long(), target.long()
-    counted = target != ignore_index
+    counted, beyond = target != ignore_index, num_classes**2
     stray = (prediction < 0) | (prediction >= num_classes) | (target < 0) | (target >= num_classes)
     # Two more bins, for ignored and for stray pixels, check the range without a second pass.
-    cells = torch.where(counted, target * num_classes + prediction, num_classes**2)
-    cells = torch.where(counted & stray, num_classes**2 + 1, cells)
-    counts = torch.bincount(cells.flatten(), minlength=num_classes**2 + 2)
+    cells = torch.where(counted, target * num_classes + prediction, beyond)
+    cells = torch.where(counted & stray, beyond + 1, cells)
+    counts = torch.bincount(cells.flatten(), minlength=beyond + 2)
     if counts[-1]:
         _require_classes("target", target[counted], num_classes, ignore_index)
         _require_classes("prediction", prediction[counted], num_classes, ignore_index)
-    return counts[: num_classes**2].view(num_classes, num_classes)
+    return counts[:beyond].view(num_classes, num_classes)
 
 
 def _require_classes(name: str, labels: Tensor, num_classes: int, ignore_index: int) -> None:
@@ -74,9 +73,8 @@ def mean_iou(confusion: Counts) -> float | np.ndarray:
 
 def nan_mean(values: np.ndarray, axis: int = -1) -> float | np.ndarray:
     """Return the mean of what is not NaN; NaN, without a warning, where everything is."""
-    present = ~np.isnan(values)
-    number = present.sum(axis)
-    total = np.where(present, values, 0.0).sum(axis)
+    number = (~np.isnan(values)).sum(axis)
+    total = np.nansum(values, axis)
     return np.divide(total, number, out=np.full(np.shape(total), np.nan), where=number > 0)[()]
 
 
@@ -95,10 +93,9 @@ def class_weights(pixels: np.ndarray, balance: float) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted cross-entropy of a batch in nats per pixel, ().
+    """Return the weighted cross-entropy of a batch in nats per pixel, (), 0 for void alone.
 
-    logits float32 (B, K, H, W), target int64 (B, H, W), weights float32 (K,). Void counts
-    nowhere: a batch of void alone has the loss 0.
+    logits float32 (B, K, H, W), target int64 (B, H, W), weights float32 (K,)
     """
     nats = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none").sum()
     weight = F.pad(weights, (0, IGNORE + 1 - len(weights)))[target].sum()

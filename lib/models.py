@@ -75,18 +75,14 @@ class NoSkip(ConcatSkip):
     """Nothing crosses, a tensor of zero channels: the decoder sees only the bottleneck's output."""
 
     def __init__(self, channels: int):
-        super().__init__(channels)
-        self.out_channels = 0
+        super().__init__(0)
 
     def forward(self, features: Tensor, gating: Tensor) -> Tensor:
         return features[:, :0]
 
 
 class AttentionCoefficients(nn.Module):
-    """The additive gate of Oktay et al. (2018), equation 1.
-
-    alpha = sigmoid(psi(relu(W_x x + W_g g + b_g)) + b_psi)
-    """
+    """The gate of Oktay et al.: alpha = sigmoid(psi(relu(W_x x + W_g g + b_g)) + b_psi)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -134,7 +130,7 @@ class UNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """image (B, in_channels, H, W) -> logits (B, num_classes, H, W), H and W from 2**depth.
 
-        Other sides than multiples of 2**depth are padded by the border, and logits cropped back.
+        Sides are padded to multiples of 2**depth by the border, and logits cropped back.
         """
         x, window = pad_to_multiple(image, 2**self.depth)
         features = []
@@ -160,8 +156,8 @@ def pad_to_multiple(image: Tensor, multiple: int) -> tuple[Tensor, tuple]:
     """Return the image with sides rounded up to multiples, and the index of the original window."""
     height, width = image.shape[-2:]
     if min(height, width) < multiple:
-        raise ValueError(
-            f"image of {height} x {width} pixels: expected at least {multiple} x {multiple}")
+        least = f"{multiple} x {multiple}"
+        raise ValueError(f"image of {height} x {width} pixels: expected at least {least}")
     down, right = -height % multiple, -width % multiple
     top, left = down // 2, right // 2
     if down or right:
@@ -257,10 +253,7 @@ def build_model(
     variant: str, in_channels: int = 3, num_classes: int = 13, base_channels: int = 64,
     depth: int = DEPTH,
 ) -> UNet:
-    """Return the network of that name: (B, in_channels, H, W) -> logits (B, num_classes, H, W).
-
-    Raises ValueError for a variant that is not in `NETWORKS`.
-    """
+    """Return the network of that name: (B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
     if variant not in NETWORKS:
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(NETWORKS)}")
     entry = NETWORKS[variant]

@@ -13,8 +13,7 @@
         weights.pt        the weights (never in git)
     OUT/runs/examples/    the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts. Every file is written whole
-(`lib.files`).
+Counts are stored, never scores: every score is recomputed from counts.
 """
 
 import json
@@ -29,18 +28,18 @@ import pandas as pd
 
 from lib import ROOT
 from lib.config import TrainConfig, complete
-from lib.files import ClassTable, drive_and_frame, read_arrays, read_pixels
+from lib.files import ClassTable, read_arrays, read_pixels
 from lib.metrics import iou_per_class, mean_iou
 from lib.models import TITLES
-from lib.structure import unpack_counts
+from lib.structure import ratio, unpack_counts
 
 RECORD, STRUCTURE, WEIGHTS = "record.json", "structure.npz", "weights.pt"
 COUNTED = ("confusions.npz", STRUCTURE, "gradients.npz", "studies.npz", "doses.npz")
-ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: records of other editions are read too
+ANY_EDITION = "SEGMENTATION_ANY_EDITION"  # set to anything: read others, to make documents anew
 ANEW = "choose another `out`, or delete that folder to train anew"
-# The edition of the training: one more whenever other weights come out of the same settings and
-# seed, or another network is tested. 1: the epoch with the best validation mIoU was tested. 2: the
-# network after the last epoch is. 3, of one network alone: it is widened in multiples of 8.
+# One more whenever other weights come out of the same settings and seed, or another network is
+# tested. 1: the epoch with the best validation mIoU was tested. 2: the last one is. 3, of one
+# network alone: it is widened in multiples of 8.
 EDITION = 2
 EDITIONS = {"unet-noskip-wide": 3}
 
@@ -68,8 +67,8 @@ class Run:
         try:
             return cls(folder, json.loads(path.read_text()))
         except ValueError as error:
-            advice = "delete the file and run again"
-            raise ValueError(f"{path}: not a readable record ({error}); {advice}") from error
+            text = f"{path}: not a readable record ({error}); delete the file and run again"
+            raise ValueError(text) from error
 
     @property
     def variant(self) -> str:
@@ -82,6 +81,11 @@ class Run:
     @property
     def seed(self) -> int:
         return self.record["seed"]
+
+    @property
+    def examples(self) -> list[str]:
+        """Names of the fixed test images."""
+        return self.record["examples"]
 
     @property
     def edition(self) -> int:
@@ -131,38 +135,34 @@ class Run:
         return self._confusions["names"].tolist()
 
     @property
-    def image_losses(self) -> np.ndarray | None:
-        """Each test image's loss in nats per pixel, float64 (N,); None in the first edition."""
-        if "loss" not in self._confusions:
-            return None
-        nats, weight = self._confusions["loss"].T
-        return np.divide(nats, weight, out=np.full(len(nats), np.nan), where=weight > 0)
+    def image_losses(self) -> np.ndarray:
+        """Each test image's loss in nats per pixel, float64 (N,), NaN for void alone."""
+        return ratio(self._confusions["loss"])
 
     @property
     def frames(self) -> list[tuple[str, int]]:
         """Drive and frame number of each test image."""
-        if "drives" not in self._confusions:
-            return [drive_and_frame(name) for name in self.image_names]
         return list(zip(self._confusions["drives"].tolist(), self._confusions["frames"].tolist()))
 
+    # Arrays by name, {} where they were not made.
     @cached_property
     def structure(self) -> dict[str, np.ndarray]:
-        """The counts of `lib.structure` for each test image, or {} where they were not taken."""
+        """The counts of `lib.structure` for each test image."""
         return unpack_counts(self._arrays(STRUCTURE))
 
     @cached_property
     def gradients(self) -> dict[str, np.ndarray]:
-        """The norms of `lib.evaluation.GradientLog.arrays`, or {} where they were not taken."""
+        """The norms of `lib.evaluation.GradientLog.arrays`."""
         return self._arrays("gradients.npz")
 
     @cached_property
     def studies(self) -> dict[str, np.ndarray]:
-        """What `lib.studies` measured on the trained network, or {} where it did not."""
+        """What `lib.studies.theory` measured on the trained network."""
         return self._arrays("studies.npz")
 
     @cached_property
     def doses(self) -> dict[str, np.ndarray]:
-        """What `lib.studies.doses` counted at other doses, or {} where it did not."""
+        """What `lib.studies.doses` counted at other doses."""
         return self._arrays("doses.npz")
 
     @cached_property
@@ -172,11 +172,6 @@ class Run:
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         path = self.folder / name
         return read_arrays(path) if path.exists() else {}
-
-    @property
-    def examples(self) -> list[str]:
-        """Names of the fixed test images."""
-        return self.record["examples"]
 
     def prediction(self, name: str) -> np.ndarray:
         """Return a shown image's labels, uint8 (H, W), or any's while predictions.npz is there."""
@@ -194,10 +189,7 @@ class Run:
         return read_pixels(self.shared(name, "png"))
 
     def attention(self, name: str) -> list[np.ndarray]:
-        """Return the gates' coefficients on a fixed test image, [] without gates.
-
-        Finest level first, float (H/2**l, W/2**l) each.
-        """
+        """Return the gates' coefficients on a fixed image, float (H/2**l, W/2**l), finest first."""
         index = self.examples.index(name)
         return [maps[index] / 255 for maps in self._arrays("attention.npz").values()]
 
@@ -208,15 +200,15 @@ class Run:
 
 def load_runs(out: str | Path) -> list[Run]:
     """Return every finished run under `out`, in the order of the variants and their seeds."""
-    order = list(TITLES)
     runs = [Run.read(path.parent) for path in (ROOT / out / "runs").glob(f"*/seed-*/{RECORD}")]
-    return sorted(runs, key=lambda run: (order.index(run.variant), run.seed))
+    return sorted(runs, key=lambda run: ([*TITLES].index(run.variant), run.seed))
 
 
 def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Return the runs of each variant, in the order of the table of variants."""
-    runs = list(runs)
-    groups = {key: [run for run in runs if run.variant == key] for key in TITLES}
+    groups = {key: [] for key in TITLES}
+    for run in runs:
+        groups[run.variant].append(run)
     return {key: group for key, group in groups.items() if group}
 
 
@@ -226,29 +218,16 @@ def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
 
 
 def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path) -> None:
-    """Raise ValueError unless a record or checkpoint has today's edition and these settings.
-
-    Other editions are read, too, where `ANY_EDITION` is set: to make documents anew.
-    """
+    """Raise ValueError unless a record or checkpoint has today's edition and these settings."""
     current = edition_of(config.variant)
     if edition != current and not os.environ.get(ANY_EDITION):
         raise ValueError(
             f"{folder}: begun by edition {edition} of the training, and this is edition {current}, "
             f"which gives other results; {ANEW}")
-    wanted = json.loads(json.dumps(asdict(config)))
-    recorded = json.loads(json.dumps(complete(recorded)))
+    now, there = (json.loads(json.dumps(each)) for each in (asdict(config), complete(recorded)))
     different = [
-        f"{name} = {recorded[name]} there, {value} now"
-        for name, value in wanted.items() if recorded[name] != value]
+        f"{name} = {there[name]} there, {now[name]} now"
+        for name in now if there[name] != now[name]]
     if different:
         settings = "; ".join(different)
         raise ValueError(f"{folder}: holds a run with other settings ({settings}); {ANEW}")
-
-
-def require_data(run: Run, splits: dict, root: str | Path) -> None:
-    """Raise ValueError unless the splits, which `root` holds, have the checksums of the run's."""
-    recorded = run.record["dataset"]["checksums"]
-    other = [name for name, split in splits.items() if split.checksum != recorded[name]]
-    if other:
-        where = f"{', '.join(other)} in {root} are not what it saw"
-        raise ValueError(f"{run.folder}: holds a run on other data ({where}); {ANEW}")

@@ -1,14 +1,14 @@
 """Fine structure: how well a prediction draws outlines and keeps small things, as counts per image.
 
 Boundary IoU follows Cheng et al. (2021): masks are compared within `boundary_width` of their own
-outlines, the frame of the image being an outline as in the authors' code. The trimap IoU follows
-Kohli et al. (2009): pixels within a band around the target's outlines. Boundary F1 follows Csurka
-et al. (2013), with two departures: counts are summed over images before the ratio is taken, and
-distances are rounded up to whole pixels. Connected components have 8 neighbours.
+outlines, of which the image's frame is one. The trimap IoU follows Kohli et al. (2009): pixels
+within a band around the target's outlines. Boundary F1 follows Csurka et al. (2013), but counts are
+summed over images before the ratio is taken, and distances are rounded up to whole pixels.
+Connected components have 8 neighbours.
 
-Void lies along many of CamVid's outlines. For outlines, every void pixel takes the labels of the
-nearest pixel that is not void, in target and prediction alike, so that an outline which void hides
-runs through the middle of it. No void pixel is ever counted.
+For outlines, every void pixel takes the labels of the nearest pixel that is not void, in target and
+prediction alike, so that an outline which void hides runs through the middle of it. No void pixel
+is ever counted.
 """
 
 from collections.abc import Collection
@@ -31,7 +31,7 @@ Map = np.ndarray  # (H, W): class indices, or bool
 
 
 def boundary_width(shape: tuple[int, int]) -> int:
-    """Return the boundary band's width in px: 2 % of an image's diagonal (Cheng et al. 2021)."""
+    """Return the boundary band's width in px: 2 % of an image's diagonal."""
     return max(1, round(0.02 * np.hypot(*shape)))
 
 
@@ -43,8 +43,7 @@ def structure_counts(
     `prediction` and `target` are maps (H, W) of K class indices; target 255 is void.
 
     boundary         (K, 2)      intersection and union of the two boundary bands
-    trimap           (20, K, 2)  intersection and union at 0 to 1, 1 to 2, ... px from the
-                                 target's outlines
+    trimap           (20, K, 2)  the same at 0 to 1, 1 to 2, ... px from the target's outlines
     contours         (K, 2, 22)  predicted contour pixels, then the target's, by distance to the
                                  contour of that class in the other map, rounded up: 0, 1, ..., 20,
                                  more or none
@@ -61,8 +60,7 @@ def structure_counts(
     known = target != IGNORE
     predicted, truth = prediction, target
     if known.any() and not known.all():
-        rows, columns = ndimage.distance_transform_edt(
-            ~known, return_distances=False, return_indices=True)
+        _, (rows, columns) = ndimage.distance_transform_edt(~known, return_indices=True)
         predicted, truth = prediction[rows, columns], target[rows, columns]
     counts = {
         "boundary": lambda: _boundary(predicted, truth, known, num_classes),
@@ -77,9 +75,7 @@ def structure_counts(
 
 
 def _boundary(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.ndarray:
-    width = boundary_width(truth.shape)
-    near_predicted = _near_outline(predicted, width) & known
-    near_truth = _near_outline(truth, width) & known
+    near_predicted, near_truth = _near_outline(predicted) & known, _near_outline(truth) & known
     both = near_predicted & near_truth & (predicted == truth)
     intersection = np.bincount(truth[both], minlength=num_classes)
     union = np.bincount(predicted[near_predicted], minlength=num_classes) - intersection
@@ -87,8 +83,9 @@ def _boundary(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.nd
     return np.stack([intersection, union], -1)
 
 
-def _near_outline(labels: Map, width: int) -> Map:
-    """Return where another class, or the frame, is at most `width` px away (chessboard)."""
+def _near_outline(labels: Map) -> Map:
+    """Return where another class, or the frame, is at most the band's width away (chessboard)."""
+    width = boundary_width(labels.shape)
     # A window holds another label than its centre's exactly when its extremes differ.
     window = 2 * width + 1
     near = ndimage.minimum_filter(labels, window) != ndimage.maximum_filter(labels, window)
@@ -177,20 +174,16 @@ def misread_index_maps(prediction: Map, target: Map) -> np.ndarray:
     It takes the rows of an index map (H, W) for classes and the indices for masks: bitwise "and"
     for the intersection, the sum of indices for the area. The ratio means nothing.
     """
-    void = target == IGNORE
-    prediction = np.where(void, 0, prediction).astype(np.int64)
-    target = np.where(void, 0, target).astype(np.int64)
+    known = target != IGNORE
+    prediction, target = prediction.astype(int) * known, target.astype(int) * known
     intersection = (prediction & target).sum(1)
     union = prediction.sum(1) + target.sum(1) - intersection
     rows = union > 0
-    return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], np.float64)
+    return np.array([(intersection[rows] / union[rows]).sum(), rows.sum()], float)
 
 
 def pack_counts(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the counts of all images (N, ...) as they compress best: small integers, images last.
-
-    Neighbouring frames of a film are alike: the same count of both is stored side by side.
-    """
+    """Return the counts of all images (N, ...) as they compress best: small, images last."""
     packed = {}
     for name, array in counts.items():
         if array.dtype.kind == "i" and array.size:
@@ -200,22 +193,16 @@ def pack_counts(counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def unpack_counts(packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what was given to `pack_counts`, integers as int32; the first edition did not pack."""
+    """Return what was given to `pack_counts`, integers as int32."""
     counts = {}
     for name, array in packed.items():
-        if name.endswith(IMAGES_LAST):
-            array = np.moveaxis(array, -1, 0)
         if array.dtype.kind in "iu":
             array = array.astype(np.int32)
-        counts[name.removesuffix(IMAGES_LAST)] = array
+        counts[name.removesuffix(IMAGES_LAST)] = np.moveaxis(array, -1, 0)
     return counts
 
 
 def ratio(counts: np.ndarray, part: int = 0, whole: int = 1) -> np.ndarray:
-    """Return one of the counts on the last axis over another, fractions (...); NaN for 0 / 0.
-
-    `ratio(boundary)` is the boundary IoU, `ratio(components, 1, 0)` the share of components missed.
-    """
-    part = np.asarray(counts[..., part], float)
-    whole = np.asarray(counts[..., whole], float)
-    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+    """Return one of the counts on the last axis over another, fractions (...); NaN for 0 / 0."""
+    part, whole = counts[..., part], counts[..., whole]
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from itertools import product
@@ -29,15 +30,15 @@ from tqdm import tqdm
 
 from lib.config import TrainConfig, parse_value, read_settings
 from lib.data import SPLITS, Augment, Dataset, Feed, Root, load_split
-from lib.evaluation import GradientLog, evaluate, mean_loss, write_record
+from lib.evaluation import GradientLog, evaluate, write_record
 from lib.files import locked, read_state, write_arrays, write_state
 from lib.machine import Machine, World, compiled, enough_memory
 from lib.metrics import class_weights, cross_entropy, mean_iou, soft_dice
 from lib.models import VARIANTS, build_model, multiply_adds
-from lib.records import (
-    ANEW, RECORD, WEIGHTS, Run, edition_of, require_data, require_same, run_folder)
+from lib.records import ANEW, RECORD, WEIGHTS, Run, edition_of, require_same, run_folder
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
+PARTS = ("model", "optimiser", "schedule", "gradients")  # of that state
 UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
 STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
 PATIENCE = 5  # seconds for a process that is being ended to unlock a run's folder
@@ -79,11 +80,9 @@ class Trainer:
 
         # 4. What is recorded on the way, and where an interrupted training goes on.
         self.gradients = GradientLog(self.model, steps)
-        self.parts = {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule,
-                      "gradients": self.gradients}
         self.history: list[dict] = []  # one row per epoch
         self.bar = tqdm(disable=True)
-        self.loss = self._compiled() if machine.compiled and world.alone else self._loss
+        self.loss = self._compiled() if machine.compiled and world.size == 1 else self._loss
         self._resume()
 
     def run(self) -> None:
@@ -94,7 +93,7 @@ class Trainer:
                 "smaller one, or a smaller crop_size, image_size or base_channels")
         self.bar = tqdm(
             desc=f"{config.variant}, seed {config.seed}", total=config.epochs * steps,
-            initial=done * steps, unit="step", disable=None if self.world.first else True)
+            initial=done * steps, unit="step", disable=None if self.world.rank == 0 else True)
         for epoch in range(done + 1, config.epochs + 1):
             start = time.time()
             if start + seconds > float(os.environ.get(UNTIL, "inf")):
@@ -153,10 +152,10 @@ class Trainer:
         """Return `_loss`, compiled where that pays and the compiler can, tried on one batch."""
         images = self.feed.batch * self.feed.steps * self.config.epochs
         forward = multiply_adds(self.model.eval(), self.augment.crop)
-        self.model.train()  # which the compiler makes another form of
         if 3 * forward * images < COMPILE_FROM:
             return self._loss
-        before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.train()  # which the compiler makes another form of
+        before = deepcopy(self.model.state_dict())
         loss = compiled(self._loss, *next(self.feed.epoch(0, 1)))
         self.model.load_state_dict(before)  # the trial moved the statistics of batch normalisation
         return loss
@@ -166,22 +165,21 @@ class Trainer:
         share = slice(self.world.rank, None, self.world.size)
         confusions, losses, _ = evaluate(self.model, self.val, self.weights, self.machine, share)
         confusion = self.world.total(confusions.sum(0).to(self.machine.device))
-        losses = self.world.total(losses.sum(0, keepdim=True).to(self.machine.device))
-        return {"val_loss": mean_loss(losses), "val_miou": float(mean_iou(confusion))}
+        nats, weight = self.world.total(losses.sum(0).to(self.machine.device)).tolist()
+        return {"val_loss": nats / weight, "val_miou": float(mean_iou(confusion))}
 
     def _tell(self, row: dict) -> None:
-        """Say how the epoch went, in a terminal's bar or in a line."""
-        epoch = f"epoch {row['epoch']:3d}/{self.config.epochs}"
+        """Say how the epoch went: in the bar of a terminal, elsewhere in a line."""
         losses = f"loss {row['train_loss']:.3f}, validation {row['val_loss']:.3f}"
-        scores = f"{losses}  mIoU {row['val_miou']:.1%}"
-        self.bar.set_postfix_str(f"{epoch}, {scores}")
-        if self.world.first and self.bar.disable:
-            print(f"{epoch}  {scores}  {row['seconds']:.1f} s", flush=True)
+        line = f"epoch {row['epoch']:3d}/{self.config.epochs}  {losses}  mIoU {row['val_miou']:.1%}"
+        self.bar.set_postfix_str(line)
+        if self.world.rank == 0 and self.bar.disable:
+            print(f"{line}  {row['seconds']:.1f} s", flush=True)
 
     def _save(self) -> None:
         """Write the checkpoint, once an epoch is finished."""
-        if self.world.first and self.history:
-            parts = {name: part.state_dict() for name, part in self.parts.items()}
+        if self.world.rank == 0 and self.history:
+            parts = {name: getattr(self, name).state_dict() for name in PARTS}
             write_state(self.folder / CHECKPOINT, parts | {
                 "edition": edition_of(self.config.variant), "data": self.checksums,
                 "config": json.dumps(asdict(self.config)), "history": self.history})
@@ -198,15 +196,14 @@ class Trainer:
         require_same(state.get("edition", 1), json.loads(state["config"]), self.config, self.folder)
         if state["data"] != self.checksums:
             raise ValueError(f"{self.folder}: its training began on other images or labels; {ANEW}")
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
         self.history = state["history"]
-        if self.world.first:
+        if self.world.rank == 0:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
 
 
 def load_splits(config: TrainConfig, data_root: Root) -> dict[str, Dataset]:
-    """Return the splits that a training reads, by name."""
     return {split: load_split(config, split, data_root) for split in SPLITS}
 
 
@@ -224,19 +221,21 @@ def fit(
         return _recorded(config, folder, data_root, world)
     splits = load(config, data_root)
     work = f"trains {config.variant} with seed {config.seed}"
-    with locked(folder, work, PATIENCE) if world.first else nullcontext():
-        if world.alone and (folder / RECORD).exists():  # by a process that was quicker
+    with locked(folder, work, PATIENCE) if world.rank == 0 else nullcontext():
+        if world.size == 1 and (folder / RECORD).exists():  # by a process that was quicker
             return _recorded(config, folder, data_root, world)
         machine, train, val = Machine.detect(), splits["train"], splits["val"]
         trainer = Trainer(config, folder, machine, train, val, world)
         trainer.run()
-        if world.first:
+        if world.rank == 0:
             machine.choose_kernels(training=False)
             write_state(folder / WEIGHTS, trainer.model.state_dict())
             write_arrays(folder / "gradients.npz", **trainer.gradients.arrays())
-            write_record(config, folder, machine, trainer.history, trainer.weights, splits)
+            write_record(
+                config, folder, machine, trainer.model, trainer.history, trainer.weights, splits)
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        world.wait()
+        if world.size > 1:
+            dist.barrier()
     return Run.read(folder)
 
 
@@ -244,10 +243,14 @@ def _recorded(config: TrainConfig, folder: Path, data_root: Root, world: World) 
     """Return the run that is on record, after comparing it with what is asked for."""
     run = Run.read(folder)
     require_same(run.edition, run.config, config, folder)
-    if data_root:
-        with suppress(FileNotFoundError):  # a record can be read without the data set
-            require_data(run, load_splits(config, data_root), data_root)
-    if world.first:
+    with suppress(FileNotFoundError):  # a record can be read without the data set
+        splits = load_splits(config, data_root) if data_root else {}
+        seen = run.record["dataset"]["checksums"]
+        other = [name for name, split in splits.items() if split.checksum != seen[name]]
+        if other:
+            where = f"{', '.join(other)} in {data_root} are not what it saw"
+            raise ValueError(f"{folder}: holds a run on other data ({where}); {ANEW}")
+    if world.rank == 0:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         setting = f"{config.epochs} epochs on {run.record['device']}"
         print(f"recorded: {run.title}, seed {run.seed}, {setting}")

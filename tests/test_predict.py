@@ -15,9 +15,9 @@ from PIL import Image
 from lib import ROOT
 from lib.config import TrainConfig
 from lib.data import load_dataset
-from lib.predict import load_network, main
+from lib.predict import largest_logit, load_network, training_command
+from lib.predict.__main__ import main, photographs
 from lib.records import Run
-from lib.studies.photographs import largest_logit, photographs, training_command
 from lib.train import fit
 from lib.train import main as train
 

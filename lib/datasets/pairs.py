@@ -172,6 +172,17 @@ def _without_endings(files: dict[str, Path]) -> list[dict[str, Path]]:
     return [{stem.removesuffix(end) or stem: files[stem] for stem in files} for end in endings]
 
 
+def drive_and_frame(name: str) -> tuple[str, int]:
+    """Return the drive that a frame belongs to and its number: "Seq05VD_f02310" -> "Seq05VD", 2310.
+
+    The number is the last group of digits of the name, and what precedes it names the drive, less
+    the separators at its end. A name without digits is a drive of one frame.
+    """
+    before, digits = re.fullmatch(r"(.*?)(\d*)\D*", name).groups()
+    drive = re.sub(r"[\W_]+f?$", "", before)
+    return (drive, int(digits)) if digits else (name, 0)
+
+
 # Reading a pair.
 
 

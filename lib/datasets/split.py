@@ -19,8 +19,8 @@ from pathlib import Path
 import pandas as pd
 
 from lib.datasets.folder import CLASSES_FILE, EXAMPLE
-from lib.datasets.pairs import SPLITS, match_files
-from lib.files import drive_and_frame, write_json
+from lib.datasets.pairs import SPLITS, drive_and_frame, match_files
+from lib.files import write_json
 
 RECORD = "split.json"
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}  # of the images

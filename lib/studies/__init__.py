@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from lib.config import TrainConfig
 from lib.data import Dataset, as_image, evenly_spaced, load_split
-from lib.evaluation import load_model
+from lib.evaluation import evaluate, load_model
 from lib.machine import Machine
 from lib.models import UNet
 from lib.records import RECORD, Run
@@ -54,7 +54,7 @@ def for_each_run(options: argparse.Namespace, work: Callable[[Run], object], don
     """
     records = [path for out in options.out for path in sorted(out.resolve().rglob(RECORD))]
     folders = list(dict.fromkeys(path.parent for path in records))
-    if options.seeds is not None:
+    if options.seeds:
         names = {f"seed-{seed}" for seed in options.seeds}
         folders = [folder for folder in folders if folder.name in names]
     if not folders:
@@ -78,18 +78,13 @@ def for_each_run(options: argparse.Namespace, work: Callable[[Run], object], don
 
 
 def split_of(run: Run, split: str, data_root: str | Path | None, **changes: object) -> Dataset:
-    """Return a split of the data set that the run was trained on; it is loaded once a process.
-
-    `changes` are other settings, such as another data set.
-    """
+    """Return a split of the run's data set, under other settings (`changes`), loaded once."""
     # Without network and seed the settings are alike for all runs on the same images.
     config = run.config | {"variant": "unet", "seed": 0} | changes
     return _load(TrainConfig(**config), split, data_root)
 
 
-@lru_cache(maxsize=4)
-def _load(config: TrainConfig, split: str, data_root: str | Path | None) -> Dataset:
-    return load_split(config, split, data_root)
+_load = lru_cache(maxsize=4)(load_split)
 
 
 def trained_network(run: Run, machine: Machine) -> UNet:
@@ -98,18 +93,22 @@ def trained_network(run: Run, machine: Machine) -> UNet:
     return machine.place(load_model(run.folder, run.variant, width, len(run.classes)))
 
 
-def chosen(data: Dataset, number: int, size: int = BATCH) -> Batches:
-    """Return that many images, evenly spaced, in batches of nearly equal size.
+def test_again(model: nn.Module, test: Dataset, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confusion matrices (N, K, K) of all test images and their labels (N, H, W)."""
+    weights = torch.ones(len(test.classes), device=machine.device)  # of a loss that nobody reads
+    confusions, _, labels = evaluate(model, test, weights, machine)
+    return confusions.numpy(), labels
 
-    No batch has one image if it can be helped.
-    """
+
+def chosen(data: Dataset, number: int, size: int = BATCH) -> Batches:
+    """Return that many images, evenly spaced, in batches of nearly equal size, none of one."""
     index = torch.from_numpy(evenly_spaced(len(data), number))
     parts = index.chunk(-(-len(index) // size))
     return [(data.images[part], data.targets[part]) for part in parts]
 
 
 def on_device(images: Tensor, machine: Machine) -> Tensor:
-    """Return uint8 (B, 3, H, W) as the networks take it: float32 in [0, 1], channels last."""
+    """Return uint8 (B, 3, H, W) as networks take it: float32 in [0, 1], channels last."""
     return as_image(images.to(machine.device)).contiguous(memory_format=machine.memory_format)
 
 
@@ -145,11 +144,9 @@ def _hooked(handles: Iterable) -> Iterator[None]:
 @contextmanager
 def without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     """Let these parameters need no gradient, which saves a part of every backward pass."""
-    needed = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in needed:
-        parameter.requires_grad_(False)
+    needed = nn.ParameterList(parameter for parameter in parameters if parameter.requires_grad)
+    needed.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in needed:
-            parameter.requires_grad_(True)
+        needed.requires_grad_(True)

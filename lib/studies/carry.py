@@ -2,8 +2,8 @@
 
     cat packed/records-*.tar.* | tar --extract --ignore-zeros --directory build/queue
 
-unpacks what `pack` wrote: tar files, cut into pieces of a bounded size. What was packed is listed
-in OUT/packed.json and left out the next time unless it has changed.
+unpacks what `pack_records` wrote. What was packed is listed in OUT/packed.json and left out the
+next time unless it has changed.
 """
 
 import io
@@ -24,20 +24,19 @@ NOT_COLLECTED = ("*.pt", "predictions.npz", ".*")
 
 def collect(records: Sequence[Path], out: Path, into: Path) -> None:
     """Copy the folders of these records, with the test images that they show."""
-    for record in records:
-        source = record.parent
-        target, examples = into / source.relative_to(out), Path("..") / ".." / "examples"
-        ignored = shutil.ignore_patterns(*NOT_COLLECTED)
-        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
-        shutil.copytree(source / examples, target / examples, dirs_exist_ok=True)
+    ignored = shutil.ignore_patterns(*NOT_COLLECTED)
+    for folder in [record.parent for record in records]:
+        for source in (folder, folder.parents[1] / "examples"):
+            target = into / source.relative_to(out)
+            shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 
 
 def finished_files(out: Path) -> Iterator[Path]:
     """Yield the files of finished runs by their worth: all but weights, then one U-Net's."""
     folders = [record.parent for record in sorted(out.glob(f"*/runs/*/seed-*/{RECORD}"))]
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != ".pt" and not path.name.startswith("."):
+        for path in sorted(folder.rglob("[!.]*")):
+            if path.is_file() and path.suffix != ".pt":
                 yield path
     yield from sorted(out.glob("*/runs/examples/*"))
     yield from sorted(out.glob(f"*/{COST}"))

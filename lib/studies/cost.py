@@ -10,8 +10,8 @@
                  with networks of other libraries
 
 Seconds are lists with one number a repeat. What is compared takes turns within every repeat, so
-that whatever else the machine does meets all of it. How long a step takes depends on sizes and not
-on what the images show: pixels and labels are noise, and no data set is needed.
+that whatever else the machine does meets all of it. Pixels and labels are noise, since sizes alone
+decide how long a step takes.
 """
 
 import argparse
@@ -67,7 +67,6 @@ class Settings:
 
     @property
     def classes(self) -> int:
-        """Return the number of classes."""
         return len(getattr(MODULES[family(self.dataset)], "CLASSES", SCENES))
 
     def model(self, variant: str) -> UNet:
@@ -111,38 +110,31 @@ def bare_step(trainer: Trainer) -> Call:
 def side_by_side(calls: dict[str, Call], machine: Machine, settings: Settings) -> dict[str, list]:
     """Return the seconds of each call, one for each repeat, the calls taking turns."""
     machine.choose_kernels(training=True)
-    often = {}
+    often, taken = {}, {name: [] for name in calls}
     for name, call in calls.items():
-        first = _timed(call, machine, 1)  # compiles, chooses kernels, allocates
-        if first < settings.seconds or machine.device.type == "cuda":
-            first = _timed(call, machine, 1)
-        often[name] = max(1, round(settings.seconds / first))
-    taken = {name: [] for name in calls}
+        _timed(call, machine)  # compiles, chooses kernels, allocates
+        often[name] = max(1, round(settings.seconds / _timed(call, machine)))
     for _ in range(settings.repeats):
         for name, call in calls.items():
             taken[name].append(_timed(call, machine, often[name]))
     return taken
 
 
-def _wait_for(machine: Machine) -> None:
-    """Wait until the device has done everything that it was asked for."""
-    if machine.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def _timed(call: Call, machine: Machine, often: int) -> float:
-    _wait_for(machine)
+def _timed(call: Call, machine: Machine, often: int = 1) -> float:
+    """Return the seconds of one call, the mean of so many."""
+    wait = torch.cuda.synchronize if machine.device.type == "cuda" else lambda: None
+    wait()
     start = time.perf_counter()
     for _ in range(often):
         call()
-    _wait_for(machine)
+    wait()
     return (time.perf_counter() - start) / often
 
 
 class Traffic(TorchDispatchMode):
     """Add up the bytes that operations have to move beside the convolutions, as if fused well.
 
-    A convolution moves its maps while it computes and counts nothing here. An elementwise operation
+    A convolution moves its maps while it computes and counts nothing. An elementwise operation
     joins the pass over its first operand and counts what else it reads. Everything else reads its
     inputs and writes its results; a normalisation reads them once more, for its statistics.
     """
@@ -168,34 +160,33 @@ class Traffic(TorchDispatchMode):
 def moved_bytes(model: UNet, batch: int, size: tuple[int, int], classes: int, short: bool) -> int:
     """Return the bytes that a training step moves beside its convolutions; see `Traffic`.
 
-    Images are (H, W); `short` keeps maps in bfloat16. Nothing is computed: the step is run on
-    tensors without content.
+    Images are (H, W); `short` keeps maps in bfloat16. The step is run on tensors without content.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    model = model.to("meta", torch.bfloat16 if short else torch.float32).train()
-    image = torch.empty(batch, 3, *size, device="meta", dtype=next(model.parameters()).dtype)
+    kind = torch.bfloat16 if short else torch.float32
+    model = model.to("meta", kind).train()
+    image = torch.empty(batch, 3, *size, device="meta", dtype=kind)
     target = torch.empty(batch, *size, device="meta", dtype=torch.int64)
     with Traffic() as traffic:
         F.cross_entropy(model(image).float(), target).backward()
     return traffic.bytes + OPTIMISER * parameters
 
 
-def _limit(settings: Settings, machine: Machine) -> dict:
+def _limit(s: Settings, machine: Machine) -> dict:
     """Time a matrix product."""
     side = MATRIX[machine.device.type]
     kind = torch.bfloat16 if machine.bfloat16 else torch.float32
     a, b = (torch.randn(side, side, device=machine.device).to(kind) for _ in range(2))
-    taken = side_by_side({"product": lambda: a @ b}, machine, settings)
-    return {"side": side, "seconds": taken["product"]}
+    return {"side": side, **side_by_side({"seconds": lambda: a @ b}, machine, s)}
 
 
-def _bandwidth(settings: Settings, machine: Machine) -> dict:
+def _bandwidth(s: Settings, machine: Machine) -> dict:
     """Time a copy."""
     size = COPIED[machine.device.type]
     source = torch.zeros(size, dtype=torch.uint8, device=machine.device)
     target = torch.zeros_like(source)
-    taken = side_by_side({"copy": lambda: target.copy_(source)}, machine, settings)
-    return {"bytes": 2 * size, "seconds": taken["copy"]}
+    taken = side_by_side({"seconds": lambda: target.copy_(source)}, machine, s)
+    return {"bytes": 2 * size, **taken}
 
 
 def _networks(s: Settings, machine: Machine) -> list[dict]:
@@ -252,7 +243,7 @@ def measure(settings: Settings, out: str | Path) -> dict:
     record = json.loads(path.read_text()) if path.exists() else {}
     wanted = json.loads(json.dumps(asdict(settings)))
     recorded = record.get("settings", wanted)
-    if any(recorded.get(name) != value for name, value in wanted.items()):
+    if recorded != wanted:
         raise ValueError(
             f"{path}: holds measurements with other settings ({recorded}); choose another `out`, "
             "or delete it to measure anew")

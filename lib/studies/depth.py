@@ -2,15 +2,13 @@
 
 For each depth a small network is trained for a few steps on drawn scenes while
 `lib.evaluation.GradientLog` watches. Without normalisation it gets biases and the initial weights
-of He et al. (2015), which keep the signal's scale through rectified layers: PyTorch's default would
-shrink it at every layer and prove nothing but that. He's variance counts every weight of a filter,
-while padding with zeros takes 7 of 9 away where a deep network's maps are but 1 x 2 cells: without
-normalisation the border is repeated instead.
+of He et al. (2015), which keep the signal's scale through rectified layers. He's variance counts
+every weight of a filter, while padding with zeros takes 7 of 9 away where a deep network's maps are
+but 1 x 2 cells: without normalisation the border is repeated instead.
 
-A residual sum adds the variances of its two terms, so that without normalisation the signal would
-grow by 2 in every block. Both terms are therefore multiplied by 1/sqrt(2). Fixup (Zhang, Dauphin
-and Ma 2019) and SkipInit (De and Smith 2020) start the branch at zero instead, which in a study of
-gradients would make the branch's own gradient zero at the first step by construction.
+A residual sum adds the variances of its two terms, which are therefore multiplied by 1/sqrt(2).
+Fixup (Zhang, Dauphin and Ma 2019) and SkipInit (De and Smith 2020) start the branch at zero
+instead, which would make its own gradient zero at the first step by construction.
 """
 
 from functools import cache
@@ -77,10 +75,7 @@ def _scenes() -> Dataset:
 
 
 def depth_study(variant: str, steps: int, seed: int) -> Arrays:
-    """Return loss (steps,) and the arrays of `GradientLog` for each depth and kind.
-
-    Keys are such as "4, batch normalisation: loss".
-    """
+    """Return arrays such as "4, batch normalisation: loss" (steps,), and those of `GradientLog`."""
     arrays, classes = {}, len(_scenes().classes)
     for depth in DEPTHS:
         for normalised, name in NORMALISED.items():
@@ -94,7 +89,7 @@ def depth_study(variant: str, steps: int, seed: int) -> Arrays:
 
 
 def _trained(model: nn.Module, steps: int) -> Arrays:
-    """Train for that many steps and return the losses and the norms of the gradients."""
+    """Train for that many steps; return the losses and the norms of the gradients."""
     data, losses = _scenes(), []
     optimiser, log = torch.optim.AdamW(model.parameters(), RATE), GradientLog(model, steps)
     for step in range(steps):

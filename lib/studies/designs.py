@@ -82,10 +82,9 @@ class Design:
 
 CAMVID = DesignPart("camvid", "designs")
 CROSS_ENTROPY = DesignPart("cross-entropy", "designs", {"dice": "0"})
-LEFT_OUT = []
-for drive in DRIVES:
-    setting = {"dataset": f"camvid-without-{drive}"}
-    LEFT_OUT.append(DesignPart(f"without-{drive}", "designs", setting))
+LEFT_OUT = [
+    DesignPart(f"without-{drive}", "designs", {"dataset": f"camvid-without-{drive}"})
+    for drive in DRIVES]
 SCENES = DesignPart("scenes", "designs-scenes")
 # The seeds of D2 are two of D1 that were trained in bfloat16 like the fourteen networks of its own.
 DESIGNS = {
@@ -134,17 +133,13 @@ class Task:
 
     def __str__(self) -> str:
         first, seeds = self.trainings[0], ", ".join(str(one.seed) for one in self.trainings)
-        if self.kind == MEASURE:
-            return f"{first.part.name}, {self.kind}"
-        name = f"{first.part.name}, {first.variant}, seed {seeds}"
-        return name if self.kind == TRAIN else f"{name}, {self.kind}"
+        network = "" if self.kind == MEASURE else f", {first.variant}, seed {seeds}"
+        return f"{self.kind} {first.part.name}{network}"
 
     def done(self) -> bool:
-        """Return whether all its results are there."""
         return all(path.exists() for path in self.results)
 
     def ready(self) -> bool:
-        """Return whether all that it needs is there."""
         return all(path.exists() for path in self.needs)
 
 
@@ -154,14 +149,11 @@ def jobs(names: Sequence[str], out: Path, data_root: str | None, on_gpu: bool) -
     studied = {one for each in designs for one in each.trainings() if one.seed in each.studied}
     for part, group in groupby(trainings(names), lambda training: training.part):
         whole, values = list(group), part.values()
-        wide = values["base_channels"] >= WIDE
-        processes = [[training] for training in whole]
-        if wide and on_gpu:  # the seeds of a network share what the compiler makes
-            by_variant = defaultdict(list)
-            for training in whole:
-                by_variant[training.variant].append(training)
-            processes = list(by_variant.values())
-        for together in processes:
+        wide, processes = values["base_channels"] >= WIDE, defaultdict(list)
+        for training in whole:
+            shared = wide and on_gpu  # the seeds of a network share what the compiler makes
+            processes[training.variant if shared else training].append(training)
+        for together in processes.values():
             command = train_command(together, out, data_root)
             records = [training.record(out) for training in together]
             queue.append(Task(TRAIN, together, command, records, wide=wide))
@@ -194,15 +186,16 @@ def _measurements(
     folder = record.parent
     if record.exists() and not (folder / WEIGHTS).exists():
         return []
+
+    def task(kind: str, module: str, result: str, *extent: object) -> Task:
+        options = ["--data-root", data_root] if data_root else []
+        command = [sys.executable, "-m", module, str(folder), *map(str, extent), *options]
+        return Task(kind, [training], command, [folder / result], needs=[record])
+
     wanted = []
     if studied and values["study_images"]:
-        extent = ["--images", str(values["study_images"]), "--steps", str(values["study_steps"])]
-        wanted.append((STUDY, "lib.studies.theory", "studies.npz", extent))
+        extent = ("--images", values["study_images"], "--steps", values["study_steps"])
+        wanted.append(task(STUDY, "lib.studies.theory", "studies.npz", *extent))
     if training.part == SCENES:
-        wanted.append((DOSES, "lib.studies.doses", "doses.npz", []))
-    options = ["--data-root", data_root] if data_root else []
-    made = []
-    for kind, module, result, extent in wanted:
-        command = [sys.executable, "-m", module, str(folder), *extent, *options]
-        made.append(Task(kind, [training], command, [folder / result], needs=[record]))
-    return made
+        wanted.append(task(DOSES, "lib.studies.doses", "doses.npz"))
+    return wanted

@@ -12,9 +12,8 @@ record:
     group                how many consecutive test scenes a confusion matrix is summed over
     matched.*            `lib.studies.matched` on the test scenes with the doses of the training
 
-Scenes do not depend on each other, and every dose shows the same streets in the same order: groups
-can be resampled alike at all doses, and the slope of a score against the dose be taken within each
-resample.
+Every dose shows the same streets in the same order: groups can be resampled alike at all doses, and
+the slope of a score against the dose be taken within each resample.
 """
 
 import sys
@@ -22,14 +21,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lib.datasets.scenes import DOSES, SCENE_DOSES, scene_name
-from lib.evaluation import evaluate
 from lib.files import read_arrays, write_arrays
 from lib.machine import Machine
 from lib.records import Run
-from lib.studies import Arrays, for_each_run, runs_parser, split_of, trained_network
+from lib.studies import Arrays, for_each_run, runs_parser, split_of, test_again, trained_network
 from lib.studies.matched import counts_by_threshold
 from lib.studies.recount import require_recorded
 
@@ -38,11 +35,10 @@ GROUP = 20
 
 
 def dose_counts(run: Run, data_root: str | Path | None = None) -> Arrays:
-    """Test a trained network at every dose; return and write what the module describes.
+    """Test a trained network at every dose, unless that is on record; return and write the counts.
 
-    What is on record already is read and not measured again. Raises ValueError for a network that
-    was not trained on drawn scenes, and for weights that label the test scenes of the training
-    otherwise than on record; FileNotFoundError without the weights.
+    Raises ValueError for a network that was not trained on drawn scenes, and for weights that label
+    the test scenes of the training otherwise than on record; FileNotFoundError without weights.
     """
     path, name = run.folder / FILE, run.config["dataset"]
     if path.exists():
@@ -52,19 +48,20 @@ def dose_counts(run: Run, data_root: str | Path | None = None) -> Arrays:
                          "the data sets of drawn scenes, such as scenes-clutter-1-noise-1")
     machine, trained = Machine.detect(), SCENE_DOSES[name]
     model = trained_network(run, machine)
-    weights = torch.ones(len(run.classes), device=machine.device)  # of the loss, not looked at
 
     @cache
     def groups(clutter: int, noise: int) -> np.ndarray:
         """Confusion matrices at these doses, int32 (G, K, K); the last group may be smaller."""
         test = split_of(run, "test", data_root, dataset=scene_name(clutter, noise))
-        confusions, _, _ = evaluate(model, test, weights, machine)
+        confusions, _ = test_again(model, test, machine)
         starts = np.arange(0, len(confusions), GROUP)
-        return np.add.reduceat(confusions.numpy(), starts).astype(np.int32)
+        return np.add.reduceat(confusions, starts).astype(np.int32)
 
     require_recorded(run, groups(**trained).sum(0, dtype=np.int64))
     clutter = [groups(dose, trained["noise"]) for dose in DOSES]
     noise = [groups(trained["clutter"], dose) for dose in DOSES]
+    pixels = np.array(run.record["dataset"]["pixels"]["train"])
+    matched = counts_by_threshold(model, pixels, split_of(run, "test", data_root), machine)
     counts = {
         "trained": np.array([trained["clutter"], trained["noise"]]),
         "clutter": np.array(DOSES),
@@ -72,11 +69,7 @@ def dose_counts(run: Run, data_root: str | Path | None = None) -> Arrays:
         "clutter_confusions": np.stack(clutter),
         "noise_confusions": np.stack(noise),
         "group": np.array(GROUP),
-    }
-    test = split_of(run, "test", data_root)
-    pixels = np.array(run.record["dataset"]["pixels"]["train"])
-    for key, array in counts_by_threshold(model, pixels, test, machine).items():
-        counts[f"matched.{key}"] = array
+    } | {f"matched.{name}": array for name, array in matched.items()}
     write_arrays(path, **counts)
     return counts
 

@@ -5,10 +5,9 @@ whether the pixel is labelled right; also after those of each image were permute
 
 The energy of the gradient (its square, summed over channels) is taken at the encoder's features,
 for what comes back across the skip of that level and for all that comes back, and at the skip's
-end, for what arrives from the decoder; a cell that covers several classes shares its energy out by
-area. A gate acts on the gradient twice: it multiplies it by α, and it adds what flows through α
-itself. With α detached only the first is left; with α replaced by its mean over the image neither
-is, but the loss is another one, since the forward pass changes too.
+end; a cell that covers several classes shares its energy out by area. A gate multiplies the
+gradient by α and adds what flows through α itself. With α detached only the first is left; with α
+replaced by its mean over the image neither is, but the forward pass changes too.
 """
 
 from contextlib import AbstractContextManager, ExitStack
@@ -40,9 +39,8 @@ def coefficient_sums(
 ) -> Arrays:
     """Return sums of α over groups of pixels and the pixels' numbers; {} without gates.
 
-    images uint8 (B, 3, H, W), targets uint8 (B, H, W). Groups are the 256 label values (`classes`;
-    the caller cuts), the bins of `DISTANCES`, and wrong and right (`correct`). Void pixels are left
-    out of the last two.
+    images uint8 (B, 3, H, W), targets uint8 (B, H, W). Groups are the 256 label values, the bins of
+    `DISTANCES`, and wrong and right. Void pixels are left out of the last two.
 
     classes, distances, correct           float64 (B, levels, groups, 2): sums of α, and pixels
     permuted_classes, permuted_distances  float32 (B, levels, groups, `PERMUTATIONS`): sums of α
@@ -72,8 +70,7 @@ def coefficient_sums(
         return np.stack([_group_sums(level, *groups[name]) for level in values], 1)
 
     own, ones = at_pixels(torch.clone), [np.ones(truth.shape)] * len(maps)
-    shuffles = [
-        at_pixels(partial(permuted, seed=seed + number)) for number in range(PERMUTATIONS)]
+    shuffles = [at_pixels(partial(permuted, seed=seed + n)) for n in range(PERMUTATIONS)]
     sums = {name: np.stack([summed(name, own), summed(name, ones)], -1) for name in groups}
     for name in ("classes", "distances"):
         shuffled = [summed(name, alphas) for alphas in shuffles]
@@ -90,10 +87,7 @@ def _distance_bins(target: np.ndarray) -> np.ndarray:
 
 
 def _group_sums(values: np.ndarray, groups: np.ndarray, number: int) -> np.ndarray:
-    """Return the sums of each image over groups 0 to number - 1: two maps (B, H, W) -> (B, groups).
-
-    Pixels of higher groups are left out.
-    """
+    """Return each image's sums over groups 0 to number - 1: two maps (B, H, W) -> (B, groups)."""
     pairs = zip(groups, values)
     return np.stack([np.bincount(g.ravel(), v.ravel(), number)[:number] for g, v in pairs])
 
@@ -104,20 +98,19 @@ def gradient_energy(
     """Return the energy of each image's loss gradient by class, float64 (B, levels, K, 3).
 
     images uint8 (B, 3, H, W), targets uint8 (B, H, W), weights float32 (K,) of the loss; the last
-    axis is `ENERGIES`. In float32. Made within `detached` or `constant` it is that of the network
-    with such gates.
+    axis is `ENERGIES`. Made within `detached` or `constant` it is that of such gates.
     """
     features: dict[tuple[str, int], Tensor] = {}
+    across, altogether, arriving = ENERGIES
 
     def at_the_start(level: int, x: Tensor) -> Tensor:
-        features["altogether", level] = x
-        features["across the skip", level] = x.clone()  # whose gradient is that of the skip alone
-        return features["across the skip", level]
+        features[altogether, level] = x
+        features[across, level] = x.clone()  # whose gradient is that of the skip alone
+        return features[across, level]
 
     def at_the_end(level: int, x: Tensor) -> Tensor:
-        # A skip may return its input itself.
-        features["arriving from the decoder", level] = x.clone()
-        return features["arriving from the decoder", level]
+        features[arriving, level] = x.clone()  # since a skip may return its input itself
+        return features[arriving, level]
 
     target = targets.to(machine.device).long()
     image = on_device(images, machine).requires_grad_()
@@ -133,9 +126,8 @@ def gradient_energy(
             x.retain_grad()
         losses = losses / (target != IGNORE).sum((1, 2)).clamp(min=1)
         losses.sum().backward()
-    known = torch.where(target == IGNORE, len(weights), target)
-    cells = F.one_hot(known, len(weights) + 1)[..., :-1]  # void: nowhere
-    cells, _ = pad_to_multiple(cells.permute(0, 3, 1, 2).float(), 2**model.depth)
+    classes = torch.arange(len(weights), device=target.device)[:, None, None]
+    cells, _ = pad_to_multiple((target[:, None] == classes).float(), 2**model.depth)
     energies = np.zeros((len(target), model.depth, len(weights), len(ENERGIES)))
     for (name, level), x in features.items():
         energies[:, level, :, ENERGIES.index(name)] = _energy_by_class(x, cells, level)

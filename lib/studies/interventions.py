@@ -1,12 +1,10 @@
 """What a trained network does when a part of its forward pass is changed: lesions, gates, noise.
 
-A condition is a context manager that puts hooks on a network and takes them off again; the network
-itself stays as it is. *Zeroing* a skip removes its features but also shifts what the decoder's
-normalisation is used to; *shuffling* hands over those of another image, so that every statistic is
-preserved and only the relation to this image is lost. Both are made where the skip ends, after the
-gate. Noise and clutter are added where it begins, so that a gate meets them too.
-
-Another image means the next one of the same batch; a batch has at least two images.
+A condition is a context manager that puts hooks on a network and takes them off again. *Zeroing* a
+skip removes its features but also shifts what the decoder's normalisation is used to; *shuffling*
+hands over those of the next image of the batch, so that every statistic is preserved and only the
+relation to this image is lost. Both are made where the skip ends, after the gate. Noise and clutter
+are added where it begins, so that a gate meets them too.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,10 +59,7 @@ def _gaussian(shape: torch.Size, device: torch.device) -> Tensor:
 
 
 def add_noise(x: Tensor, strength: float, scale: float | None = None) -> Tensor:
-    """Add Gaussian noise, the same at every call.
-
-    Its standard deviation is `strength` times `scale`, or times each channel's own.
-    """
+    """Add the same Gaussian noise at every call, `strength` times `scale` or each channel's own."""
     if scale is None:
         scale = x.std((2, 3), keepdim=True)  # (B, C, 1, 1)
     return x + strength * _gaussian(x.shape, x.device).to(x.dtype) * scale
@@ -120,10 +115,9 @@ class _Saved(nn.Module):
 
 @contextmanager
 def saved_features(model: UNet, features: Sequence[Tensor]) -> Iterator[None]:
-    """Make the encoder return these features, finest first, instead of computing them.
+    """Make the encoder return these features, finest first, which it computed of the same images.
 
-    What happens after the encoder can then be changed again and again at half the cost. The
-    features have to be those of the images that the network is called with.
+    What happens after the encoder can then be changed again and again at half the cost.
     """
     encoder = model.encoder
     model.encoder = nn.ModuleList(_Saved(level) for level in features)

@@ -2,11 +2,10 @@
 
 A slice plots the loss on a fixed batch over two random directions. Each filter of a direction is
 scaled to the norm of the network's own filter; biases and normalisations stay. The smallest and the
-largest eigenvalue of the Hessian stand beside it, by the method of Lanczos on Hessian-vector
-products (Pearlmutter 1994): in the network's own coordinates, and in filter-normalised ones, in
-which a step of 1 along a filter's direction is as long as the filter. |smallest / largest| is Li et
-al.'s measure of how far from convex a loss is. The loss is the weighted cross-entropy, whatever
-else a training adds to it, and the network is evaluated as at test time.
+largest eigenvalue of the Hessian stand beside it, by Lanczos's method on Hessian-vector products
+(Pearlmutter 1994): in the network's own coordinates, and in filter-normalised ones, in which a step
+of 1 along a filter's direction is as long as the filter. The loss is the weighted cross-entropy,
+and the network is evaluated as at test time.
 """
 
 from collections.abc import Callable
@@ -31,10 +30,7 @@ TOLERANCE = 0.05  # of an eigenvalue: the residual from which on it is precise e
 
 
 def filters(model: nn.Module) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
-    """Return every convolution weight, with the dimensions over which one filter extends.
-
-    A filter is what makes one output channel.
-    """
+    """Return every convolution weight, with the dimensions of what makes one output channel."""
     weights = []
     for layer in model.modules():
         if isinstance(layer, nn.ConvTranspose2d):
@@ -86,8 +82,7 @@ def spectra(
 
     weights (K,) are those of the loss. The Hessian is that of the mean loss over all batches and
     all convolution weights, in nats per pixel by squared weight, and by squared multiple of each
-    filter's own norm. In float32. Each batch keeps the graph of its gradient, as many times the
-    memory of a training step as there are batches.
+    filter's own norm. Each batch keeps the graph of its gradient in memory.
     """
     parameters = [weight for weight, _ in filters(model)]
     sizes = [weight.numel() for weight in parameters]
@@ -136,8 +131,7 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Arrays:
 
     The method of Lanczos (1950), every new vector orthogonalised twice against all before it, since
     rounding brings converged vectors back as copies (Paige 1972). It ends when both residuals are
-    below `TOLERANCE` of their values, or after `STEPS`. The error of a Ritz value is of the order
-    of its residual's square (Parlett 1998, chapter 11).
+    below `TOLERANCE` of their values, or after `STEPS`.
     """
     basis = [start / start.norm()]
     diagonal, beside = [], []

@@ -1,14 +1,13 @@
-"""Counts for precision at matched recall: how often reported things are real, at equal shares
-detected.
+"""Precision at matched recall: how often reported things are real, at equal shares detected.
 
 Networks that differ in how readily they report a rare class differ in precision and in recall, and
-one of the two alone says little. A threshold on the class's probability therefore stands for the
-largest probability, and is swept. Components are those of 8 neighbours. A component is right where
-it touches the class in the target at all, and a component of the target is detected where the mask
-touches it: loose rules, which suit things of a few pixels. Void never counts: a predicted component
-that lies on void alone is none; one that also covers labelled pixels is one component, whatever
-void it crosses, as in `lib.structure`.
+one of the two alone says little: a threshold on the class's probability is swept instead.
+Components are those of 8 neighbours. One is right where it touches the class in the target at all,
+and one of the target is detected where the mask touches it: loose rules, which suit things of a few
+pixels. Void never counts: a predicted component that lies on void alone is none.
 """
+
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -55,8 +54,7 @@ def counts_by_threshold(
 def small_classes(pixels: np.ndarray) -> np.ndarray:
     """Return the indices of the classes with less than `SMALL_SHARE` of these pixels (K,).
 
-    Without any such class it is the rarest. A class without a pixel is none of them: it cannot have
-    been learnt.
+    Without any it is the rarest. A class without a pixel is none: it cannot have been learnt.
     """
     share = np.where(pixels > 0, pixels / pixels.sum(), np.inf)
     small = np.flatnonzero(share < SMALL_SHARE)
@@ -71,9 +69,8 @@ def steps_passed(probabilities: np.ndarray) -> np.ndarray:
 def matched_counts(passed: np.ndarray, target: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return the `COUNTS` of one image at every threshold, int32 (classes, thresholds, 7).
 
-    They can be summed over images. passed uint8 (classes, H, W) is `steps_passed` of the
-    probabilities of these classes; the mask at a threshold is where the probability reaches it.
-    target (H, W) holds class indices, 255 is void.
+    passed uint8 (classes, H, W) is `steps_passed` of the probabilities of these classes; the mask
+    at a threshold is where the probability reaches it. target (H, W): class indices, 255 is void.
     """
     table = np.zeros((len(classes), len(THRESHOLDS), len(COUNTS)), np.int32)
     known = target != IGNORE
@@ -99,14 +96,11 @@ def matched_counts(passed: np.ndarray, target: np.ndarray, classes: np.ndarray) 
 def grouped(drives: list[str]) -> np.ndarray:
     """Return the group of each image, int32 (N,): consecutive images of one drive.
 
-    Groups have the size that makes `MOST_GROUPS`: with up to so many images every image is a group
-    of its own. The last group of a drive may be smaller.
+    Groups have the size that makes `MOST_GROUPS`, one image where there are no more than so many.
+    The last group of a drive may be smaller.
     """
-    size = -(-len(drives) // MOST_GROUPS)
-    groups = np.zeros(len(drives), np.int32)
-    filled = 1
-    for index in range(1, len(drives)):
-        opens = drives[index] != drives[index - 1] or filled == size
-        groups[index] = groups[index - 1] + opens
-        filled = 1 if opens else filled + 1
-    return groups
+    size, groups = -(-len(drives) // MOST_GROUPS), []
+    for _, images in groupby(drives):
+        first = groups[-1] + 1 if groups else 0
+        groups += [first + index // size for index, _ in enumerate(images)]
+    return np.array(groups, np.int32)

@@ -1,14 +1,11 @@
 """Linear probes: what a linear map reads off the features of each level (Alain and Bengio 2017).
 
 A probe sees one cell of a feature map and predicts every pixel under it, 2**l x 2**l at level l:
-were the place of a pole within its cell coded in the channels, a linear decoder would show it. It
-predicts the classes (one-hot) and the outlines of the labels (1 on both sides of a change), by
-ridge regression in closed form from training images, and is scored on others. Read are the
-encoder's levels, the bottleneck, and at each level of the decoder what comes up from below before
-the skip adds anything, and the two joined.
-
-What a map of random features already tells is no merit of the training: `untrained` gives the
-network to compare with.
+the classes (one-hot) and the outlines of the labels (1 on both sides of a change). It is made by
+ridge regression in closed form from training images and scored on others. Read are the encoder's
+levels, the bottleneck, and at each level of the decoder what comes up from below before the skip
+adds anything, and the two joined. What random features already tell is no merit of the training:
+`untrained_network` is the one to compare with.
 """
 
 from collections.abc import Iterator
@@ -26,16 +23,13 @@ from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.models import UNet, build_model, pad_to_multiple
 from lib.structure import outline
-from lib.studies import Arrays, Batches, Change, at_inputs, at_outputs
+from lib.studies import Arrays, Batches, at_inputs, at_outputs
 
 RIDGE = 1e-3  # of the features' mean square
 
 
 def probed_parts(depth: int) -> list[tuple[str, int]]:
-    """Return names and levels of what is probed.
-
-    "encoder 0", ..., "bottleneck", "from below 3", "joined 3", ..., "joined 0".
-    """
+    """Return names and levels: "encoder 0", ..., "bottleneck", "from below 3", "joined 3", ..."""
     names = [(f"encoder {level}", level) for level in range(depth)] + [("bottleneck", depth)]
     for level in reversed(range(depth)):
         names += [(f"from below {level}", level), (f"joined {level}", level)]
@@ -91,11 +85,10 @@ def _linear_maps(model: UNet, train: Batches, number: int, machine: Machine) -> 
 def untrained_network(
     variant: str, base_channels: int, number: int, seed: int, train: Batches, machine: Machine
 ) -> UNet:
-    """Return the network of that variant as a training with that seed starts, in evaluation mode.
+    """Return the network for that number of classes as a training with that seed starts.
 
-    `number` is that of the classes. The network's normalisations have the statistics of the images
-    of `train`: without any, the features of deep levels would be so small that the probes' penalty
-    would hide what they hold.
+    It is in evaluation mode, with the statistics of the images of `train`: without any, the
+    features of deep levels would be so small that the probes' penalty would hide what they hold.
     """
     torch.manual_seed(seed)
     model = machine.place(build_model(variant, num_classes=number, base_channels=base_channels))
@@ -125,17 +118,13 @@ def _features_and_maps(
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Yield each batch's features of every part, and the K + 1 maps to be predicted, padded."""
     features: dict[str, Tensor] = {}
-    names = [name for name, _ in probed_parts(model.depth)]
-
-    def save(name: str) -> Change:
-        return partial(features.__setitem__, name)
-
+    names, save = [name for name, _ in probed_parts(model.depth)], features.__setitem__
     with ExitStack() as stack:
         for name, block in zip(names, model.encoder):
-            stack.enter_context(at_outputs([block], save(name)))
+            stack.enter_context(at_outputs([block], partial(save, name)))
         for level, (up, block) in enumerate(zip(model.ups, model.decoder)):
-            stack.enter_context(at_outputs([up], save(f"from below {level}")))
-            stack.enter_context(at_inputs([block], save(f"joined {level}")))
+            stack.enter_context(at_outputs([up], partial(save, f"from below {level}")))
+            stack.enter_context(at_inputs([block], partial(save, f"joined {level}")))
         for images, targets in batches:
             machine.logits(model, as_image(images.to(machine.device)))
             wanted = _maps_to_predict(targets, number, 2**model.depth)
@@ -144,8 +133,7 @@ def _features_and_maps(
 
 def _maps_to_predict(targets: Tensor, number: int, multiple: int) -> Tensor:
     """Return the classes and the outlines, float32 (B, K + 1, H, W) with padded sides."""
-    labels = torch.where(targets == IGNORE, number, targets.long())  # void: no class, in no map
-    classes = F.one_hot(labels, number + 1).permute(0, 3, 1, 2)[:, :-1]
+    classes = targets[:, None] == torch.arange(number)[:, None, None]  # void: in no map
     edges = torch.from_numpy(np.stack([edge_map(target) for target in targets]))[:, None]
     return pad_to_multiple(torch.cat([classes, edges], 1).float(), multiple)[0]
 

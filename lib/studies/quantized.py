@@ -23,14 +23,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lib.evaluation import evaluate, load_model
+from lib.evaluation import load_model
 from lib.files import write_arrays
 from lib.machine import Machine
 from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.records import Run
-from lib.studies import Arrays, split_of
+from lib.studies import Arrays, split_of, test_again
 
 VARIANT = "unet"  # the network whose only layers are those that `layers` lists
 LARGEST = 127  # of the integers
@@ -38,10 +39,7 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 def layers(model: UNet) -> Iterator[tuple[Convolution, nn.BatchNorm2d | None]]:
-    """Yield each convolution of a plain U-Net and the normalisation that follows it or None.
-
-    They come in the order of the forward pass.
-    """
+    """Yield each convolution of a plain U-Net, in the order of the pass, and what normalises it."""
     for block in model.encoder:
         yield from ((block[0], block[1]), (block[3], block[4]))
     for level in reversed(range(model.depth)):
@@ -52,34 +50,26 @@ def layers(model: UNet) -> Iterator[tuple[Convolution, nn.BatchNorm2d | None]]:
 
 def folded(convolution: Convolution, normalisation: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     """Return the weights and biases of one convolution that does what both do."""
-    if normalisation is None:
-        return convolution.weight, convolution.bias
-    factor = normalisation.weight / torch.sqrt(normalisation.running_var + normalisation.eps)
-    biases = normalisation.bias - normalisation.running_mean * factor
-    return convolution.weight * _per_output(convolution, factor), biases
-
-
-def _outputs(convolution: Convolution) -> int:
-    """Return the dimension of the weights that counts output channels."""
-    return 1 if isinstance(convolution, nn.ConvTranspose2d) else 0
+    if normalisation is not None:
+        convolution = fuse_conv_bn_eval(convolution, normalisation)
+    return convolution.weight, convolution.bias
 
 
 def _per_output(convolution: Convolution, values: Tensor) -> Tensor:
     """Shape values (O,) so that they multiply the weights of each output channel."""
-    return values.view(-1, 1, 1) if _outputs(convolution) else values.view(-1, 1, 1, 1)
+    transposed = isinstance(convolution, nn.ConvTranspose2d)
+    return values.view(-1, 1, 1) if transposed else values.view(-1, 1, 1, 1)
 
 
 def largest_weights(convolution: Convolution, weights: Tensor) -> Tensor:
     """Return the largest magnitude among the weights of each output channel, (O,)."""
-    return weights.abs().amax((1 - _outputs(convolution), 2, 3))
+    inputs = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
+    return weights.abs().amax((inputs, 2, 3))
 
 
 @torch.no_grad()
 def quantise(run: Run) -> tuple[UNet, Arrays]:
-    """Return the network of a run with its weights, and what the file has of it but confusions.
-
-    Raise ValueError for another network than the U-Net.
-    """
+    """Return the network of a run, and what the file has of it; ValueError if it is no U-Net."""
     if run.variant != VARIANT:
         raise ValueError(f"{run.folder}: only the network {VARIANT!r} can be quantised")
     base_channels, num_classes = run.config["base_channels"], len(run.classes)
@@ -92,22 +82,15 @@ def quantise(run: Run) -> tuple[UNet, Arrays]:
         weights.append(integers.to(torch.int8).flatten())
         scales.append(scale)
         biases.append(bias)
-    return model, {
-        "weights": torch.cat(weights).numpy(),
-        "scales": torch.cat(scales).numpy(),
-        "biases": torch.cat(biases).numpy(),
-        "base_channels": np.array(base_channels),
-        "num_classes": np.array(num_classes),
-        "seed": np.array(run.seed),
-    }
+    parts = {"weights": weights, "scales": scales, "biases": biases}
+    sizes = {"base_channels": base_channels, "num_classes": num_classes, "seed": run.seed}
+    stored = {name: torch.cat(part).numpy() for name, part in parts.items()}
+    return model, stored | {name: np.array(size) for name, size in sizes.items()}
 
 
 @torch.no_grad()
 def restore(stored: Arrays) -> UNet:
-    """Return the U-Net with the quantised weights, on the CPU, in evaluation mode.
-
-    Its normalisation adds the biases and does nothing else.
-    """
+    """Return the U-Net with the quantised weights; its normalisation adds the biases alone."""
     sizes = {name: int(stored[name]) for name in ("base_channels", "num_classes")}
     model = build_model(VARIANT, **sizes).eval()
     chain = list(layers(model))
@@ -141,14 +124,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    machine = Machine.detect()
-    weights = torch.ones(len(test.classes), device=machine.device)
-    confusions = []
-    for network in (model, restore(stored)):
-        counts, _, _ = evaluate(machine.place(network), test, weights, machine)
-        confusions.append(counts.sum(0).numpy())
-    write_arrays(options.out, **stored, confusions=np.stack(confusions))
-    before, after = 100 * mean_iou(np.stack(confusions))
+    machine, networks = Machine.detect(), (model, restore(stored))
+    tests = [test_again(machine.place(network), test, machine) for network in networks]
+    confusions = np.stack([counts.sum(0) for counts, _ in tests])
+    write_arrays(options.out, **stored, confusions=confusions)
+    before, after = 100 * mean_iou(confusions)
     size = options.out.stat().st_size / 1e6
     print(f"{options.out}: {size:.2f} MB; test mIoU {before:.2f} % as trained, {after:.2f} % here")
     return 0

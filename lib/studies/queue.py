@@ -5,15 +5,13 @@
     python -m lib.studies.queue scenes camvid D1 D2 --out build/queue --budget 9m --pack build/pack
 
 Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low
-priority; what is measured of its network comes after it. What is recorded is skipped and what was
-interrupted continues. A training that another process has locked is passed over and taken up when
-that one lets go. When trainings fail one after the other nothing more is started.
+priority; what is measured of its network comes after it. What is recorded is skipped, what was
+interrupted continues, and what another process has locked waits until that one lets go.
 
-On a CPU `--workers` processes run side by side with `--threads` each, and a seed keeps the
-precision in which it was begun. On a GPU a wide network has the device to itself and trains all
-seeds in one process; narrow ones share the device, and studies run beside both. With `--budget`
-nothing is begun that cannot end, or reach a checkpoint, before the time is over. Ctrl-C and SIGTERM
-stop trainings after their epoch, a second one at once.
+A seed keeps the precision in which it was begun. On a GPU a wide network has the device to itself
+and trains all seeds in one process; narrow ones share it, and studies run beside both. With
+`--budget` nothing is begun that cannot end, or reach a checkpoint, before the time is over. Ctrl-C
+and SIGTERM stop trainings after their epoch, a second one at once.
 """
 
 import argparse
@@ -122,7 +120,7 @@ class Runner:
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "TQDM_DISABLE": "1"}
         if self.until < float("inf"):
             environment[UNTIL] = str(self.until - MARGIN)
-        if self._precision(job) == "float32":
+        if "float32" in self._precisions(job):
             environment[PRECISION] = "float32"
         log = self._log(job)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -133,13 +131,11 @@ class Runner:
         self.running[process] = job, time.monotonic()
         self.pending.remove(job)
 
-    def _precision(self, job: Task) -> str | None:
-        """Return the precision of the recorded trainings of this part and seed, or None."""
+    def _precisions(self, job: Task) -> set[str]:
+        """Return the precisions of the recorded trainings of this part and seed."""
         first = job.trainings[0]
-        runs = self.out / first.part.name / "runs"
-        for path in runs.glob(f"*/seed-{first.seed}/{RECORD}"):
-            return Run.read(path.parent).record["precision"]
-        return None
+        records = (self.out / first.part.name / "runs").glob(f"*/seed-{first.seed}/{RECORD}")
+        return {Run.read(path.parent).record["precision"] for path in records}
 
     def _log(self, job: Task) -> Path:
         return self.out / "logs" / (re.sub(r"\W+", "-", str(job)) + ".log")
@@ -158,15 +154,14 @@ class Runner:
             elif stopped or _locked_by_another(job):
                 self.pending.insert(0, job)  # later, when time or another process allows it
             else:
-                self._report_failure(job, process.returncode, seconds)
+                self._report_failure(job, f"status {process.returncode} after {seconds:.0f} s")
 
-    def _report_failure(self, job: Task, status: int, seconds: float) -> None:
+    def _report_failure(self, job: Task, how: str) -> None:
         self.failed += 1
         self.in_a_row += 1
         log = self._log(job)
         last = (log.read_text().splitlines() or ["no output"])[-1]
-        print(f"{job}: failed with status {status} after {seconds:.0f} s ({last}); see {log}",
-              file=sys.stderr, flush=True)
+        print(f"{job}: failed with {how} ({last}); see {log}", file=sys.stderr, flush=True)
         if self.in_a_row == ENOUGH:
             print(f"{ENOUGH} failed one after the other: nothing more is started", file=sys.stderr)
 
@@ -192,13 +187,13 @@ class Runner:
 
 def _locked_by_another(job: Task) -> bool:
     """Return whether another process has locked a folder that this training would write to."""
-    for folder in [path.parent for path in job.results if job.kind == TRAIN]:
-        if (folder / ".lock").exists():
-            try:
-                with locked(folder, "is trained"):
-                    pass
-            except BlockingIOError:
-                return True
+    folders = [path.parent for path in job.results if job.kind == TRAIN]
+    try:
+        for folder in [folder for folder in folders if (folder / ".lock").exists()]:
+            with locked(folder, "is trained"):
+                pass
+    except BlockingIOError:
+        return True
     return False
 
 
@@ -220,11 +215,15 @@ def duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def queue_options() -> argparse.ArgumentParser:
-    """Return the command's options."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    That is 0 when everything is there, 1 when something failed, 75 when time ended before, and 130
+    after Ctrl-C or SIGTERM.
+    """
     text = __doc__.splitlines()[0]
-    options = argparse.ArgumentParser("python -m lib.studies.queue", description=text)
-    add = options.add_argument
+    parser = argparse.ArgumentParser("python -m lib.studies.queue", description=text)
+    add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="designs D1 to D5, and profiles")
     add("--out", required=True, type=Path, metavar="DIR", help="where records go")
     add("--data-root", metavar="DIR", help="the folder that holds CamVid")
@@ -233,25 +232,14 @@ def queue_options() -> argparse.ArgumentParser:
     add("--budget", type=duration, metavar="TIME", help="end after 9m, 90s or 1h")
     add("--pack", type=Path, metavar="DIR", help="pack what is finished as tar files")
     add("--collect", type=Path, metavar="DIR", help="copy the records, start nothing")
-    return options
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit status.
-
-    That is 0 when everything is there, 1 when something failed, 75 when time ended before, and 130
-    after Ctrl-C or SIGTERM.
-    """
-    options = queue_options().parse_args(arguments)
+    options = parser.parse_args(arguments)
     out = options.out.resolve()
     try:
         queue = jobs(options.names, out, options.data_root, torch.cuda.is_available())
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    status = 0
-    if not options.collect:
-        status = _work(Runner(out, queue, options))
+    status = 0 if options.collect else _work(Runner(out, queue, options))
     records = [training.record(out) for training in trainings(options.names)]
     recorded = [path for path in records if path.exists()]
     print(f"{len(recorded)} of {len(records)} trainings are on record")

@@ -66,8 +66,7 @@ class _Augmented(torch.utils.data.Dataset):
 
     def __init__(self, data: Dataset):
         self.data = data
-        size = data.targets.shape[1:]
-        self.crop = v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True)
+        self.crop = v2.RandomResizedCrop(data.targets.shape[1:], scale=(0.5, 1.0))
 
     def __len__(self) -> int:
         return len(self.data)

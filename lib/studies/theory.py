@@ -2,9 +2,8 @@
 
     python -m lib.studies.theory build/designs/camvid --seeds 10 11 12 --data-root DIR
 
-Every run in or below the folders gets its studies.npz; one that has it, of the same size and
-edition, is left as it is. Exit status: 0 when every run has its studies, 1 when one failed or has
-no weights.
+Every run in or below the folders gets its studies.npz, unless it has it of the same size and
+edition. Exit status: 0 when every run has its studies, 1 when one failed or has no weights.
 
     edition                          of this file's measurements: an older study is made anew
     names                            of the N test images, evenly spaced over the test set
@@ -67,9 +66,9 @@ CURVATURE_BATCH = 4
 def study(run: Run, images: int, steps: int, data_root: str | Path | None = None) -> None:
     """Study the network on that many test images, and deeper ones trained for that many steps.
 
-    With 0 images nothing is done. What is on record already, at that size and of this edition, is
-    left as it is; without the weights nothing is measured. Raises ValueError for a single image,
-    since lesions exchange features between images.
+    What is on record already, at that size and of this edition, is left as it is; without the
+    weights, or with 0 images, nothing is measured. Raises ValueError for a single image, since
+    lesions exchange features between images.
     """
     recorded = Run.read(run.folder).studies
     same_size = [recorded.get("images"), recorded.get("steps")] == [images, steps]
@@ -85,11 +84,10 @@ def study(run: Run, images: int, steps: int, data_root: str | Path | None = None
         raise ValueError(
             f"study_images = {images} of {len(test)} test images: expected 0 or at least 2")
     names = np.array([test.items[index] for index in evenly_spaced(len(test), images)])
-    arrays = {"names": names, **_all_studies(run, train, test, images, steps)}
-    size = {"images": images, "steps": steps, "edition": EDITION}
-    size["seconds"] = time.perf_counter() - start
-    arrays |= {name: np.array(value) for name, value in size.items()}
-    write_arrays(run.folder / "studies.npz", **arrays)
+    arrays = _all_studies(run, train, test, images, steps)
+    seconds = time.perf_counter() - start
+    write_arrays(run.folder / "studies.npz", names=names, **arrays, images=images, steps=steps,
+                 edition=EDITION, seconds=seconds)
 
 
 def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: int) -> Arrays:
@@ -97,7 +95,6 @@ def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: in
     machine, classes = Machine.detect(), len(test.classes)
     machine.choose_kernels(training=False)  # of hundreds of shapes, few of which occur twice
     model = trained_network(run, machine)
-    model.requires_grad_(True)
     weights = class_weights(train.pixels_per_class(), run.config["class_balance"])
     weights = weights.to(machine.device)
     tested, seen = chosen(test, images), chosen(train, 2 * images)
@@ -112,10 +109,8 @@ def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: in
         "matched.": counts_by_threshold(model, train.pixels_per_class(), test, machine),
         "depth.": depth_study(run.variant, steps, run.seed),
     }
-    named = {}
-    for prefix, arrays in studies.items():
-        named |= {prefix + name: array for name, array in arrays.items()}
-    return named
+    return {f"{study}{name}": array for study, arrays in studies.items()
+            for name, array in arrays.items()}
 
 
 def _conditions(model: UNet, batches: Batches, machine: Machine, classes: int) -> Arrays:
@@ -160,30 +155,26 @@ def _labels(
 
 
 def _gates(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> Arrays:
-    """Return the arrays of `lib.studies.gates`.
-
-    {} for a network without skips, and energies alone for one without gates.
-    """
-    sums = []
-    for seed, (images, targets) in enumerate(batches):
-        sums.append(coefficient_sums(model, images, targets, machine, seed))
-    arrays = {name: np.concatenate([part[name] for part in sums]) for name in sums[0]}
+    """Return the arrays of `lib.studies.gates`: {} without skips, energies alone without gates."""
+    if not has_skips(model):
+        return {}
 
     def energies() -> np.ndarray:
-        parts = [gradient_energy(model, *batch, weights, machine) for batch in batches]
-        return np.concatenate(parts)
+        return np.concatenate([gradient_energy(model, *b, weights, machine) for b in batches])
 
-    gated = bool(arrays)
-    if has_skips(model):
-        energy = energies()
-        arrays |= {"energy": energy[..., :2], "energy_arriving": energy[..., 2]}
-    if gated:
-        for name in ("classes", "permuted_classes"):
-            arrays[name] = arrays[name][:, :, : len(weights)]
-        with detached(model):
-            arrays["energy_detached"] = energies()[..., :2]
-        with constant(model):
-            arrays["energy_constant"] = energies()[..., :2]
+    energy = energies()
+    arrays = {"energy": energy[..., :2], "energy_arriving": energy[..., 2]}
+    sums = [coefficient_sums(model, *batch, machine, seed) for seed, batch in enumerate(batches)]
+    if not sums[0]:
+        return arrays
+    for name in sums[0]:
+        arrays[name] = np.concatenate([part[name] for part in sums])
+    for name in ("classes", "permuted_classes"):
+        arrays[name] = arrays[name][:, :, : len(weights)]
+    with detached(model):
+        arrays["energy_detached"] = energies()[..., :2]
+    with constant(model):
+        arrays["energy_constant"] = energies()[..., :2]
     return arrays
 
 

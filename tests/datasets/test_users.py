@@ -11,8 +11,9 @@ import torch
 from conftest import write_classes
 from PIL import Image
 
-from lib import ROOT, models, predict, train
+from lib import ROOT, models, train
 from lib.datasets import split
+from lib.predict.__main__ import main as predict
 from lib.records import Run
 from report import __main__ as report
 from report.evidence.closed_forms import reach
@@ -24,7 +25,7 @@ MAINS = {
     "lib.datasets.split": split.main,
     "report": report.main,
     "lib.train": train.main,
-    "lib.predict": predict.main,
+    "lib.predict": predict,
 }
 TINY = [
     "-p",

@@ -264,8 +264,7 @@ def test_packed_counts_come_back_as_they_were():
     }
     packed = pack_counts(counts)
     assert [array.dtype for array in packed.values()] == [np.uint32, np.uint8, np.float64]
-    for stored in (packed, counts):  # the first edition's form is not packed
-        back = unpack_counts(stored)
-        assert back.keys() == counts.keys()
-        for name, array in counts.items():
-            assert np.array_equal(back[name], array) and back[name].dtype == array.dtype
+    back = unpack_counts(packed)
+    assert back.keys() == counts.keys()
+    for name, array in counts.items():
+        assert np.array_equal(back[name], array) and back[name].dtype == array.dtype

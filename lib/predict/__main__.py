@@ -9,39 +9,39 @@ Exit status: 0, or 1 where something is wrong; a photograph that cannot be read 
 """
 
 import argparse
+import glob
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from lib.datasets.pairs import Wrong
-from lib.evaluation import load_model
+from lib.datasets.pairs import Wrong, by_stem
 from lib.files import write_atomically
-from lib.machine import Machine
-from lib.records import RECORD, WEIGHTS, Run
-from lib.studies.photographs import Network, photographs, training_command
+from lib.predict import Network, load_network
 
 ROWS = 20  # of the printed table
 
 
-def load_network(folder: str | Path) -> Network:
-    """Return the network of a run's folder, such as build/quick/runs/unet/seed-0.
-
-    Raises FileNotFoundError for a folder that holds no run or a run without weights, with the
-    command that trains it; ValueError for weights that are damaged or of another network.
-    """
-    folder = Path(folder)
-    if not (folder / RECORD).exists():
-        expected = "expected the folder of a run, such as build/quick/runs/unet/seed-0"
-        raise FileNotFoundError(f"{folder}: no {RECORD}; {expected}")
-    run = Run.read(folder)
-    if not (folder / WEIGHTS).exists():
-        text = f"{folder}: no {WEIGHTS} (published records have none); make them with"
-        raise FileNotFoundError(f"{text}: {training_command(run)}")
-    model = load_model(folder, run.variant, run.config["base_channels"], len(run.classes))
-    machine, dataset = Machine.detect(), run.record["dataset"]
-    size, original = dataset["size"], dataset.get("original_size", dataset["size"])
-    return Network(machine.place(model), run.classes, tuple(size), tuple(original), machine)
+def photographs(places: list[str]) -> tuple[dict[str, Path], list[str]]:
+    """Return the files of paths, folders and patterns by stem, and a line for what is wrong."""
+    files, lines = {}, []
+    for place in places:
+        path = Path(place)
+        more = [path] if path.is_file() else [Path(name) for name in sorted(glob.glob(place))]
+        if path.is_dir():
+            try:
+                images, strange = by_stem(path)
+            except FileNotFoundError as error:
+                images, strange = {}, [str(error)]
+            more, lines = list(images.values()), lines + strange
+        elif not more:
+            lines.append(f"{place}: no such file; expected a photograph, a folder or a pattern")
+        for file in more:
+            if file.stem in files:
+                first = files[file.stem]
+                lines.append(f"{file}: the same stem as {first}; give each another --out")
+            files.setdefault(file.stem, file)
+    return files, lines
 
 
 def predict(network: Network, places: list[str], out: Path) -> int:

@@ -5,7 +5,6 @@ the aspect ratio, so that one of the training images' own shape comes to exactly
 other is stretched more than they were. Logits are scaled back, and the largest one is the label.
 """
 
-import glob
 import shlex
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from torch import Tensor
 
 from lib.config import SETTINGS
 from lib.data import as_image
-from lib.datasets.pairs import Size, by_stem, read_photograph
+from lib.datasets.pairs import Size, read_photograph
+from lib.evaluation import load_model
 from lib.files import ClassTable, write_image
 from lib.machine import Machine
 from lib.models import UNet
-from lib.records import Run
+from lib.records import RECORD, WEIGHTS, Run
 
 SMALLEST = 16  # pixels a side, what the network needs
 Photo = str | Path | np.ndarray  # a file, or uint8 (H, W, 3)
@@ -71,6 +71,14 @@ class Network:
         """Return the share of each class among labels uint8 (H, W), float64 (K,)."""
         return np.bincount(labels.ravel(), minlength=len(self.classes)) / labels.size
 
+    def write(self, photo: Path, out: Path) -> np.ndarray:
+        """Write the label map and the overlay of a photograph into `out`; return its shares."""
+        pixels = np.array(_opened(photo))
+        labels = self.label(pixels)
+        write_image(out / f"{photo.stem}.png", labels, self.classes)
+        write_image(out / f"{photo.stem}-overlay.webp", np.array(self.overlay(pixels, labels)))
+        return self.shares(labels)
+
     def export(self, path: Path) -> None:
         """Write the network in ONNX: image float32 (1, 3, h, w) in [0, 1] -> logits (1, K, h, w).
 
@@ -84,14 +92,6 @@ class Network:
                 input_names=["image"], output_names=["logits"])
         except ImportError as error:
             raise ValueError(f"{path}: {error}; `pip install onnxscript` first") from error
-
-    def write(self, photo: Path, out: Path) -> np.ndarray:
-        """Write the label map and the overlay of a photograph into `out`; return its shares."""
-        pixels = np.array(_opened(photo))
-        labels = self.label(pixels)
-        write_image(out / f"{photo.stem}.png", labels, self.classes)
-        write_image(out / f"{photo.stem}-overlay.webp", np.array(self.overlay(pixels, labels)))
-        return self.shares(labels)
 
 
 def _opened(photo: Photo) -> Image.Image:
@@ -114,26 +114,24 @@ def largest_logit(logits: Tensor, size: Size) -> Tensor:
     return labels
 
 
-def photographs(places: list[str]) -> tuple[dict[str, Path], list[str]]:
-    """Return the files of paths, folders and patterns by stem, and a line for what is wrong."""
-    files, lines = {}, []
-    for place in places:
-        path = Path(place)
-        more = [path] if path.is_file() else [Path(name) for name in sorted(glob.glob(place))]
-        if path.is_dir():
-            try:
-                images, strange = by_stem(path)
-            except FileNotFoundError as error:
-                images, strange = {}, [str(error)]
-            more, lines = list(images.values()), lines + strange
-        elif not more:
-            lines.append(f"{place}: no such file; expected a photograph, a folder or a pattern")
-        for file in more:
-            if file.stem in files:
-                first = files[file.stem]
-                lines.append(f"{file}: the same stem as {first}; give each another --out")
-            files.setdefault(file.stem, file)
-    return files, lines
+def load_network(folder: str | Path) -> Network:
+    """Return the network of a run's folder, such as build/quick/runs/unet/seed-0.
+
+    Raises FileNotFoundError for a folder that holds no run or a run without weights, with the
+    command that trains it; ValueError for weights that are damaged or of another network.
+    """
+    folder = Path(folder)
+    if not (folder / RECORD).exists():
+        expected = "expected the folder of a run, such as build/quick/runs/unet/seed-0"
+        raise FileNotFoundError(f"{folder}: no {RECORD}; {expected}")
+    run = Run.read(folder)
+    if not (folder / WEIGHTS).exists():
+        text = f"{folder}: no {WEIGHTS} (published records have none); make them with"
+        raise FileNotFoundError(f"{text}: {training_command(run)}")
+    model = load_model(folder, run.variant, run.config["base_channels"], len(run.classes))
+    machine, dataset = Machine.detect(), run.record["dataset"]
+    size, original = dataset["size"], dataset.get("original_size", dataset["size"])
+    return Network(machine.place(model), run.classes, tuple(size), tuple(original), machine)
 
 
 def training_command(run: Run) -> str:
