@@ -56,8 +56,8 @@ CAMVID = (
 ABOUT = (
     f"{CAMVID} The frames come from few drives. Those of the validation split are seven seconds of "
     "one drive, and the frames before and after them are in the training split; most of the test "
-    "split comes from a drive that the networks never saw. Validation scores can therefore lie well "
-    "above test scores."
+    "split comes from a drive that the networks never saw. Validation scores can therefore lie "
+    "well above test scores."
 )
 
 

@@ -35,7 +35,7 @@ CAMVID_OTHERS = pd.DataFrame(
 
 
 def siblings_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return the scores of others, and below them those of these runs where all networks have any."""
+    """Return the scores of others, and below them these runs' where all four networks have any."""
     groups = by_variant(runs)
     if not VARIANTS.keys() <= groups.keys():
         return SIBLINGS
