@@ -117,6 +117,7 @@ async def _print(program: Path, file: Path) -> bytes:
             chromium_sandbox=os.geteuid() != 0,  # root cannot use the sandbox
         )
         page = await browser.new_page(device_scale_factor=1)
+        page.set_default_timeout(0)  # the limit is that of `print_pdf`, on a busy machine too
         await page.goto(file.resolve().as_uri())
         await page.emulate_media(media="print")
         await page.set_viewport_size(TEXT)

@@ -201,4 +201,4 @@ def averaged(verdicts: Sequence[Verdict]) -> str:
     if not found:
         return ""
     mean = "Q4 is decided by the mean over three kinds of skip"
-    return f"{mean}. With the U-Net's own: {found[0].text}."
+    return f"{mean}. With the U-Net's own skips: {found[0].text}."

@@ -161,7 +161,7 @@ def balance(splits: dict[str, Dataset]) -> Exhibit:
     """Share of the pixels of every class in each split, on a logarithmic scale."""
     pixels = {name: np.asarray(split.pixels_per_class()) for name, split in splits.items()}
     classes, order = splits["train"].classes, np.argsort(-pixels["train"], kind="stable")
-    figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.16 * len(order)))
+    figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.14 * len(order)))
     for (name, counts), (marker, color) in zip(pixels.items(), SPLIT_MARKS):
         share = 100 * counts[order] / counts.sum()
         rows = np.flatnonzero(counts[order])  # a logarithmic scale has no 0

@@ -28,7 +28,7 @@ ERRORS = (255 * np.array([to_rgba(name) for name in (RIGHT, WRONG, VOID)])).roun
 FULL = "full.webp"  # the suffix of a photograph at the size of its file
 MOST = 2  # images in a figure of predictions
 ACROSS = 7  # classes in a row of the legend
-SAMPLES, VERSIONS = 4, 4  # of the training images
+SAMPLES, VERSIONS = 4, 6  # of the training images
 
 
 def paint(target: np.ndarray, classes: ClassTable) -> np.ndarray:
@@ -139,7 +139,7 @@ def class_masks(train: Dataset, index: int) -> Exhibit:
 
 
 def augmentation(train: Dataset, index: int, crop_size: Sequence[int] | None) -> Exhibit:
-    """Four training samples made of one image, each above its label."""
+    """Training samples made of one image, each above its label."""
     again = torch.full((VERSIONS,), index)
     augment = Augment(tuple(crop_size or train.targets.shape[1:]))
     generator = torch.Generator().manual_seed(0)
@@ -148,9 +148,9 @@ def augmentation(train: Dataset, index: int, crop_size: Sequence[int] | None) ->
     return Exhibit(
         grid([*channels_last((255 * images).byte()), *labels], VERSIONS),
         "fig-augmentation",
-        "No two samples of an image are alike: four that were made of the image in "
+        "No two samples of an image are alike: six that were made of the image in "
         "[the figure of masks](#fig-masks), each above its label.",
-        "Four zoomed, cropped and mirrored versions of an image with their labels.",
+        "Six zoomed, cropped and mirrored versions of an image with their labels.",
     )
 
 
