@@ -8,7 +8,7 @@ of 1 along a filter's direction is as long as the filter. The loss is the weight
 and the network is evaluated as at test time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -80,6 +80,7 @@ def spectra(
 ) -> tuple[Arrays, Arrays]:
     """Return both ends of the Hessian's spectrum, in raw and in normalised coordinates.
 
+    Of the latter, of which the largest curvature is read, only the largest end is waited for.
     weights (K,) are those of the loss. The Hessian is that of the mean loss over all batches and
     all convolution weights, in nats per pixel by squared weight, and by squared multiple of each
     filter's own norm. Each batch keeps the graph of its gradient in memory.
@@ -103,7 +104,7 @@ def spectra(
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn(len(norms), generator=generator).to(norms)
         raw = lanczos(hessian, start)
-        return raw, lanczos(lambda vector: norms * hessian(norms * vector), start)
+        return raw, lanczos(lambda vector: norms * hessian(norms * vector), start, ends=[-1])
 
 
 def _gradients(
@@ -121,7 +122,9 @@ def _gradients(
     return gradients
 
 
-def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Arrays:
+def lanczos(
+    product: Callable[[Tensor], Tensor], start: Tensor, ends: Sequence[int] = (0, -1)
+) -> Arrays:
     """Return both ends of the spectrum of a symmetric matrix, known by its products with (n,).
 
     values     float64 (STEPS, 2)  the smallest and the largest Ritz value after each step, those of
@@ -130,7 +133,8 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Arrays:
                                    near at least
 
     The method of Lanczos (1950), every new vector orthogonalised twice against all before it, since
-    rounding brings converged vectors back as copies (Paige 1972). It ends when both residuals are
+    rounding brings converged vectors back as copies (Paige 1972). It ends when the
+    residuals of the ends that are wanted, the smallest (0) and the largest (-1) eigenvalue, are
     below `TOLERANCE` of their values, or after `STEPS`.
     """
     basis = [start / start.norm()]
@@ -145,7 +149,8 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor) -> Arrays:
         ritz, vectors = eigh_tridiagonal(diagonal, beside)
         values[step:] = ritz[0], ritz[-1]
         residuals = length * np.abs(vectors[-1, [0, -1]])
-        if step > 0 and (residuals <= TOLERANCE * np.abs(values[step])).all():
+        precise = residuals <= TOLERANCE * np.abs(values[step])
+        if step > 0 and precise[list(ends)].all():
             break
         basis.append(vector / length)
         beside.append(length)
