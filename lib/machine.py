@@ -61,7 +61,8 @@ class Machine:
             torch.backends.cudnn.allow_tf32 = False
             # A training tries all kernels: its few shapes come again and again.
             torch.backends.cudnn.benchmark = training and not deterministic
-            torch.cuda.reset_peak_memory_stats()
+            if training:
+                torch.cuda.reset_peak_memory_stats()
 
     @property
     def name(self) -> str:

@@ -216,9 +216,9 @@ VARIANTS = {
 }
 EXTRA = {
     "unet-residual-noskip": Variant(
-        "Residual U-Net without skip connections", ResidualBlock, NoSkip, short="residual, none"),
+        "Residual U-Net without skip connections", ResidualBlock, NoSkip, short="residual no skips"),
     "unet-residual-gated-attention": Variant(
-        "Residual Gated Attention U-Net", ResidualBlock, AttentionSkip, short="residual, gated"),
+        "Residual Gated Attention U-Net", ResidualBlock, AttentionSkip, short="residual gated"),
     "unet-noskip-wide": Variant(
         "Wider U-Net without skip connections", DoubleConv, NoSkip, short="no skips, wide",
         matched=True),

@@ -4,9 +4,9 @@
     torchrun --nproc-per-node 8 -m lib.train --profile camvid --out DIR -p variant unet -p seed 0
 
 AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019) descends the
-weighted cross-entropy, with soft Dice beside it where that is configured. The network after the
-last epoch is tested: validation selects nothing. The order and the augmentation of an epoch come
-from (seed, epoch) alone: an interrupted training continues as if nothing had happened.
+weighted cross-entropy, with soft Dice where that is configured. The network after the last epoch is
+tested. Order and augmentation of an epoch come from (seed, epoch) alone: an interrupted training
+continues as if nothing had happened.
 """
 
 import argparse
@@ -207,14 +207,12 @@ def load_splits(config: TrainConfig, data_root: Root) -> dict[str, Dataset]:
     return {split: load_split(config, split, data_root) for split in SPLITS}
 
 
-def fit(
-    config: TrainConfig, out: str | Path, data_root: Root = None,
-    load: Callable[..., dict[str, Dataset]] = load_splits,
-) -> Run:
+def fit(config: TrainConfig, out: str | Path, data_root: Root = None, load=load_splits) -> Run:
     """Train, test and record the configured network under `out`, or read the record that is there.
 
-    Continues an interrupted call. Raises ValueError for a record or checkpoint with other settings,
-    of other data or another edition, BlockingIOError when another process trains it.
+    load(config, data_root) returns the data set's splits by name. Continues an interrupted call.
+    Raises ValueError for a record or checkpoint with other settings, of other data or another
+    edition, BlockingIOError when another process trains it.
     """
     folder, world = run_folder(out, config.variant, config.seed), World.detect()
     if (folder / RECORD).exists():
@@ -224,8 +222,8 @@ def fit(
     with locked(folder, work, PATIENCE) if world.rank == 0 else nullcontext():
         if world.size == 1 and (folder / RECORD).exists():  # by a process that was quicker
             return _recorded(config, folder, data_root, world)
-        machine, train, val = Machine.detect(), splits["train"], splits["val"]
-        trainer = Trainer(config, folder, machine, train, val, world)
+        machine = Machine.detect()
+        trainer = Trainer(config, folder, machine, splits["train"], splits["val"], world)
         trainer.run()
         if world.rank == 0:
             machine.choose_kernels(training=False)
@@ -246,8 +244,7 @@ def _recorded(config: TrainConfig, folder: Path, data_root: Root, world: World) 
     with suppress(FileNotFoundError):  # a record can be read without the data set
         splits = load_splits(config, data_root) if data_root else {}
         seen = run.record["dataset"]["checksums"]
-        other = [name for name, split in splits.items() if split.checksum != seen[name]]
-        if other:
+        if other := [name for name, split in splits.items() if split.checksum != seen[name]]:
             where = f"{', '.join(other)} in {data_root} are not what it saw"
             raise ValueError(f"{folder}: holds a run on other data ({where}); {ANEW}")
     if world.rank == 0:
@@ -258,7 +255,7 @@ def _recorded(config: TrainConfig, folder: Path, data_root: Root, world: World) 
 
 
 def train(settings: dict, out: Path) -> None:
-    """Train every network with every seed, unless `variant` or `seed` chooses one.
+    """Train every network with every seed, or what `variant` and `seed` choose.
 
     A GPU trains the seeds of a network in turn, which compile it once, a CPU seed by seed.
     """

@@ -1,8 +1,7 @@
 """Pairs of an image and its label on disk: paired by name, read, checked, and brought to one size.
 
-Files come from anybody. Only formats that Pillow decodes by itself are opened, whatever a file's
-name says, and everything that is wrong with one is said in a line that names it and the remedy. A
-label is decoded before it is resized, so that the pixels counted in an error are those of the file.
+Only formats that Pillow decodes by itself are opened, whatever a file's name says. What is wrong
+with one is said in a line that names it and the remedy; pixels in it are those of the file.
 """
 
 import os

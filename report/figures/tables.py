@@ -21,8 +21,8 @@ def splits(data: dict[str, Dataset]) -> Exhibit:
     return Exhibit(
         made.splits_table(data),
         "tbl-splits",
-        f"The splits of {literal(data['train'].title)} as the networks see them. The checksum is "
-        "over names, pixels and labels: equal digits, equal data.",
+        f"The splits of {literal(data['train'].title)} as the networks see them; equal checksums "
+        "mean equal data.",
     )
 
 
@@ -112,8 +112,8 @@ def siblings(runs: Sequence[Run]) -> Exhibit:
     return Exhibit(
         made.siblings_table(runs),
         "tbl-siblings",
-        "The same study by others, as their repositories print it: 13 classes, 256 × 256 pixels, "
-        "one seed, each under its own definition; last, the means of this report. Sources: "
+        "The same study by others, as their repositories print it (13 classes, 256 × 256 pixels, "
+        "one seed, each by its own definition), and the means of this report. Sources: "
         "[Arpit000007](https://github.com/Arpit000007/Semantic-Segmentation-with-U-Net-Variants), "
         "[Aditya-S-Kul](https://github.com/Aditya-S-Kul/Computer-Vision), "
         "[ss-369](https://github.com/ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants), "
@@ -129,8 +129,7 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
         made.CAMVID_OTHERS,
         "tbl-camvid",
         "Other networks on CamVid's test set at 360 × 480 pixels, trained from scratch: ENet "
-        "([Paszke et al., 2016](https://arxiv.org/abs/1606.02147)), SegNet and ESPNet as listed by "
-        "the authors of the latter "
+        "([Paszke et al., 2016](https://arxiv.org/abs/1606.02147)), SegNet and ESPNet "
         "([Mehta et al., 2018](https://doi.org/10.1007/978-3-030-01249-6_34)), FC-DenseNet103 "
         "([Jégou et al., 2017](https://doi.org/10.1109/CVPRW.2017.156)), and LETNet, trained on "
         "the validation images too ([Xu et al., 2023](https://arxiv.org/abs/2302.10484)). Runs at "
