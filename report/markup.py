@@ -27,7 +27,7 @@ LABEL = re.compile(r"\\label\{([^}]*)\}")
 EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
-NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)")  # and intervals: not broken
+NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|< [\d.]+")  # and intervals: not broken
 SIZE = re.compile(r"(?<=\d) × (?=\d)")  # not broken at its spaces
 
 
