@@ -27,7 +27,7 @@ LABEL = re.compile(r"\\label\{([^}]*)\}")
 EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
-NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|< [\d.]+")  # and intervals: not broken
+NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|(?:<|&lt;) [\d.]+")  # not broken
 SIZE = re.compile(r"(?<=\d) × (?=\d)")  # not broken at its spaces
 
 
@@ -202,6 +202,6 @@ def notebook_of(place: str) -> str:
 
 
 def unbroken(text: str) -> Safe:
-    """Return text as HTML that breaks neither the networks' name nor a size such as 2 × 2."""
+    """Return text as HTML that breaks no network's name, size such as 2 × 2, interval or p."""
     text = SIZE.sub("\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}", escape(text, quote=False))
-    return Safe(NAME.sub(lambda match: MACROS.nowrap(match[0]), text))
+    return Safe(NAME.sub(lambda match: MACROS.nowrap(Safe(match[0])), text))
