@@ -106,7 +106,7 @@ def test_runs_without_predictions_are_named_and_skipped(out, capsys):
 
 def test_the_analysis_is_stale_after_a_recount_that_changed_something(out, tmp_path):
     source = write(tmp_path / "5_analysis.ipynb", code("1 + 1"))
-    job = Execution(source, tmp_path / "done.ipynb", {}, reads=(_folder(out) / RECORD,))
+    job = Execution(source, tmp_path / "done.ipynb", {}, reads=(out,))
     before = job.fingerprint()
     recount.main([str(out)])
     assert job.fingerprint() == before
