@@ -216,11 +216,12 @@ VARIANTS = {
 }
 EXTRA = {
     "unet-residual-noskip": Variant(
-        "Residual U-Net without skip connections", ResidualBlock, NoSkip, short="residual no skips"),
+        "Residual U-Net without skip connections", ResidualBlock, NoSkip,
+        short="residual no skips"),
     "unet-residual-gated-attention": Variant(
         "Residual Gated Attention U-Net", ResidualBlock, AttentionSkip, short="residual gated"),
     "unet-noskip-wide": Variant(
-        "Wider U-Net without skip connections", DoubleConv, NoSkip, short="no skips, wide",
+        "Wider U-Net without skip connections", DoubleConv, NoSkip, short="no skips wide",
         matched=True),
     "unet-noskip-finest": Variant(
         "U-Net without its finest skip connection", DoubleConv, ConcatSkip, short="no finest skip",

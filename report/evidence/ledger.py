@@ -47,9 +47,8 @@ def rules() -> str:
         "drive (drawn scenes are independent). Means are arithmetic. One seed decides nothing.\n"
         "5. *p-values* are adjusted by Holm's method over all statements that were tested; "
         "intervals are not adjusted. An undecided row says how many seeds per network would decide "
-        "it four times in "
-        f"five, if the effect and the variance are those observed; where {MOST_SEEDS} would not, "
-        "the images are the limit, or the effect is close to its margin."
+        "it four times in five, if the effect and the variance are those observed; where "
+        f"{MOST_SEEDS} would not, the images are the limit, or the effect is close to its margin."
     )
 
 

@@ -64,27 +64,29 @@ def test_every_dose_is_counted(run, found):
     assert not (found["clutter_confusions"].sum(3) == targets[:1]).all()
 
 
-def test_the_counts_are_those_of_the_network_on_these_images(run, found):
+def tested(run: Run, dataset: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the network's logits of the 23 test scenes of a data set, and their targets."""
     model = load_model(run.folder, "unet", 4, 13)
-    test = load_dataset("scenes-clutter-3-noise-2", None, "test", (32, 48), 23)
+    test = load_dataset(dataset, None, "test", (32, 48), 23)
     with torch.inference_mode():
-        images = torch.stack([image for image, _ in test])
-        prediction = model(images).argmax(1)
+        return model(torch.stack([image for image, _ in test])), test.targets
+
+
+def test_the_counts_are_those_of_the_network_on_these_images(run, found):
+    logits, targets = tested(run, "scenes-clutter-3-noise-2")
+    prediction = logits.argmax(1)
     for group, part in enumerate((slice(0, 20), slice(20, 23))):
-        expected = confusion_matrix(prediction[part], test.targets[part].long(), 13).numpy()
+        expected = confusion_matrix(prediction[part], targets[part].long(), 13).numpy()
         assert np.abs(found["clutter_confusions"][3, group] - expected).sum() <= 10  # roundings
 
 
 def test_precision_is_counted_on_the_doses_of_the_training(run, found):
-    model = load_model(run.folder, "unet", 4, 13)
-    test = load_dataset("scenes-clutter-1-noise-2", None, "test", (32, 48), 23)
-    with torch.inference_mode():
-        images = torch.stack([image for image, _ in test])
-        probabilities = model(images).softmax(1)
+    logits, targets = tested(run, "scenes-clutter-1-noise-2")
+    probabilities = logits.softmax(1)
     assert found["matched.groups"].tolist() == list(range(23))
     middle = int(np.abs(found["matched.thresholds"] - 0.5).argmin())
     for row, label in enumerate(found["matched.classes"]):
-        right = (probabilities[:, label] >= 0.5) & (test.targets == label)
+        right = (probabilities[:, label] >= 0.5) & (targets == label)
         counted = found["matched.counts"][:, row, middle, 4]
         assert np.abs(counted - right.sum((1, 2)).numpy()).sum() <= 10  # roundings
 
