@@ -64,7 +64,7 @@ def test_every_dose_is_counted(run, found):
     assert not (found["clutter_confusions"].sum(3) == targets[:1]).all()
 
 
-def tested(run: Run, dataset: str) -> tuple[torch.Tensor, torch.Tensor]:
+def logits_of(run: Run, dataset: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the network's logits of the 23 test scenes of a data set, and their targets."""
     model = load_model(run.folder, "unet", 4, 13)
     test = load_dataset(dataset, None, "test", (32, 48), 23)
@@ -73,7 +73,7 @@ def tested(run: Run, dataset: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_counts_are_those_of_the_network_on_these_images(run, found):
-    logits, targets = tested(run, "scenes-clutter-3-noise-2")
+    logits, targets = logits_of(run, "scenes-clutter-3-noise-2")
     prediction = logits.argmax(1)
     for group, part in enumerate((slice(0, 20), slice(20, 23))):
         expected = confusion_matrix(prediction[part], targets[part].long(), 13).numpy()
@@ -81,7 +81,7 @@ def test_the_counts_are_those_of_the_network_on_these_images(run, found):
 
 
 def test_precision_is_counted_on_the_doses_of_the_training(run, found):
-    logits, targets = tested(run, "scenes-clutter-1-noise-2")
+    logits, targets = logits_of(run, "scenes-clutter-1-noise-2")
     probabilities = logits.softmax(1)
     assert found["matched.groups"].tolist() == list(range(23))
     middle = int(np.abs(found["matched.thresholds"] - 0.5).argmin())
