@@ -1,8 +1,8 @@
 """The notebooks' Markdown -> HTML, with numbers, links and formulas.
 
 nbconvert's parser (mistune) reads the Markdown. A link that leads to a figure, a table or an
-equation has words in the notebook (`[the loss curves](#fig-loss)`) and the number on the page; one
-to a notebook or a heading of one leads to that part of the page; one to a work of references.bib is
+equation has words in the notebook (`[the loss curves](#fig-loss)`) and the number on the page, and
+so has one to a section; one to a notebook leads to its chapter; one to a work of references.bib is
 a citation. Since a link may come before its target, `fill` resolves them once everything is read.
 """
 
@@ -28,7 +28,7 @@ EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
 NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|(?:<|&lt;) [\d.]+")  # not broken
-SIZE = re.compile(r"(?<=\d) × (?=\d)")  # not broken at its spaces
+SPACE = re.compile(r"(?<=\d) (?=× \d|%)|(?<=\d ×) (?=\d)")  # of "2 × 2" and "5 %"; not broken
 
 
 class MarkupError(ValueError):
@@ -143,7 +143,7 @@ class Markup:
             number = f"{self.chapter}.{self.part}"
             self.headings.append(Heading(level, identity, number, html))
         for name in names:
-            self.targets.setdefault(name, (identity, ""))
+            self.targets.setdefault(name, (identity, number and f"Section {number}"))
         return MACROS.heading(min(level + 1, 6), identity, number, html)
 
     def number(self, label: str, place: str) -> tuple[str, str]:
@@ -202,6 +202,6 @@ def notebook_of(place: str) -> str:
 
 
 def unbroken(text: str) -> Safe:
-    """Return text as HTML that breaks no network's name, size such as 2 × 2, interval or p."""
-    text = SIZE.sub("\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}", escape(text, quote=False))
+    """Return text as HTML that breaks no network's name, size, percentage, interval or p."""
+    text = SPACE.sub("\N{NO-BREAK SPACE}", escape(text, quote=False))
     return Safe(NAME.sub(lambda match: MACROS.nowrap(Safe(match[0])), text))

@@ -14,7 +14,8 @@
   }
 
   function tableRow(network, seed) {
-    const row = document.createElement("tr"), head = element("th", network.name);
+    const row = document.createElement("tr");
+    const head = element("th", network.name.replaceAll("-", "\u2060-\u2060")); // not broken there
     head.scope = "row";
     row.append(head, ...network.rows[seed].map((text) => element("td", text)));
     return row;

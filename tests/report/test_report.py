@@ -49,7 +49,7 @@ def test_numbers_and_references(tmp_path):
     )
     text = soup.select_one(".chapter > p")
     assert text.get_text().replace("\xa0", " ") == (
-        "Figure 2 comes before Figure 1, Part, all, equation (1), [no](#fig-one) "
+        "Figure 2 comes before Figure 1, Section 1.1, all, equation (1), [no](#fig-one) "
         "(Holm, 1979; Long et al., 2015) and Holm (1979)."
     )
     links = [link["href"] for link in soup.select("main a[href^='#']")]
