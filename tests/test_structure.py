@@ -164,6 +164,46 @@ def test_components_by_hand():
     assert ratio(total, 1, 0) == 1 / 4 and ratio(total, 3, 2) == 1572 / 1600
 
 
+def flood(mask: np.ndarray) -> list[set[tuple[int, int]]]:
+    """Return the pixels of every component of 8 neighbours, found by walking from pixel to pixel."""
+    left, parts = {(int(y), int(x)) for y, x in np.argwhere(mask)}, []
+    while left:
+        edge = [left.pop()]
+        part = set(edge)
+        while edge:
+            y, x = edge.pop()
+            near = {(y + down, x + right) for down in (-1, 0, 1) for right in (-1, 0, 1)} & left
+            left -= near
+            part |= near
+            edge += near
+        parts.append(part)
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_components_against_a_flood_fill(seed):
+    """Number, missed, pixels and those recalled; then predicted components that touch nothing."""
+    random = np.random.default_rng(seed)
+    target = random.integers(0, 3, (24, 30)).astype(np.uint8) * (blobs(seed, (24, 30)) > 0)
+    prediction = random.integers(0, 3, (24, 30)).astype(np.uint8) * (blobs(seed + 3, (24, 30)) > 0)
+    target[random.random(target.shape) < 0.1] = 255
+    counts = structure_counts(prediction, target, 3, ("components", "false_components"))
+    components, false = np.zeros((3, 5, 4), int), np.zeros((3, 5, 2), int)
+    for label in range(3):
+        for part in flood(target == label):
+            recalled = sum(prediction[pixel] == label for pixel in part)
+            size = sum(len(part) >= bound for bound in (16, 64, 256, 1024))
+            components[label, size] += [1, recalled == 0, len(part), recalled]
+        for part in flood(prediction == label):
+            known = [pixel for pixel in part if target[pixel] != 255]
+            if known and not any(target[pixel] == label for pixel in known):
+                size = sum(len(known) >= bound for bound in (16, 64, 256, 1024))
+                false[label, size] += [1, len(known)]
+    np.testing.assert_array_equal(counts["components"], components)
+    np.testing.assert_array_equal(counts["false_components"], false)
+    assert components[:, :2, 1].sum() and false.sum()
+
+
 def test_void_makes_no_outline_and_counts_nowhere():
     """A void square in one class changes only the number of pixels, whatever is predicted there."""
     target, prediction = empty(), empty()
