@@ -9,6 +9,7 @@ argument, 130 after Ctrl-C.
 import argparse
 import json
 import sys
+from itertools import groupby
 from pathlib import Path
 
 from lib import ROOT
@@ -16,10 +17,11 @@ from lib.config import UsageError, parse_value, read_profile
 from lib.datasets import check
 from lib.files import locked, write_atomically
 from report import cluster
-from report.build import execute
+from report.build import execute_all
 from report.plan import Execution, ReportError, plan
 
 BUILD = "build.json"  # what DIR was made with: --only render takes it up again
+CLEAR_LINE = "\r\x1b[K"  # for a terminal
 STOPPED = "\nstopped: whatever was finished is kept, and the same command goes on from there"
 EPILOG = (
     "Profiles are described at the top of notebooks/profiles/*.yaml. "
@@ -87,8 +89,8 @@ def _make(options: argparse.Namespace, notebooks: Path) -> None:
         write_atomically(out / BUILD, json.dumps(settings).encode())
         if options.executor == "ray" and not only_render:
             cluster.run(missing, out)
-        for job in jobs:
-            _bring_up_to_date(job, only_render)
+        for _, group in groupby(jobs, lambda job: bool(job.record) or job.target):
+            _bring_up_to_date(list(group), only_render)
         if options.only != "execute":
             _write_documents(jobs, out, options.install_browser)
         _check_contract(jobs, out)
@@ -104,22 +106,32 @@ def _profile(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
     return before["profile"], before["parameters"]
 
 
-def _bring_up_to_date(job: Execution, only_render: bool) -> None:
-    """Execute the notebook if need be.
+def _bring_up_to_date(jobs: list[Execution], only_render: bool) -> None:
+    """Execute those of these notebooks that need be; raise ReportError for what failed, at the end.
 
     --only render leaves the copy of one that needs a data set which is not there.
     """
-    outcome = "up to date"
-    if not job.up_to_date():
-        try:
-            outcome = f"{execute(job, offline=only_render):6.1f} s"
-        except ReportError as error:
-            needs_data = not job.record and not job.reads
-            if not (only_render and needs_data and job.target.exists()):
-                raise
+    stale, failed = [job for job in jobs if not job.up_to_date()], []
+    for job in jobs:
+        if job not in stale:
+            _tell(job, "up to date")
+    for job, outcome in execute_all(stale, offline=only_render):
+        needs_data = not job.record and not job.reads
+        if not isinstance(outcome, ReportError):
+            _tell(job, f"{outcome:6.1f} s")
+        elif only_render and needs_data and job.target.exists():
             job.partial.unlink(missing_ok=True)
-            outcome = "stays as it was: " + str(error).split(" (the notebook as far")[0]
-    print(f"{job.target.name:32} {outcome}", flush=True)
+            _tell(job, "stays as it was: " + str(outcome).split(" (the notebook as far")[0])
+        else:
+            failed.append(str(outcome))
+    if failed:
+        raise ReportError("\n".join(dict.fromkeys(failed)))
+
+
+def _tell(job: Execution, outcome: str) -> None:
+    """Print how a notebook's execution went, over the bar of a network that trains."""
+    clear = CLEAR_LINE if sys.stdout.isatty() else ""
+    print(f"{clear}{job.target.name:32} {outcome}", flush=True)
 
 
 def _write_documents(jobs: list[Execution], out: Path, install: bool) -> None:

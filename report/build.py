@@ -1,17 +1,27 @@
 """Notebooks -> executed notebooks: papermill runs what `report.plan` lists.
 
 A notebook runs under NAME.partial.ipynb and is renamed when it is whole, so that a failure leaves
-the copy that was there, and the partial one to look at.
+the copy that was there, and the partial one to look at. Networks this small leave most of a second
+processor idle: on CPUs several notebooks run side by side, with their share of the threads.
 """
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
+from multiprocessing.queues import SimpleQueue
 from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
+import torch
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
@@ -21,18 +31,26 @@ from traitlets.config import Config
 
 from lib import ROOT
 from lib.files import write_atomically
+from lib.machine import processors
 from report.plan import Execution, ReportError
 
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
 BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} epochs, {postfix}, {remaining} left"
+ADVICE = (
+    "run again to go on from the last finished epoch; if memory ran out, with a smaller batch_size"
+)
+MOST = 4  # notebooks side by side: each has a copy of torch, a network and its data in memory
 OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 
 
 class Progress:
     """A bar on the terminal for a network that trains, from the lines that `lib.train` prints."""
 
+    line = 0  # of the terminal, below where the cursor is
+
     def __init__(self, name: str):
-        self.bar = tqdm(desc=f"{name:32}", unit="epoch", leave=False, disable=None, bar_format=BAR)
+        look = {"unit": "epoch", "leave": False, "disable": None, "bar_format": BAR}
+        self.bar = tqdm(desc=f"{name:32}", position=self.line, **look)
 
     def write(self, text: str) -> None:
         for epoch, epochs, scores in EPOCH.findall(text):
@@ -89,8 +107,7 @@ def execute(job: Execution, offline: bool = False) -> float:
         cell = f"{name}, cell [{error.exec_count}]: {error.ename}: {reason}"
         raise ReportError(f"{cell} (the notebook as far as it came: {job.partial})") from error
     except (RuntimeError, TimeoutError) as error:  # a kernel that died or never answered
-        advice = "run again to go on from the last finished epoch; if memory ran out, with a"
-        raise ReportError(f"{name}: {error}; {advice} smaller batch_size") from error
+        raise ReportError(f"{name}: {error}; {ADVICE}") from error
     finally:
         progress.bar.close()
         sockets.cleanup()
@@ -109,3 +126,56 @@ def _publish(job: Execution, fingerprint: str) -> None:
     node.metadata["fingerprint"] = fingerprint
     write_atomically(job.target, (nbformat.writes(node).rstrip("\n") + "\n").encode())
     job.partial.unlink()
+
+
+def execute_all(
+    jobs: Sequence[Execution], offline: bool = False
+) -> Iterator[tuple[Execution, float | ReportError]]:
+    """Run the notebooks, which do not read each other; yield each, as it ends, with its seconds.
+
+    On CPUs several run side by side. One that fails comes with its error, and costs no other.
+    """
+    workers = 1 if torch.cuda.is_available() else min(len(jobs), processors(), MOST)
+    if workers < 2:
+        for job in jobs:
+            try:
+                yield job, execute(job, offline)
+            except ReportError as error:
+                yield job, error
+        return
+    context = get_context("spawn")  # a fork would inherit the threads of torch and of papermill
+    lines = context.SimpleQueue()
+    for line in range(workers):
+        lines.put(line)
+    start = lines, processors() // workers
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=start) as pool:
+        running = {pool.submit(execute, job, offline): job for job in jobs}
+        try:
+            for future in as_completed(running):
+                yield running[future], _outcome(future)
+        except BaseException:  # Ctrl-C, most of all
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                os.kill(process.pid, signal.SIGINT)
+            raise
+
+
+def _begin(lines: SimpleQueue, threads: int) -> None:
+    """Begin a process that executes notebooks: it ends with its parent, and has a line and threads.
+
+    What the user has set for the number of threads counts.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    Progress.line = lines.get()
+
+
+def _outcome(future: Future) -> float | ReportError:
+    """Return what a process returned or failed with."""
+    try:
+        return future.result()
+    except ReportError as error:
+        return error
+    except BrokenProcessPool:
+        return ReportError(f"a process was killed; {ADVICE}")

@@ -5,7 +5,11 @@ Arguments, order, fingerprints, failures and bytes.
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -13,11 +17,13 @@ import pytest
 from nbformat.v4 import new_markdown_cell
 from tqdm import tqdm
 
+from lib import ROOT
 from lib.config import UsageError
+from lib.machine import processors
 from report import build
 from report.__main__ import main
-from report.build import execute
-from report.plan import Execution, chapters, plan
+from report.build import execute, execute_all
+from report.plan import Execution, ReportError, chapters, plan
 from report.pdf import find_browser
 from tests.pages import code, write
 
@@ -236,6 +242,66 @@ def test_no_two_kernels_share_a_socket(tmp_path):
     assert len(set(sockets)) == 2 and all(
         path.is_absolute() and not path.parent.exists() for path in sockets
     )
+
+
+MEETING = """import os, time
+from pathlib import Path
+folder = Path({folder!r})
+(folder / name).touch()
+deadline = time.monotonic() + 60
+while len([*folder.iterdir()]) < 2:
+    assert time.monotonic() < deadline, "the other one did not come"
+    time.sleep(0.05)
+print(os.environ["OMP_NUM_THREADS"])"""
+
+
+@pytest.mark.skipif(processors() < 2, reason="one processor runs one notebook at a time")
+def test_notebooks_run_side_by_side_and_one_that_fails_costs_no_other(tmp_path, monkeypatch):
+    """Two wait for each other, which they could not do in turn; a third fails at once."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(build, "processors", lambda: 3)
+    (tmp_path / "meeting").mkdir()
+    meet = MEETING.format(folder=str(tmp_path / "meeting"))
+    cells = code('name: str = "a"', tags=["parameters"]), code(meet)
+    source = write(tmp_path / "1_unet.ipynb", *cells)
+    jobs = [Execution(source, tmp_path / f"{name}.ipynb", {"name": name}) for name in "ab"]
+    broken = write(tmp_path / "2_broken.ipynb", code("1 / 0"))
+    jobs.append(Execution(broken, tmp_path / "c.ipynb", {}))
+    outcomes = {job.target.stem: outcome for job, outcome in execute_all(jobs)}
+    assert isinstance(outcomes["c"], ReportError) and "ZeroDivisionError" in str(outcomes["c"])
+    assert outcomes["a"] > 0 and outcomes["b"] > 0
+    for name in "ab":
+        (output,) = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells[-1].outputs
+        assert output.text.strip() == "1"
+
+
+@pytest.mark.skipif(processors() < 2, reason="one processor runs one notebook at a time")
+def test_ctrl_c_ends_the_notebooks_that_run_side_by_side(tmp_path):
+    """The signal reaches the command alone, as `kill -INT` sends it; no kernel outlives it."""
+    wait = f"import os, time; open({str(tmp_path)!r} + '/' + name, 'w').write(str(os.getpid()))"
+    cells = code('name: str = "a"', tags=["parameters"]), code(f"{wait}; time.sleep(600)")
+    source = write(tmp_path / "1_unet.ipynb", *cells)
+    jobs = [Execution(source, tmp_path / f"{name}.ipynb", {"name": name}) for name in "ab"]
+    script = f"""from pathlib import PosixPath
+from report.build import execute_all
+from report.plan import Execution
+if __name__ == "__main__":
+    print(*execute_all({jobs!r}))"""
+    (tmp_path / "start.py").write_text(script)
+    command = [sys.executable, tmp_path / "start.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not all((tmp_path / name).exists() for name in "ab"):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        kernels = [int((tmp_path / name).read_text() or 0) for name in "ab"]
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate(timeout=60)[1].decode()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{kernel}").exists() for kernel in kernels):
+        assert time.monotonic() < deadline, "a kernel lives on"
+        time.sleep(0.1)
 
 
 def test_unknown_profile_values_name_the_profile(notebooks, tmp_path):
