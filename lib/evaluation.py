@@ -5,7 +5,7 @@ vector, of its gradient, and of the optimiser's update. Observing changes no bit
 In validation and test: one confusion matrix and one loss for each whole image.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +18,12 @@ from torch.nn.utils import get_total_norm
 
 from lib.config import TrainConfig
 from lib.data import Dataset, as_image, evenly_spaced
-from lib.files import IGNORE, read_state, write_arrays, write_image, write_json
-from lib.machine import Machine, commit, enough_memory, in_processes, versions
-from lib.models import UNet, attention_maps, build_model, multiply_adds
-from lib.records import RECORD, STRUCTURE, WEIGHTS, edition_of
+from lib.datasets.dataset import described
+from lib.datasets.processes import in_processes
+from lib.files import IGNORE, write_arrays, write_image, write_json
+from lib.machine import Machine, commit, enough_memory, versions
+from lib.models import UNet, attention_maps, multiply_adds
+from lib.records import RECORD, STRUCTURE, edition_of
 from lib.structure import pack_counts, structure_counts
 
 BATCH = 8  # images in one evaluation pass
@@ -109,21 +111,6 @@ def evaluate(
     return confusions.cpu(), torch.stack([nats, weight], 1).cpu(), predictions.cpu().numpy()
 
 
-def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
-    """Return the trained network in evaluation mode, on the CPU, channels last.
-
-    Raises ValueError for a file that is damaged or holds other weights.
-    """
-    model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
-    try:
-        model.load_state_dict(read_state(folder / WEIGHTS))
-    except RuntimeError as error:
-        raise ValueError(
-            f"{folder / WEIGHTS}: the weights of another network than {variant} with "
-            f"{base_channels} base channels is today; train it anew") from error
-    return model.to(memory_format=torch.channels_last).eval()
-
-
 @torch.inference_mode()
 def write_record(
     config: TrainConfig, folder: Path, machine: Machine, model: UNet, history: list[dict],
@@ -153,7 +140,7 @@ def write_record(
     write_json(folder / RECORD, {
         "edition": edition_of(config.variant), "variant": config.variant, "seed": config.seed,
         "config": asdict(config),
-        "dataset": _describe(config.dataset, splits),
+        "dataset": described(splits),
         "history": history,
         "test_loss": nats / weight,
         "test_confusion": confusions.sum(0).tolist(),
@@ -165,27 +152,6 @@ def write_record(
         "device": machine.name, "precision": machine.precision,
         "versions": versions(), "commit": commit(),
     })
-
-
-def _describe(name: str, splits: dict[str, Dataset]) -> dict:
-    """Return what a record says of its data set."""
-    test = splits["test"]
-    table = zip(test.classes.names, test.classes.colors)
-
-    def each(read: Callable[[Dataset], object]) -> dict:
-        return {split: read(data) for split, data in splits.items()}
-
-    sampled = each(lambda data: data.source.sampled)
-    return {
-        "name": name, "title": test.title, "about": test.about,
-        "size": test.targets.shape[1:], "original_size": splits["train"].original_size,
-        "classes": [{"name": name, "color": color} for name, color in table],
-        "counts": each(len),
-        "available": each(lambda data: data.available),
-        "checksums": each(lambda data: data.checksum),
-        "pixels": each(lambda data: data.pixels_per_class().tolist()),
-        "drawn": {split: chance for split, chance in sampled.items() if chance},
-    }
 
 
 def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> None:

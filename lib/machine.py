@@ -1,21 +1,16 @@
-"""The machine at hand: its device, its processors, and the processes that work together.
+"""The machine at hand: its device, its processors, and the processes that train together.
 
 A network runs channels last, in bfloat16 where the device has units for it (tensor cores; AMX),
 compiled where that pays. This changes speed and rounding, never what is computed. The loss is
 always float32.
 """
 
-import ctypes
 import math
-import multiprocessing
 import os
 import platform
 import resource
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -175,6 +170,7 @@ class World:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return DistributedDataParallel(model)
 
+
 def processors() -> int:
     """Return the processors this process may use, by its affinity and its container's limit."""
     affinity = hasattr(os, "sched_getaffinity")
@@ -182,30 +178,6 @@ def processors() -> int:
     limit = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in microseconds, or "max period"
     quota, period = limit.read_text().split() if limit.exists() else ("max", "1")
     return allowed if quota == "max" else min(allowed, math.ceil(int(quota) / int(period)))
-
-
-def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
-    """Return map(function, *arguments), computed in forks on all processors, in order."""
-    tasks = len(arguments[0])
-    count = min(processors(), tasks)
-    if count < 2 or sys.platform != "linux":  # elsewhere a forked process is not safe
-        return map(function, *arguments)
-    fork, start = multiprocessing.get_context("fork"), (function, os.getpid())
-    with ProcessPoolExecutor(count, fork, initializer=_begin, initargs=start) as pool:
-        return list(pool.map(_call, *arguments, chunksize=math.ceil(tasks / count / 4)))
-
-
-def _begin(function: Callable, parent: int) -> None:
-    """Begin a fork, which inherits the function, so that it may be any."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it would wait for ever
-    if os.getppid() != parent:
-        os._exit(1)
-    torch.set_num_threads(1)  # those of the parent's OpenMP regions do not live on in a fork
-    _call.function = function
-
-
-def _call(*arguments: object) -> object:
-    return _call.function(*arguments)
 
 
 def versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.config import TrainConfig, parse_value, read_settings
-from lib.data import SPLITS, Augment, Dataset, Feed, Root, load_split
+from lib.data import Augment, Dataset, Feed, Root, load_splits
 from lib.evaluation import GradientLog, evaluate, write_record
 from lib.files import locked, read_state, write_arrays, write_state
 from lib.machine import Machine, World, compiled, enough_memory
@@ -201,10 +201,6 @@ class Trainer:
         self.history = state["history"]
         if self.world.rank == 0:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
-
-
-def load_splits(config: TrainConfig, data_root: Root) -> dict[str, Dataset]:
-    return {split: load_split(config, split, data_root) for split in SPLITS}
 
 
 def fit(config: TrainConfig, out: str | Path, data_root: Root = None, load=load_splits) -> Run:

@@ -4,6 +4,9 @@
 that holds the data set, or nothing: then the environment variable SEGMENTATION_DATA counts, else
 data/ in the project. A data set with variants (a drive left out, doses of noise) has a row for each
 in its file's own SOURCES.
+
+What they share: `pairs` (files), `storage` (pixels), `dataset` (a split), `batches` (of a training),
+`processes` (forks), `check` and `split` (commands).
 """
 
 from lib.datasets import camvid, carla, cityscapes, folder, scenes

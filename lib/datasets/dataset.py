@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -158,6 +158,27 @@ def load_dataset(
         raise Wrong(PAIRING, f"{where}: {text}")
     chosen = evenly_spaced(available, limit or available).tolist()
     return Dataset(name, split, source.choose(chosen), available, root)
+
+
+def described(splits: dict[str, Dataset]) -> dict:
+    """Return what a record says of its data set, of train, val and test by name."""
+    train, test = splits["train"], splits["test"]
+    table = zip(test.classes.names, test.classes.colors)
+
+    def each(read: Callable[[Dataset], object]) -> dict:
+        return {split: read(data) for split, data in splits.items()}
+
+    sampled = each(lambda data: data.source.sampled)
+    return {
+        "name": test.name, "title": test.title, "about": test.about,
+        "size": test.targets.shape[1:], "original_size": train.original_size,
+        "classes": [{"name": name, "color": color} for name, color in table],
+        "counts": each(len),
+        "available": each(lambda data: data.available),
+        "checksums": each(lambda data: data.checksum),
+        "pixels": each(lambda data: data.pixels_per_class().tolist()),
+        "drawn": {split: chance for split, chance in sampled.items() if chance},
+    }
 
 
 def as_size(size: object, name: str = "image_size") -> Size | None:
