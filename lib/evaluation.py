@@ -5,7 +5,7 @@ vector, of its gradient, and of the optimiser's update. Observing changes no bit
 In validation and test: one confusion matrix and one loss for each whole image.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from lib.data import Dataset, as_image, evenly_spaced
 from lib.datasets.dataset import described
 from lib.datasets.processes import in_processes
 from lib.files import IGNORE, write_arrays, write_image, write_json
-from lib.machine import Machine, commit, enough_memory, versions
+from lib.machine import Machine, enough_memory, provenance
 from lib.models import UNet, attention_maps, multiply_adds
 from lib.records import RECORD, STRUCTURE, edition_of
 from lib.structure import pack_counts, structure_counts
@@ -53,28 +53,23 @@ class GradientLog:
         if number not in self.chosen:
             yield
             return
-        before = [[w.detach().clone() for w in weights] for weights in self.weights.values()]
-        gradients = [get_total_norm([w.grad for w in weights]) for weights in self.weights.values()]
+        before = {w: w.detach().clone() for weights in self.weights.values() for w in weights}
+        gradients = self._norms(lambda w: w.grad)
+        weights = self._norms(before.get)
         yield
-        updates = []
-        for weights, olds in zip(self.weights.values(), before):
-            updates.append(get_total_norm([w.detach() - old for w, old in zip(weights, olds)]))
-        norms = gradients, [get_total_norm(olds) for olds in before], updates
-        self.taken[number] = torch.tensor(norms)
+        updates = self._norms(lambda w: w.detach() - before[w])
+        self.taken[number] = torch.tensor([gradients, weights, updates])
 
-    def state_dict(self) -> dict:
-        return {"taken": self.taken}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.taken = state["taken"]
+    def _norms(self, read: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """Return for every block the norm of what is read of its weights, as one vector."""
+        return [get_total_norm([read(w) for w in weights]) for weights in self.weights.values()]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return steps (S,), blocks (L,) by name, and each of `NORMS` as float32 (S, L)."""
-        steps = sorted(self.taken)
-        norms = np.array([self.taken[step].tolist() for step in steps], np.float32)
-        norms = norms.reshape(len(steps), len(NORMS), len(self.weights))
+        norms = np.array([norms.tolist() for norms in self.taken.values()], np.float32)
+        norms = norms.reshape(len(self.taken), len(NORMS), len(self.weights))
         columns = dict(zip(NORMS, norms.swapaxes(0, 1)))
-        return {"steps": np.array(steps), "blocks": np.array(list(self.weights)), **columns}
+        return {"steps": np.array([*self.taken]), "blocks": np.array([*self.weights]), **columns}
 
 
 @enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
@@ -133,11 +128,11 @@ def write_record(
         write_image(shared / f"{name}.png", test.targets[index].numpy(), test.classes)
         write_image(shared / f"{name}.webp", pixels.numpy())
     maps = attention_maps(model, as_image(test.images[examples].to(machine.device)))
-    levels = [(255 * alpha[:, 0]).round().byte().cpu().numpy() for alpha in maps]
-    if levels:  # of a network with gates
+    if maps:  # of a network with gates
+        levels = [(255 * alpha[:, 0]).round().byte().cpu().numpy() for alpha in maps]
         named = {f"level{level}": array for level, array in enumerate(levels)}
         write_arrays(folder / "attention.npz", **named)
-    write_json(folder / RECORD, {
+    record = {
         "edition": edition_of(config.variant), "variant": config.variant, "seed": config.seed,
         "config": asdict(config),
         "dataset": described(splits),
@@ -150,8 +145,8 @@ def write_record(
         "seconds": sum(row["seconds"] for row in history),
         "peak_memory_mib": machine.peak_memory_mib(),
         "device": machine.name, "precision": machine.precision,
-        "versions": versions(), "commit": commit(),
-    })
+    }
+    write_json(folder / RECORD, record | provenance())
 
 
 def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> None:

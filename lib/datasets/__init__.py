@@ -15,3 +15,8 @@ MODULES = {
     "scenes": scenes, "camvid": camvid, "carla": carla, "cityscapes": cityscapes, "folder": folder,
 }
 SOURCES = {name: known for module in MODULES.values() for name, known in module.SOURCES.items()}
+
+
+def family(dataset: str) -> str:
+    """Return the data set that this one is a form of: "camvid" for "camvid-without-0001TP"."""
+    return dataset.split("-")[0]

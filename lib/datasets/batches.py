@@ -13,8 +13,9 @@ from torch import Tensor
 
 from lib.datasets.dataset import Dataset, as_image
 from lib.datasets.pairs import Size
+from lib.datasets.processes import World
 from lib.files import IGNORE
-from lib.machine import Machine, World
+from lib.machine import Machine
 
 
 @dataclass(frozen=True)

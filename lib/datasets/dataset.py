@@ -192,6 +192,17 @@ def as_size(size: object, name: str = "image_size") -> Size | None:
     return tuple(size)
 
 
+def as_scale(scale: object, name: str = "scale") -> tuple[float, float]:
+    """Return the bounds of the zoom; raise UsageError unless they are above 0 and in order."""
+    try:
+        low, high = map(float, scale)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not 0 < low <= high:
+        raise UsageError(f"{name} = {scale!r}: expected two numbers above 0, the smaller first")
+    return low, high
+
+
 def evenly_spaced(length: int, number: int) -> np.ndarray:
     """Return that many indices below `length`, or all, from the first to the last."""
     return np.unique(np.linspace(0, length - 1, min(number, length)).round().astype(int))
