@@ -5,6 +5,7 @@ import numpy as np
 import lib.scenes.actors as actors
 import lib.scenes.objects as paint
 from lib.scenes.stage import BARK, Label, Material, Stage, upright
+from lib.scenes.world import SKYLINE_START
 
 
 def lay_out(rng, street) -> Stage:
@@ -63,7 +64,8 @@ def _parcel(stage, rng, street, side, z0, z1):
     near = max(z0, 1.5)
     if house:
         height = rng.uniform(*district.tall)
-        street.skyline[(side + 1) // 2, int(z0 + 60) : int(z1 + 60)] = height
+        heights = street.skyline[(side + 1) // 2]
+        heights[int(z0 + SKYLINE_START) : int(z1 + SKYLINE_START)] = height
     if z1 < 3:
         return
     if house:

@@ -15,13 +15,23 @@ from lib.files import ClassTable
 # The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is
 # Unlabeled.
 CLASSES = ClassTable.of(
-    ("Unlabeled", 0, 0, 0), ("Building", 70, 70, 70), ("Fence", 100, 40, 40), ("Other", 55, 90, 80),
-    ("Pedestrian", 220, 20, 60), ("Pole", 153, 153, 153), ("Roadline", 157, 234, 50),
-    ("Road", 128, 64, 128), ("Sidewalk", 244, 35, 232), ("Vegetation", 107, 142, 35),
-    ("Car", 0, 0, 142), ("Wall", 102, 102, 156), ("Traffic sign", 220, 220, 0))
+    ("Unlabeled", 0, 0, 0),
+    ("Building", 70, 70, 70),
+    ("Fence", 100, 40, 40),
+    ("Other", 55, 90, 80),
+    ("Pedestrian", 220, 20, 60),
+    ("Pole", 153, 153, 153),
+    ("Roadline", 157, 234, 50),
+    ("Road", 128, 64, 128),
+    ("Sidewalk", 244, 35, 232),
+    ("Vegetation", 107, 142, 35),
+    ("Car", 0, 0, 142),
+    ("Wall", 102, 102, 156),
+    ("Traffic sign", 220, 220, 0),
+)
 
-Label = IntEnum(
-    "Label", {name.upper().replace(" ", "_"): index for index, name in enumerate(CLASSES.names)})
+NAMES = [name.upper().replace(" ", "_") for name in CLASSES.names]
+Label = IntEnum("Label", NAMES, start=0)
 Material = IntEnum("Material", "FLAT FACADE MASONRY FOLIAGE GLOW", start=0)
 ANGLES = np.linspace(0, 2 * np.pi, 10)[:-1]
 RING = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
