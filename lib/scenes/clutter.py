@@ -93,26 +93,29 @@ def _faces(stage, street) -> list[Face]:
         order = float(row[5])
         if material not in (Material.FACADE, Material.MASONRY) or order >= ON_THE_GROUND:
             continue
-        (s0, _, z0), (s1, _, z1) = points[:2].astype(float)
-        side = np.sign(s0)
-        if s0 == s1:
+        start, end = points[:2, ::2].astype(float)  # (s, z)
+        side = np.sign(start[0])
+        if start[0] == end[0]:
             right = np.array((0, -side))
             inward = np.array((side, 0))
         else:
             right = np.array((1, 0))
             inward = np.array((0, 1))
-        ends = np.array((s0, z0)), np.array((s1, z1))
-        foot = BEHIND_A_FENCE if abs(s0) > street.front + 0.01 else 0.0
+        set_back = abs(start[0]) > street.front + 0.01
+        foot = BEHIND_A_FENCE if set_back else 0.0
         height = float(np.ptp(points[:, 1]))
+        label = int(row[3])
         if height > foot + 0.6:
-            faces.append(Face(*ends, right, inward, foot, height, order, int(row[3])))
+            faces.append(Face(start, end, right, inward, foot, height, order, label))
     return faces
 
 
 def _cover_face(stage, rng, face: Face, dose: float) -> None:
     """Posters, murals, shop signs and pipes on one face."""
-    length = float(np.hypot(*(face.end - face.start)))
-    forward = (face.end - face.start) / length
+    span = face.end - face.start
+    length = float(np.hypot(*span))
+    forward = span / length
+    house_front = face.height > 4 and face.along_the_street and not face.foot
     for along, chance in _candidates(rng, 0, length, WALL_PITCH, dose):
         place = face.start + along * forward
         room = min(along, length - along)  # to the nearer end of the face
@@ -121,7 +124,7 @@ def _cover_face(stage, rng, face: Face, dose: float) -> None:
         kind = chance.random()
         if kind < 0.2 or face.height - face.foot < 1.2:
             _pipe(stage, chance, face, place)
-        elif kind < 0.45 and face.height > 4 and face.along_the_street and not face.foot:
+        elif kind < 0.45 and house_front:
             _shop_sign(stage, chance, face, place)
         elif kind < 0.75:
             _poster(stage, chance, face, place, room, _person(chance), 1.75, 0.6)
@@ -144,15 +147,22 @@ def _car(rng) -> tuple[Stage, float, float]:
     return figure, float(points[:, 1].max()), float(np.ptp(points[:, 0]))
 
 
-def _press(stage, figure, place, low, face, scale, wide=1.0, order=None) -> None:
+def _press(stage, figure, place, low, face, scale, wide=1.0) -> None:
     """Put a figure on a face, pressed flat; `place` is (s, z), and `low` how high it stands."""
     across, up, away = np.concatenate(figure.points).T * scale
-    ground = np.outer(across * wide, face.right) + np.outer(away * RELIEF, face.inward) + place
-    points = np.column_stack([ground[:, 0], low + up, ground[:, 1]])
+    along = np.outer(across * wide, face.right)
+    depth = np.outer(away * RELIEF, face.inward)
+    s, z = (along + depth + place).T
     rows = np.concatenate(figure.rows)
-    order = face.order if order is None else order
-    solid = rows[:, 6]
-    stage.put(points, rows[:, :3], face.label, order, figure.sizes, Material.FLAT, solid, False)
+    stage.put(
+        np.column_stack([s, low + up, z]),
+        rows[:, :3],
+        face.label,
+        face.order,
+        sizes=figure.sizes,
+        solid=rows[:, 6],
+        casts=False,
+    )
 
 
 def _rectangle(stage, place, half, low, high, face, colour) -> None:
@@ -174,16 +184,20 @@ def _poster(stage, rng, face, place, room, figure, tall, broad) -> None:
     wide = OBLIQUE if face.along_the_street and broad < 1 else 1.0
     scale = rng.uniform(1, 2.2) if high_up else 1.0
     scale = min(scale, 0.85 * storeys / tall, room / (0.75 * broad * wide))
-    free = max(face.height - tall * scale - 0.3, face.foot + 0.06)
+    size = tall * scale
+    free = max(face.height - size - 0.3, face.foot + 0.06)
+    lowest = 0.05
+    highest = min(1.2, free)
     if high_up:
-        low = rng.uniform(min(max(face.foot, 2.5), free), min(9.0, free))
-    else:
-        low = rng.uniform(0.05, min(1.2, free))
+        lowest = min(max(face.foot, 2.5), free)
+        highest = min(9.0, free)
+    low = rng.uniform(lowest, highest)
     if rng.random() < 0.5:
         half = 0.7 * broad * scale * wide
         margin = 0.12 * scale
-        colour = PANELS[rng.integers(len(PANELS))] * rng.uniform(0.7, 1.1)
-        _rectangle(stage, place, half, low - 0.04, low + tall * scale + margin, face, colour)
+        colour = PANELS[rng.integers(len(PANELS))]
+        colour = colour * rng.uniform(0.7, 1.1)
+        _rectangle(stage, place, half, low - 0.04, low + size + margin, face, colour)
     _press(stage, figure, place, low, face, scale, wide)
 
 
@@ -213,18 +227,22 @@ def _shop_sign(stage, rng, face, place) -> None:
 
 def _board(stage, rng, street, side, z) -> None:
     """A free-standing advertisement on the pavement, of the class Other, that faces the camera."""
-    near_houses = rng.random() < 0.75
-    s = side * (street.front - 0.65 if near_houses else street.half + 0.7)
+    out = street.half + 0.7
+    if rng.random() < 0.75:  # near the houses
+        out = street.front - 0.65
+    s = side * out
     frame = (METAL, DARK, WHITE * 0.7)[rng.integers(3)]
     place = np.array((s, z))
-    ahead = (np.array((1, 0)), np.array((0, 1)))
+    right = np.array((1, 0))
+    inward = np.array((0, 1))
     if rng.random() < 0.3:  # a low one with a sign on it
         actors.box(stage, s, z, 0.62, 0.3, 0, 1.15, frame)
         plate(stage, rng, s, 0.68, z, 0.26, Label.OTHER)
         return
-    face = Face(place, place, *ahead, 0.0, 2.0, z, Label.OTHER)
+    face = Face(place, place, right, inward, 0.0, 2.0, z, Label.OTHER)
     actors.box(stage, s, z, 1.3, 0.14, 0.25, 2.25, frame)
-    _rectangle(stage, place, 0.58, 0.33, 2.17, face, PANELS[rng.integers(len(PANELS))])
+    panel = PANELS[rng.integers(len(PANELS))]
+    _rectangle(stage, place, 0.58, 0.33, 2.17, face, panel)
     if rng.random() < 0.6:
         _press(stage, _person(rng), place, 0.36, face, 0.95)
     else:
