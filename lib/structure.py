@@ -52,7 +52,7 @@ def structure_counts(
                                  the class, by size: number, pixels (void not counted)
     index_maps       (2,)        float64, see `misread_index_maps`
 
-    All others are int32; `names` chooses some of them. Raises ValueError as `confusion_matrix` does.
+    All others are int32; `names` chooses some. Raises ValueError as `confusion_matrix` does.
     """
     confusion_matrix(prediction, target, num_classes)
     prediction, target = np.asarray(prediction), np.asarray(target)

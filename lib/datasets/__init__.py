@@ -5,8 +5,8 @@ that holds the data set, or nothing: then the environment variable SEGMENTATION_
 data/ in the project. A data set with variants (a drive left out, doses of noise) has a row for each
 in its file's own SOURCES.
 
-What they share: `pairs` (files), `storage` (pixels), `dataset` (a split), `batches` (of a training),
-`processes` (forks), `check` and `split` (commands).
+What all of them need: `pairs` (files), `storage` (pixels), `dataset` (a split), `batches` (of a
+training), `processes` (that share images), and the commands `check` and `split`.
 """
 
 from lib.datasets import camvid, carla, cityscapes, folder, scenes

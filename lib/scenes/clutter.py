@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 import lib.scenes.actors as actors
+import lib.scenes.cars as cars
 from lib.scenes.objects import plate
-from lib.scenes.stage import BARK, DARK, METAL, WHITE, Label, Material, Stage, linear, upright
+from lib.scenes.stage import BARK, DARK, METAL, WHITE, Label, Material, Stage, linear, pick, upright
 
 MOST = 4.0  # the largest dose: all candidates are there
 # metres ahead of the camera, between which there is clutter
@@ -72,7 +73,7 @@ def add_clutter(stage, rng, street, dose: float) -> None:
 
 
 def _candidates(rng, start: float, end: float, pitch: float, dose: float):
-    """Places about `pitch` metres apart, each with its own random generator, or None.
+    """Yield places about `pitch` metres apart, each with its own random generator, or None.
 
     A place has None where the dose does not suffice. The numbers drawn from `rng` are the same for
     every dose.
@@ -85,7 +86,7 @@ def _candidates(rng, start: float, end: float, pitch: float, dose: float):
 
 
 def _faces(stage, street) -> list[Face]:
-    """Façades and garden walls at the edge of the pavement, and end walls that face the camera."""
+    """Return façades and garden walls beside the pavement, and end walls that face the camera."""
     faces = []
     for points, rows in zip(stage.points, stage.rows):
         row = rows[0]
@@ -111,7 +112,7 @@ def _faces(stage, street) -> list[Face]:
 
 
 def _cover_face(stage, rng, face: Face, dose: float) -> None:
-    """Posters, murals, shop signs and pipes on one face."""
+    """Put posters, murals, shop signs and pipes on one face."""
     span = face.end - face.start
     length = float(np.hypot(*span))
     forward = span / length
@@ -139,12 +140,14 @@ def _person(rng) -> Stage:
 
 
 def _car(rng) -> tuple[Stage, float, float]:
-    """A car from behind, from the front or from a side, its height and its width in metres."""
+    """Return a car from behind, the front or a side, its height and its width in metres."""
     figure = Stage()
     quarter = rng.choice((0, 1, 1, 2, 3, 3))
-    actors.car(figure, rng, 0, 0, quarter * np.pi / 2)
+    cars.car(figure, rng, 0, 0, quarter * np.pi / 2)
     points = np.concatenate(figure.points)
-    return figure, float(points[:, 1].max()), float(np.ptp(points[:, 0]))
+    height = float(points[:, 1].max())
+    width = float(np.ptp(points[:, 0]))
+    return figure, height, width
 
 
 def _press(stage, figure, place, low, face, scale, wide=1.0) -> None:
@@ -166,7 +169,7 @@ def _press(stage, figure, place, low, face, scale, wide=1.0) -> None:
 
 
 def _rectangle(stage, place, half, low, high, face, colour) -> None:
-    """A rectangle on a face, `half` metres to either side of `place`."""
+    """Put a rectangle on a face, `half` metres to either side of `place`."""
     s0, z0 = place - half * face.right
     s1, z1 = place + half * face.right
     rectangle = upright(s0, z0, s1, z1, low, high)
@@ -174,7 +177,7 @@ def _rectangle(stage, place, half, low, high, face, colour) -> None:
 
 
 def _poster(stage, rng, face, place, room, figure, tall, broad) -> None:
-    """A figure about `tall` by `broad` metres, with or without a poster behind it.
+    """Put a figure about `tall` by `broad` metres, with or without a poster behind it.
 
     Low down it is at most life-size; from the first storey up it is as large as an advertisement.
     `room` is the distance to the nearer end of the face, where the figure has to end.
@@ -195,26 +198,26 @@ def _poster(stage, rng, face, place, room, figure, tall, broad) -> None:
     if rng.random() < 0.5:
         half = 0.7 * broad * scale * wide
         margin = 0.12 * scale
-        colour = PANELS[rng.integers(len(PANELS))]
+        colour = pick(rng, PANELS)
         colour = colour * rng.uniform(0.7, 1.1)
         _rectangle(stage, place, half, low - 0.04, low + size + margin, face, colour)
     _press(stage, figure, place, low, face, scale, wide)
 
 
 def _pipe(stage, rng, face, place) -> None:
-    """A drainpipe or a painted stripe, as wide as a post."""
+    """Put a drainpipe or a painted stripe, as wide as a post."""
     half = max(0.09, 0.0042 * place[1])
     if face.along_the_street:
         half *= 4  # seen at an angle
     high = face.height
     if high > 4:
         high = max(face.foot + 1, high * rng.uniform(0.5, 0.95))
-    colour = (METAL, METAL * 0.6, BARK * 1.2, WHITE * 0.8)[rng.integers(4)]
+    colour = pick(rng, (METAL, METAL * 0.6, BARK * 1.2, WHITE * 0.8))
     _rectangle(stage, place, half, face.foot, high, face, colour)
 
 
 def _shop_sign(stage, rng, face, place) -> None:
-    """A sign that sticks out of the house on a bracket, in the shape of a road sign."""
+    """Put a sign that sticks out of the house on a bracket, in the shape of a road sign."""
     size = rng.uniform(0.36, 0.55)
     y = rng.uniform(2.2, 4.2)
     z = place[1]
@@ -226,12 +229,12 @@ def _shop_sign(stage, rng, face, place) -> None:
 
 
 def _board(stage, rng, street, side, z) -> None:
-    """A free-standing advertisement on the pavement, of the class Other, that faces the camera."""
+    """Put an advertisement on legs, of the class Other, on the pavement, facing the camera."""
     out = street.half + 0.7
     if rng.random() < 0.75:  # near the houses
         out = street.front - 0.65
     s = side * out
-    frame = (METAL, DARK, WHITE * 0.7)[rng.integers(3)]
+    frame = pick(rng, (METAL, DARK, WHITE * 0.7))
     place = np.array((s, z))
     right = np.array((1, 0))
     inward = np.array((0, 1))
@@ -241,19 +244,19 @@ def _board(stage, rng, street, side, z) -> None:
         return
     face = Face(place, place, right, inward, 0.0, 2.0, z, Label.OTHER)
     actors.box(stage, s, z, 1.3, 0.14, 0.25, 2.25, frame)
-    panel = PANELS[rng.integers(len(PANELS))]
+    panel = pick(rng, PANELS)
     _rectangle(stage, place, 0.58, 0.33, 2.17, face, panel)
     if rng.random() < 0.6:
         _press(stage, _person(rng), place, 0.36, face, 0.95)
     else:
         figure = Stage()
-        actors.car(figure, rng, 0, 0, rng.choice((0, np.pi)), "hatch")
+        cars.car(figure, rng, 0, 0, rng.choice((0, np.pi)), "hatch")
         _press(stage, figure, place, 0.7, face, 0.6)
 
 
 def _pale_strip(stage, rng, street, side, z) -> None:
-    """A pale strip in the pavement, along the street or across it, as narrow as a road line."""
-    colour = STRIPS[rng.integers(len(STRIPS))] * rng.uniform(0.8, 1)
+    """Put a pale strip in the pavement, along the street or across it, as narrow as a road line."""
+    colour = pick(rng, STRIPS) * rng.uniform(0.8, 1)
     if rng.random() < 0.7:
         s = rng.uniform(street.half + 0.4, street.front - 0.4)
         half = 0.11
@@ -264,5 +267,12 @@ def _pale_strip(stage, rng, street, side, z) -> None:
         half = (street.front - street.half) / 2 - 0.1
     a = side * s - half
     b = side * s + half
-    corners = np.array([(a, 0, z), (b, 0, z), (b, 0, z + long), (a, 0, z + long)], np.float32)
+    end = z + long
+    corners = [
+        (a, 0, z),
+        (b, 0, z),
+        (b, 0, end),
+        (a, 0, end),
+    ]
+    corners = np.array(corners, np.float32)
     stage.put(corners, colour, Label.SIDEWALK, ON_THE_GROUND, casts=False)

@@ -3,8 +3,9 @@
 import numpy as np
 
 import lib.scenes.actors as actors
+import lib.scenes.cars as cars
 import lib.scenes.objects as paint
-from lib.scenes.stage import BARK, Label, Material, Stage, upright
+from lib.scenes.stage import BARK, Label, Material, Stage, pick, upright
 from lib.scenes.world import SKYLINE_START
 
 
@@ -21,7 +22,7 @@ def lay_out(rng, street) -> Stage:
 
 
 def _backdrop(stage, rng, street):
-    """What closes the view: far houses and trees behind the gaps and at the end of the street."""
+    """Put what closes the view: far houses and trees behind gaps and at the end of the street."""
     fronts = street.district.fronts
     for _ in range(18):
         z = rng.uniform(70, 250)
@@ -39,7 +40,7 @@ def _backdrop(stage, rng, street):
             seed = rng.random() * 500
             stage.put(
                 upright(s - half, z, s + half, z, 0, tall),
-                fronts[rng.integers(len(fronts))],
+                pick(rng, fronts),
                 Label.BUILDING,
                 order,
                 material=Material.FACADE,
@@ -84,7 +85,7 @@ def _parcel(stage, rng, street, side, z0, z1):
     if z1 < 3:
         return
     if house:
-        colour = district.fronts[rng.integers(len(district.fronts))]
+        colour = pick(rng, district.fronts)
         colour = colour * rng.uniform(0.85, 1.1)
         paint.building(stage, rng, side, z0, z1, s + side * setback, height, colour, district)
     if (not house or setback) and z0 < 90:
@@ -103,7 +104,7 @@ def _garden(stage, rng, street, side, near, z1, setback):
             leaves = street.leaves[1]
             paint.foliage(stage, rng, across, 0.6, place, 1.1, 0.9, 9, leaves, z1)
         else:
-            leaves = street.leaves[rng.integers(2)]
+            leaves = pick(rng, street.leaves)
             paint.tree(stage, rng, across, max(place, 5), rng.uniform(5, 11), leaves)
     kind = rng.choice(4, p=(0.42, 0.4, 0.12, 0.06))
     if kind == 0:
@@ -119,7 +120,7 @@ def _garden(stage, rng, street, side, near, z1, setback):
 
 
 def _kerbside(stage, rng, street, side):
-    """Lamps, trees, signs, signals, fences and furniture along the kerb."""
+    """Put lamps, trees, signs, signals, fences and furniture along the kerb."""
     kerb = side * (street.half + 0.5)
     district = street.district
     lit = street.weather.lamps > 0
@@ -156,7 +157,7 @@ def _kerbside(stage, rng, street, side):
 
 
 def _traffic(stage, rng, street):
-    """Parked and driving cars; those that drive on the far half come towards the camera."""
+    """Put parked and driving cars; those that drive on the far half come towards the camera."""
     lit = bool(street.weather.lamps > 0 or street.weather.sight < 100)
     first, last = street.junction
     busy = rng.uniform(0.25, 0.9)
@@ -172,13 +173,13 @@ def _traffic(stage, rng, street):
             kind = "bus" if rng.random() < 0.06 else None
             if not first - 3 < z < last + 3:
                 place = s + rng.normal(0, 0.15)
-                actors.car(stage, rng, place, z, heading, kind, lit)
+                cars.car(stage, rng, place, z, heading, kind, lit)
             z += rng.uniform(9, 60)
     if first < 200 and rng.random() < 0.6:
         turn = rng.choice((-1, 1))
         s = rng.uniform(-1.2, 1.2) * street.front
         z = (first + last) / 2 + 2 * turn
-        actors.car(stage, rng, s, z, turn * np.pi / 2, None, lit)
+        cars.car(stage, rng, s, z, turn * np.pi / 2, None, lit)
 
 
 def _parked(stage, rng, street, side, busy):
@@ -189,7 +190,7 @@ def _parked(stage, rng, street, side, busy):
         if rng.random() < busy and not first - 10 < z < last + 8:
             place = side * (street.half - 1.05 + rng.normal(0, 0.08))
             turned = heading + rng.normal(0, 0.02)
-            actors.car(stage, rng, place, z, turned)
+            cars.car(stage, rng, place, z, turned)
 
 
 def _people(stage, rng, street):

@@ -17,7 +17,8 @@ def _look_up(at, table) -> dict:
     """Return the attributes of each sample's polygon; ground and sky are filled in later."""
     names = ("label", "colour", "depth", "lit", "sky", "material")
     seen = {name: table[name].take(at.ids, 0) for name in names}
-    seen["glow"] = 1.5 * (seen["material"] == Material.GLOW).astype(np.float32)
+    glows = seen["material"] == Material.GLOW
+    seen["glow"] = 1.5 * glows.astype(np.float32)
     seen["mirror"] = np.zeros(len(at.ids), np.float32)
     return seen
 
@@ -119,12 +120,14 @@ def shade(street, camera, at, table):
     if light.sun.max() > 0.3:
         unshaded = (at.ids >= 0) | (at.shadow == 0)
         lit *= _sunlit(street, s, y, z) * unshaded
-    power = seen["sky"][:, None] * light.ambient + lit[:, None] * light.sun
+    power = seen["sky"][:, None] * light.ambient
+    power = power + lit[:, None] * light.sun
     if light.lamps:
         _add_lamps(power, street, s, y, z)
     matt = np.maximum(1 - glow, 0)
     colour *= power * matt[:, None] + 1.6 * glow[:, None]
-    air = np.exp(z * (-1 / light.sight))[:, None]
+    air = np.exp(z * (-1 / light.sight))  # the share of light that passes it
+    air = air[:, None]
     colour = colour * air + (1 - air) * light.horizon
     colour[above] = sky_at(street, x[above], down[at.row[above]])
     seen["label"][above] = Label.UNLABELED
@@ -155,8 +158,11 @@ def develop(colour, light, horizon, rng):
     if light.wet:  # each row mirrors a blurred one above the horizon
         up = 1.95 * horizon * h - 0.95 * np.arange(h)
         up = np.clip(up, 0, h - 1).astype(int)
-        rows = [np.clip(up + step * h // 80, 0, h - 1) for step in (-2, -1, 0, 1, 2)]
-        blurred = sum(image[row] for row in rows) / 5
+        blurred = 0
+        for step in (-2, -1, 0, 1, 2):
+            rows = np.clip(up + step * h // 80, 0, h - 1)
+            blurred = blurred + image[rows]
+        blurred = blurred / 5
         image = image * (1 - 0.9 * share) + blurred * share
     if light.lamps:
         bright = np.clip(image - 0.75, 0, 1) * 255

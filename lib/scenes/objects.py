@@ -10,10 +10,10 @@ import numpy as np
 
 from lib.scenes.stage import (
     BARK, CLOTHES, DARK, METAL, RING, SIGN_BLUE, SIGN_GREEN, SIGN_RED, SIGN_YELLOW, SIGNS, WHITE,
-    Label, Material, disc, linear, upright)  # fmt: skip
+    Label, Material, disc, linear, pick, upright)  # fmt: skip
 
-# Trees, round, tall and conical: half the crown's width and the bare trunk, in shares of the height,
-# and how much narrower the crown is at its top.
+# Trees, round, tall and conical: half the crown's width and the bare trunk, both as shares of the
+# height, and how much narrower the crown is at its top.
 TREES = (
     (0.30, 0.42, 0.1),
     (0.16, 0.22, 0.3),
@@ -27,9 +27,23 @@ FENCES = (
 )
 # The plates of traffic signs: outline within a unit square, rim and face; a metal one is seen from
 # behind.
-SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-TRIANGLE = np.array([(-1, -0.8), (1, -0.8), (0, 0.95)])
-DIAMOND = np.array([(-1, 0), (0, -1), (1, 0), (0, 1)])
+SQUARE = np.array([
+    (-1, -1),
+    (1, -1),
+    (1, 1),
+    (-1, 1),
+])
+TRIANGLE = np.array([
+    (-1, -0.8),
+    (1, -0.8),
+    (0, 0.95),
+])
+DIAMOND = np.array([
+    (-1, 0),
+    (0, -1),
+    (1, 0),
+    (0, 1),
+])
 PLATES = (
     (TRIANGLE, SIGN_RED, WHITE),
     (RING, SIGN_RED, WHITE),
@@ -82,7 +96,7 @@ def _gable_roof(stage, rng, side, near, z1, s, back, height, colour):
     """Put the front half of a roof, its gable and a chimney on a house from `near` to z1."""
     ridge = height + rng.uniform(2, 3.6)
     mid = (s + back) / 2
-    tiles = linear("#7e4634 #565050 #683e32")[rng.integers(3)]
+    tiles = pick(rng, linear("#7e4634 #565050 #683e32"))
     eaves = s - side * 0.3
     roof = np.array([
         (eaves, height, near),
@@ -113,11 +127,11 @@ def _shop_front(stage, rng, side, z0, z1, s):
         (out, 2.5, end),
         (s, 3.0, end),
     ])
-    cloth = CLOTHES[rng.integers(len(CLOTHES))]
+    cloth = pick(rng, CLOTHES)
     stage.put(awning, cloth, Label.BUILDING, z1 - 0.1)
     edge = upright(out, start, out, end, 2.25, 2.5)
     stage.put(edge, cloth * 0.8, Label.BUILDING, z1 - 0.1)
-    tint = SIGNS[rng.integers(len(SIGNS))]
+    tint = pick(rng, SIGNS)
     z = z0 + 2
     board = upright(s, z, s - side * 0.9, z, 3.1, 3.9)  # no road sign
     stage.put(board, tint, Label.BUILDING, z)
@@ -152,11 +166,13 @@ def foliage(stage, rng, s, y, z, width, height, count, colour, order, taper=0.0,
     centre, outline, tone = _crown(variant, count, taper)
     middle = centre * (width, height)
     points = np.empty((count, len(RING), 3), np.float32)
-    points[..., :2] = middle[:, None] + outline * min(width, height) + (s, y)
+    size = min(width, height)
+    points[..., :2] = middle[:, None] + outline * size + (s, y)
     points[..., 1] = np.maximum(points[..., 1], 0)
     points[..., 2] = z
     if depth:
-        points[..., 2] = z + depth * rng.uniform(-1, 1, (count, 1))
+        away = rng.uniform(-1, 1, (count, 1))
+        points[..., 2] = z + depth * away
     stage.put(
         points.reshape(-1, 3),
         colour * tone,
@@ -168,7 +184,7 @@ def foliage(stage, rng, s, y, z, width, height, count, colour, order, taper=0.0,
 
 
 def tree(stage, rng, s, z, height, colour):
-    """A tree whose trunk stands at (s, z); round, tall or conical."""
+    """Put a tree whose trunk stands at (s, z); round, tall or conical."""
     width, bare, taper = TREES[rng.choice(3, p=(0.68, 0.16, 0.16))]
     lean = rng.normal(0, 0.25)
     thick = 0.1 + 0.016 * height
@@ -188,10 +204,10 @@ def tree(stage, rng, s, z, height, colour):
 
 
 def fence(stage, rng, s0, z0, s1, z1):
-    """A fence one can see through: one comb of bars and its rails, from (s0, z0) to (s1, z1)."""
+    """Put a fence one can see through, a comb of bars and a rail, from (s0, z0) to (s1, z1)."""
     length = np.hypot(s1 - s0, z1 - z0)
-    height, pitch, bar = FENCES[rng.integers(3)]
-    colour = linear("#3c3e40 #7a5e42 #b0aca2 #364e42")[rng.integers(4)]
+    height, pitch, bar = pick(rng, FENCES)
+    colour = pick(rng, linear("#3c3e40 #7a5e42 #b0aca2 #364e42"))
     left = np.arange(0.05, length - bar, pitch)
     right = left + bar
     across = np.stack([left, left, right, right], 1)
@@ -210,8 +226,8 @@ def fence(stage, rng, s0, z0, s1, z1):
 
 
 def wall(stage, rng, s0, z0, s1, z1, height):
-    """A masonry wall with a coping; bricks, plaster and posters are its texture."""
-    colour = linear("#968474 #a4a098 #865442 #bab2a0")[rng.integers(4)]
+    """Put a masonry wall with a coping; bricks, plaster and posters are its texture."""
+    colour = pick(rng, linear("#968474 #a4a098 #865442 #bab2a0"))
     brick = rng.random() < 0.5
     seed = rng.random() * 500
     texture = (1, 1, height, 0, brick, seed)
@@ -223,13 +239,14 @@ def wall(stage, rng, s0, z0, s1, z1, height):
 
 
 def post(stage, s, z, height, thick=0.08, colour=METAL, label=Label.POLE):
-    """A vertical post, never thinner than about one pixel in an image 128 pixels wide."""
+    """Put a vertical post, never thinner than about one pixel in an image 128 pixels wide."""
     half = max(thick, 0.0042 * z)
-    stage.put(upright(s - half, z, s + half, z, 0, height), colour, label, z)
+    bar = upright(s - half, z, s + half, z, 0, height)
+    stage.put(bar, colour, label, z)
 
 
 def lamp(stage, s, z, side, height, lit):
-    """A street lamp whose arm reaches over the road."""
+    """Put a street lamp whose arm reaches over the road."""
     post(stage, s, z, height)
     reach = s - side * 1.7
     thick = max(0.06, 0.004 * z)
@@ -249,7 +266,7 @@ def lamp(stage, s, z, side, height, lit):
 
 
 def traffic_light(stage, rng, s, z, side, arm):
-    """A signal on a post, with a second head on an arm over the road where there is one."""
+    """Put a signal on a post, with a second head on an arm over the road where there is one."""
     height = 5.6 if arm else 3.2
     post(stage, s, z, height)
     heads = [(s, 2.3)]
@@ -281,8 +298,8 @@ def sign(stage, rng, s, z):
 
 
 def plate(stage, rng, s, y, z, size, label=Label.TRAFFIC_SIGN):
-    """The plate of a traffic sign around (s, y, z), `size` metres from its middle to its rim."""
-    corners, rim, face = PLATES[rng.integers(len(PLATES))]
+    """Put the plate of a traffic sign around (s, y, z); `size` is from its middle to its rim."""
+    corners, rim, face = pick(rng, PLATES)
     stage.put(disc(s, y, z, size, corners=corners), rim, label, z)
     inner = disc(s, y, z, size * 0.7, corners=corners)
     stage.put(inner, face, label, z, casts=False)

@@ -58,6 +58,11 @@ SIGNS = linear("#be2428 #2454a8 #eebe28 #186e4a #ecece6")
 SIGN_RED, SIGN_BLUE, SIGN_YELLOW, SIGN_GREEN, _ = SIGNS
 
 
+def pick(rng, table):
+    """Return a row of the table at random, each with the same chance."""
+    return table[rng.integers(len(table))]
+
+
 class Stage:
     """Polygons to be drawn: points (P, 3), points per polygon (N,), a row of attributes each."""
 
@@ -92,8 +97,14 @@ class Stage:
 
 
 def upright(s0, z0, s1, z1, y0, y1) -> np.ndarray:
-    """A vertical rectangle over the ground line (s0, z0) to (s1, z1): (4, 3)."""
-    return np.array([(s0, y0, z0), (s1, y0, z1), (s1, y1, z1), (s0, y1, z0)], np.float32)
+    """Return a vertical rectangle over the ground line (s0, z0) to (s1, z1): (4, 3)."""
+    corners = [
+        (s0, y0, z0),
+        (s1, y0, z1),
+        (s1, y1, z1),
+        (s0, y1, z0),
+    ]
+    return np.array(corners, np.float32)
 
 
 def disc(s, y, z, radius, stretch=1.0, corners=RING) -> np.ndarray:

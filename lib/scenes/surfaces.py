@@ -127,8 +127,9 @@ def ground_at(street, s, z, kerb, paved, scale):
     manhole = right**2 + ahead**2 < 0.14
     tone *= 1 - road * (dark + 0.26 * patch + 0.45 * manhole)
     joint = (s % 0.9 < 0.05) | (z % 0.9 < 0.05)
-    flag = noise_texture("white", np.floor(s / 0.9), np.floor(z / 0.9))
-    flag = 0.22 * flag
+    column = np.floor(s / 0.9)
+    row = np.floor(z / 0.9)
+    flag = 0.22 * noise_texture("white", column, row)
     tone *= 1 + slab * near * (flag - 0.11 - 0.3 * joint)
     paint = _paint(street, s, z, z / scale)
     painted = np.where(road & (worn > 0.22), paint, 0)
@@ -239,7 +240,9 @@ def sky_at(street, across, down):
         dense = (n - 0.62 + 0.3 * light.clouds) * 3.2
         cover = 0.8 * np.clip(dense, 0, 1)
         cover = cover * np.clip(up * 9, 0, 1)
-        lit = light.horizon * 0.75 + light.sun * 0.12 + light.ambient * 0.16
+        lit = light.horizon * 0.75
+        lit = lit + light.sun * 0.12
+        lit = lit + light.ambient * 0.16
         lit = lit + 0.6 * light.sun * glow
         cloud = lit * (1.15 - 0.5 * n)[:, None]
         colour += cover[:, None] * (cloud - colour)

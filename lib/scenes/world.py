@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lib.scenes.stage import linear
+from lib.scenes.stage import linear, pick
 
 FAR = 260.0  # metres: where the ground ends
 KERB = 0.14  # how much higher the pavement is
@@ -192,7 +192,7 @@ def draw_street(rng) -> tuple[Street, Camera]:
         parking=2.1 if rng.random() < 0.6 else 0.0,
         walk=rng.uniform(1.9, 3.8),
         drive=drive,
-        district=DISTRICTS[rng.integers(len(DISTRICTS))],
+        district=pick(rng, DISTRICTS),
         weather=weather,
         leaves=LEAVES[rng.choice(len(LEAVES), 2, p=LEAF_CHANCES)],
         junction=(start, end),
