@@ -1,6 +1,6 @@
 """What trains and measures, and writes run records. `report` reads them; nothing here imports it.
 
-    networks and data    models  data  datasets/ (a file each)  scenes/ (the drawn streets)
+    networks and data    models  data  datasets/ (one file each, and batches)  scenes/ (drawn)
     one training         config  train  machine  files (and the labels in them)
     what is recorded     metrics  structure  evaluation  records
     studies/             a trained network questioned; designs of many trainings; costs

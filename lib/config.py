@@ -59,14 +59,14 @@ class TrainConfig:
 
 def _checked(name: str, kind: object, value: object) -> object:
     """Return the value as the configuration stores it; raise UsageError for an impossible one."""
+    from lib.datasets.dataset import as_scale, as_size
+
     if kind is str or (value is None and kind == int | None):
         return value
     if kind == tuple[int, int] | None:
-        from lib.datasets.dataset import as_size
-
         return as_size(value, name)
     if kind == tuple[float, float]:
-        return _scale(name, value)
+        return as_scale(value, name)
     types, what = ((int, float), "a number") if kind is float else ((int,), "a whole number")
     zero = name in MAY_BE_ZERO
     if type(value) in types and (value > 0 or (value == 0 and zero)):
@@ -74,16 +74,6 @@ def _checked(name: str, kind: object, value: object) -> object:
     bound = "0 or more" if zero else "above 0"
     more = ", or None for all" if kind == int | None else ""
     raise UsageError(f"{name} = {value!r}: expected {what} {bound}{more}")
-
-
-def _scale(name: str, value: object) -> tuple[float, float]:
-    try:
-        low, high = map(float, value)
-    except (TypeError, ValueError):
-        low, high = 0.0, 0.0
-    if not 0 < low <= high:
-        raise UsageError(f"{name} = {value!r}: expected two numbers above 0, the smaller first")
-    return low, high
 
 
 SETTINGS = {field.name: field.default for field in fields(TrainConfig)}

@@ -18,10 +18,12 @@ from torch.nn.utils import get_total_norm
 
 from lib.config import TrainConfig
 from lib.data import Dataset, as_image, evenly_spaced
-from lib.files import IGNORE, read_state, write_arrays, write_image, write_json
-from lib.machine import Machine, commit, enough_memory, in_processes, versions
-from lib.models import UNet, attention_maps, build_model, multiply_adds
-from lib.records import RECORD, STRUCTURE, WEIGHTS, edition_of
+from lib.datasets.dataset import described
+from lib.datasets.processes import in_processes
+from lib.files import IGNORE, write_arrays, write_image, write_json
+from lib.machine import Machine, enough_memory, provenance
+from lib.models import UNet, attention_maps, multiply_adds
+from lib.records import RECORD, STRUCTURE, edition_of
 from lib.structure import pack_counts, structure_counts
 
 BATCH = 8  # images in one evaluation pass
@@ -51,28 +53,23 @@ class GradientLog:
         if number not in self.chosen:
             yield
             return
-        before = [[w.detach().clone() for w in weights] for weights in self.weights.values()]
-        gradients = [get_total_norm([w.grad for w in weights]) for weights in self.weights.values()]
+        before = {w: w.detach().clone() for weights in self.weights.values() for w in weights}
+        gradients = self._norms(lambda w: w.grad)
+        weights = self._norms(before.get)
         yield
-        updates = []
-        for weights, olds in zip(self.weights.values(), before):
-            updates.append(get_total_norm([w.detach() - old for w, old in zip(weights, olds)]))
-        norms = gradients, [get_total_norm(olds) for olds in before], updates
-        self.taken[number] = torch.tensor(norms)
+        updates = self._norms(lambda w: w.detach() - before[w])
+        self.taken[number] = torch.tensor([gradients, weights, updates])
 
-    def state_dict(self) -> dict:
-        return {"taken": self.taken}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.taken = state["taken"]
+    def _norms(self, read: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """Return for every block the norm of what is read of its weights, as one vector."""
+        return [get_total_norm([read(w) for w in weights]) for weights in self.weights.values()]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return steps (S,), blocks (L,) by name, and each of `NORMS` as float32 (S, L)."""
-        steps = sorted(self.taken)
-        norms = np.array([self.taken[step].tolist() for step in steps], np.float32)
-        norms = norms.reshape(len(steps), len(NORMS), len(self.weights))
+        norms = np.array([norms.tolist() for norms in self.taken.values()], np.float32)
+        norms = norms.reshape(len(self.taken), len(NORMS), len(self.weights))
         columns = dict(zip(NORMS, norms.swapaxes(0, 1)))
-        return {"steps": np.array(steps), "blocks": np.array(list(self.weights)), **columns}
+        return {"steps": np.array([*self.taken]), "blocks": np.array([*self.weights]), **columns}
 
 
 @enough_memory(f"no memory left to label {BATCH} whole images at a time; set a smaller image_size")
@@ -109,21 +106,6 @@ def evaluate(
     return confusions.cpu(), torch.stack([nats, weight], 1).cpu(), predictions.cpu().numpy()
 
 
-def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
-    """Return the trained network in evaluation mode, on the CPU, channels last.
-
-    Raises ValueError for a file that is damaged or holds other weights.
-    """
-    model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
-    try:
-        model.load_state_dict(read_state(folder / WEIGHTS))
-    except RuntimeError as error:
-        raise ValueError(
-            f"{folder / WEIGHTS}: the weights of another network than {variant} with "
-            f"{base_channels} base channels is today; train it anew") from error
-    return model.to(memory_format=torch.channels_last).eval()
-
-
 @torch.inference_mode()
 def write_record(
     config: TrainConfig, folder: Path, machine: Machine, model: UNet, history: list[dict],
@@ -146,14 +128,14 @@ def write_record(
         write_image(shared / f"{name}.png", test.targets[index].numpy(), test.classes)
         write_image(shared / f"{name}.webp", pixels.numpy())
     maps = attention_maps(model, as_image(test.images[examples].to(machine.device)))
-    levels = [(255 * alpha[:, 0]).round().byte().cpu().numpy() for alpha in maps]
-    if levels:  # of a network with gates
+    if maps:  # of a network with gates
+        levels = [(255 * alpha[:, 0]).round().byte().cpu().numpy() for alpha in maps]
         named = {f"level{level}": array for level, array in enumerate(levels)}
         write_arrays(folder / "attention.npz", **named)
-    write_json(folder / RECORD, {
+    record = {
         "edition": edition_of(config.variant), "variant": config.variant, "seed": config.seed,
         "config": asdict(config),
-        "dataset": _describe(config.dataset, splits),
+        "dataset": described(splits),
         "history": history,
         "test_loss": nats / weight,
         "test_confusion": confusions.sum(0).tolist(),
@@ -163,29 +145,8 @@ def write_record(
         "seconds": sum(row["seconds"] for row in history),
         "peak_memory_mib": machine.peak_memory_mib(),
         "device": machine.name, "precision": machine.precision,
-        "versions": versions(), "commit": commit(),
-    })
-
-
-def _describe(name: str, splits: dict[str, Dataset]) -> dict:
-    """Return what a record says of its data set."""
-    test = splits["test"]
-    table = zip(test.classes.names, test.classes.colors)
-
-    def each(read: Callable[[Dataset], object]) -> dict:
-        return {split: read(data) for split, data in splits.items()}
-
-    sampled = each(lambda data: data.source.sampled)
-    return {
-        "name": name, "title": test.title, "about": test.about,
-        "size": test.targets.shape[1:], "original_size": splits["train"].original_size,
-        "classes": [{"name": name, "color": color} for name, color in table],
-        "counts": each(len),
-        "available": each(lambda data: data.available),
-        "checksums": each(lambda data: data.checksum),
-        "pixels": each(lambda data: data.pixels_per_class().tolist()),
-        "drawn": {split: chance for split, chance in sampled.items() if chance},
     }
+    write_json(folder / RECORD, record | provenance())
 
 
 def write_structure(folder: Path, predictions: np.ndarray, test: Dataset) -> None:

@@ -59,11 +59,6 @@ class ClassTable:
         return [index for index, name in enumerate(self.names) if SIGN.search(name)]
 
 
-def family(dataset: str) -> str:
-    """Return the data set that this one is a form of: "camvid" for "camvid-without-0001TP"."""
-    return dataset.split("-")[0]
-
-
 @contextmanager
 def locked(folder: Path, work: str, patience: float = 0) -> Iterator[None]:
     """Lock the folder, made where it is missing, until the block or this process ends.

@@ -1,30 +1,23 @@
-"""The machine at hand: its device, its processors, and the processes that work together.
+"""The machine at hand: its device, its processors, and what is installed on it.
 
 A network runs channels last, in bfloat16 where the device has units for it (tensor cores; AMX),
 compiled where that pays. This changes speed and rounding, never what is computed. The loss is
 always float32.
 """
 
-import ctypes
 import math
-import multiprocessing
 import os
 import platform
 import resource
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from lib import ROOT
 
@@ -134,47 +127,6 @@ def enough_memory(advice: str) -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class World:
-    """The processes that train a network together under torchrun; rank 0 prints and writes."""
-
-    rank: int = 0
-    size: int = 1
-
-    @classmethod
-    def detect(cls) -> "World":
-        """Return the world that `torchrun` describes; join the others on the first call."""
-        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-            return cls()
-        if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(dist.get_rank(), dist.get_world_size())
-
-    def total(self, part: Tensor) -> Tensor:
-        """Return the sum of this tensor over the processes."""
-        if self.size > 1:
-            dist.all_reduce(part)
-        return part
-
-    def share(self, batch: int) -> slice:
-        """Return this process's part of a batch; raise ValueError where parts would be unequal."""
-        if batch % self.size:
-            raise ValueError(
-                f"a batch of {batch} images on {self.size} processes: expected equal parts; "
-                f"choose batch_size as a multiple of {self.size}")
-        return slice(self.rank, batch, self.size)
-
-    def join(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Return the model as it takes part, with averaged gradients (Li et al. 2020).
-
-        On GPUs batch normalisation sees the whole batch, on CPUs each process's own part.
-        """
-        if self.size == 1:
-            return model
-        if device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return DistributedDataParallel(model)
-
 def processors() -> int:
     """Return the processors this process may use, by its affinity and its container's limit."""
     affinity = hasattr(os, "sched_getaffinity")
@@ -184,41 +136,16 @@ def processors() -> int:
     return allowed if quota == "max" else min(allowed, math.ceil(int(quota) / int(period)))
 
 
-def in_processes(function: Callable, *arguments: Sequence) -> Iterable:
-    """Return map(function, *arguments), computed in forks on all processors, in order."""
-    tasks = len(arguments[0])
-    count = min(processors(), tasks)
-    if count < 2 or sys.platform != "linux":  # elsewhere a forked process is not safe
-        return map(function, *arguments)
-    fork, start = multiprocessing.get_context("fork"), (function, os.getpid())
-    with ProcessPoolExecutor(count, fork, initializer=_begin, initargs=start) as pool:
-        return list(pool.map(_call, *arguments, chunksize=math.ceil(tasks / count / 4)))
+def provenance() -> dict:
+    """Return the versions that numbers depend on and the git commit, "+" where files differ.
 
-
-def _begin(function: Callable, parent: int) -> None:
-    """Begin a fork, which inherits the function, so that it may be any."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it would wait for ever
-    if os.getppid() != parent:
-        os._exit(1)
-    torch.set_num_threads(1)  # those of the parent's OpenMP regions do not live on in a fork
-    _call.function = function
-
-
-def _call(*arguments: object) -> object:
-    return _call.function(*arguments)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that the numbers depend on."""
+    The commit is "" outside a repository.
+    """
     libraries = {name: version(name) for name in ("torch", "torchvision", "numpy")}
-    return {"python": platform.python_version()} | libraries
-
-
-def commit() -> str:
-    """Return the git commit, with "+" where files differ from it; "" outside a repository."""
+    versions = {"python": platform.python_version()} | libraries
     command = "git describe --always --abbrev=40 --exclude=* --dirty=+".split()
     try:
-        return subprocess.check_output(
-            command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True).strip()
+        commit = subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True)
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        commit = ""
+    return {"versions": versions, "commit": commit.strip()}

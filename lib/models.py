@@ -6,11 +6,11 @@ head. Departures: convolutions keep the size (the paper's shrink it and crop the
 followed by batch normalisation and has no bias, and there is no dropout.
 
 A variant is a pair (block, skip): `VARIANTS` are the four of the study, `EXTRA` complete blocks x
-skips and add controls. `ResidualBlock` follows He et al. (2016): the sum precedes the
-last activation, and the shortcut is a bare 1x1 convolution where the channels differ (Zhang et al.,
-2018, activate before the convolutions instead).
-`AttentionSkip` follows Oktay et al. (2018), with their code's 2x2 kernel of stride 2 for W_x; it
-gates the finest skip too, and the gated features pass without a further convolution.
+skips and add controls. `ResidualBlock` follows He et al. (2016): the sum precedes the last
+activation, and the shortcut is a bare 1x1 convolution where the channels differ (Zhang et al.,
+2018, activate before the convolutions instead). `AttentionSkip` follows Oktay et al. (2018), with
+their code's 2x2 kernel of stride 2 for W_x; it gates the finest skip too, and the gated features
+pass without a further convolution.
 """
 
 from collections.abc import Collection, Sequence
@@ -227,7 +227,6 @@ EXTRA = {
         "U-Net without its finest skip connection", DoubleConv, ConcatSkip, short="no finest skip",
         without=(0,)),
 }
-
 
 SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(DEPTH), size)]
 

@@ -206,15 +206,9 @@ def load_runs(out: str | Path) -> list[Run]:
 
 def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Return the runs of each variant, in the order of the table of variants."""
-    groups = {key: [] for key in TITLES}
-    for run in runs:
-        groups[run.variant].append(run)
+    runs = list(runs)
+    groups = {key: [run for run in runs if run.variant == key] for key in TITLES}
     return {key: group for key, group in groups.items() if group}
-
-
-def first_seeds(runs: Iterable[Run]) -> dict[str, Run]:
-    """Return the first run of each variant."""
-    return {key: group[0] for key, group in by_variant(runs).items()}
 
 
 def require_same(edition: int, recorded: dict, config: TrainConfig, folder: Path) -> None:

@@ -24,7 +24,6 @@ BANDS = 20  # trimap bands, and the longest contour distance told apart, in pixe
 SIZES = (16, 64, 256, 1024)  # pixels: a component is in the first bin whose bound exceeds its size
 SIZE_NAMES = ("under 16", "16 to 63", "64 to 255", "256 to 1023", "1024 and more")
 EIGHT = np.ones((3, 3), bool)
-NAMES = ("boundary", "trimap", "contours", "components", "false_components", "index_maps")
 APART = 4 * BANDS  # what separates two classes among contour points
 IMAGES_LAST = ", images last"  # behind the name of a packed array
 Map = np.ndarray  # (H, W): class indices, or bool
@@ -36,7 +35,7 @@ def boundary_width(shape: tuple[int, int]) -> int:
 
 
 def structure_counts(
-    prediction: Map, target: Map, num_classes: int, names: Collection[str] = NAMES
+    prediction: Map, target: Map, num_classes: int, names: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
     """Return the counts of one image, to be summed over images.
 
@@ -53,7 +52,7 @@ def structure_counts(
                                  the class, by size: number, pixels (void not counted)
     index_maps       (2,)        float64, see `misread_index_maps`
 
-    All others are int32; `names` chooses among them. Raises ValueError as `confusion_matrix` does.
+    All others are int32; `names` chooses some. Raises ValueError as `confusion_matrix` does.
     """
     confusion_matrix(prediction, target, num_classes)
     prediction, target = np.asarray(prediction), np.asarray(target)
@@ -70,7 +69,7 @@ def structure_counts(
         "false_components": lambda: _false_components(prediction, target, known, num_classes),
         "index_maps": lambda: misread_index_maps(prediction, target),
     }
-    arrays = {name: counts[name]() for name in names}
+    arrays = {name: counts[name]() for name in names or counts}
     return {name: a.astype(np.int32) if a.dtype.kind == "i" else a for name, a in arrays.items()}
 
 
@@ -89,21 +88,16 @@ def _near_outline(labels: Map) -> Map:
     # A window holds another label than its centre's exactly when its extremes differ.
     window = 2 * width + 1
     near = ndimage.minimum_filter(labels, window) != ndimage.maximum_filter(labels, window)
-    inside = np.zeros_like(near)
-    inside[width:-width, width:-width] = True
-    return near | ~inside
+    near[:width] = near[-width:] = True
+    near[:, :width] = near[:, -width:] = True
+    return near
 
 
 def outline(labels: Map) -> Map:
     """Return the pixels on both sides of every change of class, 4 neighbours, bool (H, W)."""
-    edges = np.zeros(labels.shape, bool)
-    down = labels[1:] != labels[:-1]
-    right = labels[:, 1:] != labels[:, :-1]
-    edges[1:] |= down
-    edges[:-1] |= down
-    edges[:, 1:] |= right
-    edges[:, :-1] |= right
-    return edges
+    rows = np.pad(labels[1:] != labels[:-1], ((1, 1), (0, 0)))  # (H + 1, W)
+    columns = np.pad(labels[:, 1:] != labels[:, :-1], ((0, 0), (1, 1)))  # (H, W + 1)
+    return rows[1:] | rows[:-1] | columns[:, 1:] | columns[:, :-1]
 
 
 def _trimap(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.ndarray:
@@ -134,9 +128,8 @@ def _contours(predicted: Map, truth: Map, known: Map, num_classes: int) -> np.nd
     for side in (0, 1):
         own, other = points[side], points[1 - side]
         own = own[known[own[:, 0], own[:, 1]]]
-        distance = np.full(len(own), np.inf)
-        if len(own) and len(other):
-            distance, _ = cKDTree(other).query(own, distance_upper_bound=BANDS + 0.5)
+        # Infinite where no point is that near.
+        distance, _ = cKDTree(other).query(own, distance_upper_bound=BANDS + 0.5)
         steps = np.minimum(np.ceil(distance), BANDS + 1).astype(int)
         np.add.at(counts, (own[:, 2] // APART, side, steps), 1)
     return counts

@@ -20,7 +20,6 @@ from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import torch
@@ -29,16 +28,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.config import TrainConfig, parse_value, read_settings
-from lib.data import SPLITS, Augment, Dataset, Feed, Root, load_split
+from lib.data import Augment, Dataset, Feed, Root, load_splits
+from lib.datasets.processes import World
 from lib.evaluation import GradientLog, evaluate, write_record
 from lib.files import locked, read_state, write_arrays, write_state
-from lib.machine import Machine, World, compiled, enough_memory
+from lib.machine import Machine, compiled, enough_memory
 from lib.metrics import class_weights, cross_entropy, mean_iou, soft_dice
 from lib.models import VARIANTS, build_model, multiply_adds
 from lib.records import ANEW, RECORD, WEIGHTS, Run, edition_of, require_same, run_folder
 
 CHECKPOINT = "last.pt"  # the state after the last finished epoch, until the run is on record
-PARTS = ("model", "optimiser", "schedule", "gradients")  # of that state
+PARTS = ("model", "optimiser", "schedule")  # of that state
 UNTIL = "SEGMENTATION_UNTIL"  # seconds since 1970: no epoch is begun that would end later
 STOPPED = 75  # exit status of a training that stopped at an epoch's end, to be continued
 PATIENCE = 5  # seconds for a process that is being ended to unlock a run's folder
@@ -182,7 +182,8 @@ class Trainer:
             parts = {name: getattr(self, name).state_dict() for name in PARTS}
             write_state(self.folder / CHECKPOINT, parts | {
                 "edition": edition_of(self.config.variant), "data": self.checksums,
-                "config": json.dumps(asdict(self.config)), "history": self.history})
+                "config": json.dumps(asdict(self.config)), "history": self.history,
+                "gradients": {"taken": self.gradients.taken}})
 
     def _resume(self) -> None:
         """Continue the checkpoint in the folder, if there is one that can be read."""
@@ -199,12 +200,9 @@ class Trainer:
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.history = state["history"]
+        self.gradients.taken = state["gradients"]["taken"]
         if self.world.rank == 0:
             print(f"continuing after epoch {len(self.history)} of {self.config.epochs}")
-
-
-def load_splits(config: TrainConfig, data_root: Root) -> dict[str, Dataset]:
-    return {split: load_split(config, split, data_root) for split in SPLITS}
 
 
 def fit(config: TrainConfig, out: str | Path, data_root: Root = None, load=load_splits) -> Run:
@@ -262,7 +260,7 @@ def train(settings: dict, out: Path) -> None:
     data_root, seeds, extra = (settings.pop(name) for name in ("data_root", "seeds", "extra"))
     seeds = [settings.pop("seed")] if "seed" in settings else seeds
     variants = [settings.pop("variant")] if "variant" in settings else [*VARIANTS, *extra]
-    pairs = list(product(variants, seeds))
+    pairs = [(variant, seed) for variant in variants for seed in seeds]
     if not torch.cuda.is_available():
         pairs.sort(key=lambda pair: seeds.index(pair[1]))
     loaded = cache(lambda: load_splits(TrainConfig(**settings), data_root))

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from lib.data import load_split
-from lib.evaluation import load_model
 from lib.files import read_state, write_json, write_state
 from lib.machine import Machine
 from lib.models import build_model
 from lib.records import ANY_EDITION, EDITION, RECORD, WEIGHTS, load_runs, run_folder
+from lib.studies import load_model
 from lib.train import CHECKPOINT, Trainer, fit
 
 # Made by `_golden` with edition 2. When this test fails the training computes something else than

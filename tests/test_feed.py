@@ -11,7 +11,8 @@ import torch
 
 from lib import train
 from lib.data import Feed, load_split
-from lib.machine import Machine, World, in_processes, processors
+from lib.datasets.processes import World, in_processes
+from lib.machine import Machine, processors
 from lib.models import multiply_adds
 from lib.train import Trainer
 

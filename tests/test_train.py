@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lib import train
+from lib import data, train
 from lib.data import load_split
-from lib.evaluation import load_model
 from lib.files import write_atomically
 from lib.machine import Machine
 from lib.metrics import class_weights, mean_iou
 from lib.records import EDITION, RECORD, load_runs, run_folder
+from lib.studies import load_model
 from lib.train import CHECKPOINT, UNTIL, Trainer, fit
 
 
@@ -221,7 +221,7 @@ def test_a_terminal_shows_a_bar_and_a_log_has_lines(tiny, tmp_path, monkeypatch,
 def test_data_are_loaded_once_for_all_trainings_of_a_command(tiny, tmp_path, monkeypatch):
     loaded = []
     monkeypatch.setattr(
-        train, "load_split", lambda *given: loaded.append(given[1]) or load_split(*given)
+        data, "load_split", lambda *given: loaded.append(given[1]) or load_split(*given)
     )
     settings = vars(tiny(epochs=1)) | {"data_root": None, "seeds": [0, 1], "extra": []}
     settings["variant"] = "unet"

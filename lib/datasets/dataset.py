@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -160,6 +160,27 @@ def load_dataset(
     return Dataset(name, split, source.choose(chosen), available, root)
 
 
+def described(splits: dict[str, Dataset]) -> dict:
+    """Return what a record says of its data set, of train, val and test by name."""
+    train, test = splits["train"], splits["test"]
+    table = zip(test.classes.names, test.classes.colors)
+
+    def each(read: Callable[[Dataset], object]) -> dict:
+        return {split: read(data) for split, data in splits.items()}
+
+    sampled = each(lambda data: data.source.sampled)
+    return {
+        "name": test.name, "title": test.title, "about": test.about,
+        "size": test.targets.shape[1:], "original_size": train.original_size,
+        "classes": [{"name": name, "color": color} for name, color in table],
+        "counts": each(len),
+        "available": each(lambda data: data.available),
+        "checksums": each(lambda data: data.checksum),
+        "pixels": each(lambda data: data.pixels_per_class().tolist()),
+        "drawn": {split: chance for split, chance in sampled.items() if chance},
+    }
+
+
 def as_size(size: object, name: str = "image_size") -> Size | None:
     """Return (H, W) of a list or tuple, None of None; raise UsageError for anything else."""
     if size is None:
@@ -169,6 +190,17 @@ def as_size(size: object, name: str = "image_size") -> Size | None:
         raise UsageError(
             f"{name} = {size!r}: expected height and width in pixels such as [96, 128], or None")
     return tuple(size)
+
+
+def as_scale(scale: object, name: str = "scale") -> tuple[float, float]:
+    """Return the bounds of the zoom; raise UsageError unless they are above 0 and in order."""
+    try:
+        low, high = map(float, scale)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not 0 < low <= high:
+        raise UsageError(f"{name} = {scale!r}: expected two numbers above 0, the smaller first")
+    return low, high
 
 
 def evenly_spaced(length: int, number: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lib import ROOT
 from lib.datasets.pairs import SIZES, Size, Source, Wrong
-from lib.machine import in_processes
+from lib.datasets.processes import in_processes
 
 CHUNK = 256  # pairs that are read at a time
 MEMORY_SHARE = 0.25  # of the free memory that a split may take

@@ -19,11 +19,11 @@ from torch import Tensor
 from lib.config import SETTINGS
 from lib.data import as_image
 from lib.datasets.pairs import Size, read_photograph
-from lib.evaluation import load_model
 from lib.files import ClassTable, write_image
 from lib.machine import Machine
 from lib.models import UNet
 from lib.records import RECORD, WEIGHTS, Run
+from lib.studies import trained_network
 
 SMALLEST = 16  # pixels a side, what the network needs
 Photo = str | Path | np.ndarray  # a file, or uint8 (H, W, 3)
@@ -128,10 +128,11 @@ def load_network(folder: str | Path) -> Network:
     if not (folder / WEIGHTS).exists():
         text = f"{folder}: no {WEIGHTS} (published records have none); make them with"
         raise FileNotFoundError(f"{text}: {training_command(run)}")
-    model = load_model(folder, run.variant, run.config["base_channels"], len(run.classes))
     machine, dataset = Machine.detect(), run.record["dataset"]
-    size, original = dataset["size"], dataset.get("original_size", dataset["size"])
-    return Network(machine.place(model), run.classes, tuple(size), tuple(original), machine)
+    size = tuple(dataset["size"])
+    original_size = tuple(dataset.get("original_size", size))
+    model = trained_network(run, machine)
+    return Network(model, run.classes, size, original_size, machine)
 
 
 def training_command(run: Run) -> str:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 import lib.scenes.actors as actors
+import lib.scenes.cars as cars
 from lib.scenes.objects import plate
-from lib.scenes.stage import BARK, DARK, METAL, WHITE, Label, Material, Stage, linear, upright
+from lib.scenes.stage import BARK, DARK, METAL, WHITE, Label, Material, Stage, linear, pick, upright
 
 MOST = 4.0  # the largest dose: all candidates are there
 # metres ahead of the camera, between which there is clutter
@@ -72,7 +73,7 @@ def add_clutter(stage, rng, street, dose: float) -> None:
 
 
 def _candidates(rng, start: float, end: float, pitch: float, dose: float):
-    """Places about `pitch` metres apart, each with its own random generator, or None.
+    """Yield places about `pitch` metres apart, each with its own random generator, or None.
 
     A place has None where the dose does not suffice. The numbers drawn from `rng` are the same for
     every dose.
@@ -85,7 +86,7 @@ def _candidates(rng, start: float, end: float, pitch: float, dose: float):
 
 
 def _faces(stage, street) -> list[Face]:
-    """Façades and garden walls at the edge of the pavement, and end walls that face the camera."""
+    """Return façades and garden walls beside the pavement, and end walls that face the camera."""
     faces = []
     for points, rows in zip(stage.points, stage.rows):
         row = rows[0]
@@ -93,26 +94,29 @@ def _faces(stage, street) -> list[Face]:
         order = float(row[5])
         if material not in (Material.FACADE, Material.MASONRY) or order >= ON_THE_GROUND:
             continue
-        (s0, _, z0), (s1, _, z1) = points[:2].astype(float)
-        side = np.sign(s0)
-        if s0 == s1:
+        start, end = points[:2, ::2].astype(float)  # (s, z)
+        side = np.sign(start[0])
+        if start[0] == end[0]:
             right = np.array((0, -side))
             inward = np.array((side, 0))
         else:
             right = np.array((1, 0))
             inward = np.array((0, 1))
-        ends = np.array((s0, z0)), np.array((s1, z1))
-        foot = BEHIND_A_FENCE if abs(s0) > street.front + 0.01 else 0.0
+        set_back = abs(start[0]) > street.front + 0.01
+        foot = BEHIND_A_FENCE if set_back else 0.0
         height = float(np.ptp(points[:, 1]))
+        label = int(row[3])
         if height > foot + 0.6:
-            faces.append(Face(*ends, right, inward, foot, height, order, int(row[3])))
+            faces.append(Face(start, end, right, inward, foot, height, order, label))
     return faces
 
 
 def _cover_face(stage, rng, face: Face, dose: float) -> None:
-    """Posters, murals, shop signs and pipes on one face."""
-    length = float(np.hypot(*(face.end - face.start)))
-    forward = (face.end - face.start) / length
+    """Put posters, murals, shop signs and pipes on one face."""
+    span = face.end - face.start
+    length = float(np.hypot(*span))
+    forward = span / length
+    house_front = face.height > 4 and face.along_the_street and not face.foot
     for along, chance in _candidates(rng, 0, length, WALL_PITCH, dose):
         place = face.start + along * forward
         room = min(along, length - along)  # to the nearer end of the face
@@ -121,7 +125,7 @@ def _cover_face(stage, rng, face: Face, dose: float) -> None:
         kind = chance.random()
         if kind < 0.2 or face.height - face.foot < 1.2:
             _pipe(stage, chance, face, place)
-        elif kind < 0.45 and face.height > 4 and face.along_the_street and not face.foot:
+        elif kind < 0.45 and house_front:
             _shop_sign(stage, chance, face, place)
         elif kind < 0.75:
             _poster(stage, chance, face, place, room, _person(chance), 1.75, 0.6)
@@ -136,27 +140,36 @@ def _person(rng) -> Stage:
 
 
 def _car(rng) -> tuple[Stage, float, float]:
-    """A car from behind, from the front or from a side, its height and its width in metres."""
+    """Return a car from behind, the front or a side, its height and its width in metres."""
     figure = Stage()
     quarter = rng.choice((0, 1, 1, 2, 3, 3))
-    actors.car(figure, rng, 0, 0, quarter * np.pi / 2)
+    cars.car(figure, rng, 0, 0, quarter * np.pi / 2)
     points = np.concatenate(figure.points)
-    return figure, float(points[:, 1].max()), float(np.ptp(points[:, 0]))
+    height = float(points[:, 1].max())
+    width = float(np.ptp(points[:, 0]))
+    return figure, height, width
 
 
-def _press(stage, figure, place, low, face, scale, wide=1.0, order=None) -> None:
+def _press(stage, figure, place, low, face, scale, wide=1.0) -> None:
     """Put a figure on a face, pressed flat; `place` is (s, z), and `low` how high it stands."""
     across, up, away = np.concatenate(figure.points).T * scale
-    ground = np.outer(across * wide, face.right) + np.outer(away * RELIEF, face.inward) + place
-    points = np.column_stack([ground[:, 0], low + up, ground[:, 1]])
+    along = np.outer(across * wide, face.right)
+    depth = np.outer(away * RELIEF, face.inward)
+    s, z = (along + depth + place).T
     rows = np.concatenate(figure.rows)
-    order = face.order if order is None else order
-    solid = rows[:, 6]
-    stage.put(points, rows[:, :3], face.label, order, figure.sizes, Material.FLAT, solid, False)
+    stage.put(
+        np.column_stack([s, low + up, z]),
+        rows[:, :3],
+        face.label,
+        face.order,
+        sizes=figure.sizes,
+        solid=rows[:, 6],
+        casts=False,
+    )
 
 
 def _rectangle(stage, place, half, low, high, face, colour) -> None:
-    """A rectangle on a face, `half` metres to either side of `place`."""
+    """Put a rectangle on a face, `half` metres to either side of `place`."""
     s0, z0 = place - half * face.right
     s1, z1 = place + half * face.right
     rectangle = upright(s0, z0, s1, z1, low, high)
@@ -164,7 +177,7 @@ def _rectangle(stage, place, half, low, high, face, colour) -> None:
 
 
 def _poster(stage, rng, face, place, room, figure, tall, broad) -> None:
-    """A figure about `tall` by `broad` metres, with or without a poster behind it.
+    """Put a figure about `tall` by `broad` metres, with or without a poster behind it.
 
     Low down it is at most life-size; from the first storey up it is as large as an advertisement.
     `room` is the distance to the nearer end of the face, where the figure has to end.
@@ -174,33 +187,37 @@ def _poster(stage, rng, face, place, room, figure, tall, broad) -> None:
     wide = OBLIQUE if face.along_the_street and broad < 1 else 1.0
     scale = rng.uniform(1, 2.2) if high_up else 1.0
     scale = min(scale, 0.85 * storeys / tall, room / (0.75 * broad * wide))
-    free = max(face.height - tall * scale - 0.3, face.foot + 0.06)
+    size = tall * scale
+    free = max(face.height - size - 0.3, face.foot + 0.06)
+    lowest = 0.05
+    highest = min(1.2, free)
     if high_up:
-        low = rng.uniform(min(max(face.foot, 2.5), free), min(9.0, free))
-    else:
-        low = rng.uniform(0.05, min(1.2, free))
+        lowest = min(max(face.foot, 2.5), free)
+        highest = min(9.0, free)
+    low = rng.uniform(lowest, highest)
     if rng.random() < 0.5:
         half = 0.7 * broad * scale * wide
         margin = 0.12 * scale
-        colour = PANELS[rng.integers(len(PANELS))] * rng.uniform(0.7, 1.1)
-        _rectangle(stage, place, half, low - 0.04, low + tall * scale + margin, face, colour)
+        colour = pick(rng, PANELS)
+        colour = colour * rng.uniform(0.7, 1.1)
+        _rectangle(stage, place, half, low - 0.04, low + size + margin, face, colour)
     _press(stage, figure, place, low, face, scale, wide)
 
 
 def _pipe(stage, rng, face, place) -> None:
-    """A drainpipe or a painted stripe, as wide as a post."""
+    """Put a drainpipe or a painted stripe, as wide as a post."""
     half = max(0.09, 0.0042 * place[1])
     if face.along_the_street:
         half *= 4  # seen at an angle
     high = face.height
     if high > 4:
         high = max(face.foot + 1, high * rng.uniform(0.5, 0.95))
-    colour = (METAL, METAL * 0.6, BARK * 1.2, WHITE * 0.8)[rng.integers(4)]
+    colour = pick(rng, (METAL, METAL * 0.6, BARK * 1.2, WHITE * 0.8))
     _rectangle(stage, place, half, face.foot, high, face, colour)
 
 
 def _shop_sign(stage, rng, face, place) -> None:
-    """A sign that sticks out of the house on a bracket, in the shape of a road sign."""
+    """Put a sign that sticks out of the house on a bracket, in the shape of a road sign."""
     size = rng.uniform(0.36, 0.55)
     y = rng.uniform(2.2, 4.2)
     z = place[1]
@@ -212,30 +229,34 @@ def _shop_sign(stage, rng, face, place) -> None:
 
 
 def _board(stage, rng, street, side, z) -> None:
-    """A free-standing advertisement on the pavement, of the class Other, that faces the camera."""
-    near_houses = rng.random() < 0.75
-    s = side * (street.front - 0.65 if near_houses else street.half + 0.7)
-    frame = (METAL, DARK, WHITE * 0.7)[rng.integers(3)]
+    """Put an advertisement on legs, of the class Other, on the pavement, facing the camera."""
+    out = street.half + 0.7
+    if rng.random() < 0.75:  # near the houses
+        out = street.front - 0.65
+    s = side * out
+    frame = pick(rng, (METAL, DARK, WHITE * 0.7))
     place = np.array((s, z))
-    ahead = (np.array((1, 0)), np.array((0, 1)))
+    right = np.array((1, 0))
+    inward = np.array((0, 1))
     if rng.random() < 0.3:  # a low one with a sign on it
         actors.box(stage, s, z, 0.62, 0.3, 0, 1.15, frame)
         plate(stage, rng, s, 0.68, z, 0.26, Label.OTHER)
         return
-    face = Face(place, place, *ahead, 0.0, 2.0, z, Label.OTHER)
+    face = Face(place, place, right, inward, 0.0, 2.0, z, Label.OTHER)
     actors.box(stage, s, z, 1.3, 0.14, 0.25, 2.25, frame)
-    _rectangle(stage, place, 0.58, 0.33, 2.17, face, PANELS[rng.integers(len(PANELS))])
+    panel = pick(rng, PANELS)
+    _rectangle(stage, place, 0.58, 0.33, 2.17, face, panel)
     if rng.random() < 0.6:
         _press(stage, _person(rng), place, 0.36, face, 0.95)
     else:
         figure = Stage()
-        actors.car(figure, rng, 0, 0, rng.choice((0, np.pi)), "hatch")
+        cars.car(figure, rng, 0, 0, rng.choice((0, np.pi)), "hatch")
         _press(stage, figure, place, 0.7, face, 0.6)
 
 
 def _pale_strip(stage, rng, street, side, z) -> None:
-    """A pale strip in the pavement, along the street or across it, as narrow as a road line."""
-    colour = STRIPS[rng.integers(len(STRIPS))] * rng.uniform(0.8, 1)
+    """Put a pale strip in the pavement, along the street or across it, as narrow as a road line."""
+    colour = pick(rng, STRIPS) * rng.uniform(0.8, 1)
     if rng.random() < 0.7:
         s = rng.uniform(street.half + 0.4, street.front - 0.4)
         half = 0.11
@@ -246,5 +267,12 @@ def _pale_strip(stage, rng, street, side, z) -> None:
         half = (street.front - street.half) / 2 - 0.1
     a = side * s - half
     b = side * s + half
-    corners = np.array([(a, 0, z), (b, 0, z), (b, 0, z + long), (a, 0, z + long)], np.float32)
+    end = z + long
+    corners = [
+        (a, 0, z),
+        (b, 0, z),
+        (b, 0, end),
+        (a, 0, end),
+    ]
+    corners = np.array(corners, np.float32)
     stage.put(corners, colour, Label.SIDEWALK, ON_THE_GROUND, casts=False)

@@ -21,8 +21,8 @@ from lib.scenes.light import develop, sensor_noise, shade
 from lib.scenes.world import draw_street
 
 SPLITS = ("train", "val", "test")
-# what a scene's further random streams are for
 CLUTTER, NOISE = 0, 1  # what a scene's further random streams are for
+QUARTERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # rows and columns of a pixel's four samples
 
 
 def _table(stage, street, camera, size) -> dict:
@@ -32,31 +32,51 @@ def _table(stage, street, camera, size) -> dict:
     sizes = np.array(stage.sizes)
     ends = np.cumsum(sizes)
     starts = ends - sizes
-    following = np.arange(1, len(points) + 1)
-    following[ends - 1] = starts
     corners = camera.project(points, size)
-    u, v = corners.T
-    area = np.add.reduceat(u * v[following] - v * u[following], starts)
     first = points[starts]
     second = points[starts + 1]
     third = points[starts + 2]
     normal = np.cross(second - first, third - first)
     towards = np.array([*camera.eye, 0], np.float32) - first
-    sign = np.where((normal * towards).sum(1) < 0, -1, 1)
+    turned = (normal * towards).sum(1) < 0
+    sign = np.where(turned, -1, 1)
     length = np.sqrt((normal**2).sum(1) + 1e-9)
     normal *= sign[:, None] / length[:, None]
-    ahead = np.maximum.reduceat(points[:, 2], starts) > 0.8
-    inside = (np.maximum.reduceat(u, starts) > 0) & (np.minimum.reduceat(u, starts) < size[1])
+    depth = points[:, 2]
+    ahead = np.maximum.reduceat(depth, starts) > 0.8
+    column = corners[:, 0]
+    right_of_left = np.maximum.reduceat(column, starts) > 0
+    left_of_right = np.minimum.reduceat(column, starts) < size[1]
+    solid = rows[:, 6] != 0
+    outside = _area(corners, starts, ends) < 0  # faces the camera
     plane = []
     for across, _, away in (first.T, second.T):
         plane += [across + camera.shift(away), away]
     return {
-        "points": points, "starts": starts, "ends": ends, "corners": corners, "colour": rows[:, :3],
-        "label": rows[:, 3].astype(np.uint8), "material": rows[:, 4].astype(np.uint8),
-        "order": rows[:, 5], "seen": ahead & inside & ((area < 0) | (rows[:, 6] == 0)),
-        "casts": rows[:, 7] > 0, "texture": rows[:, 8:], "sky": 0.72 + 0.28 * normal[:, 1],
-        "depth": np.add.reduceat(points[:, 2], starts) / sizes,
-        "lit": np.maximum(normal @ street.sun, 0), "plane": np.stack(plane, 1)}
+        "points": points,
+        "starts": starts,
+        "ends": ends,
+        "corners": corners,
+        "colour": rows[:, :3],
+        "label": rows[:, 3].astype(np.uint8),
+        "material": rows[:, 4].astype(np.uint8),
+        "order": rows[:, 5],
+        "casts": rows[:, 7] > 0,
+        "texture": rows[:, 8:],
+        "seen": ahead & right_of_left & left_of_right & (outside | ~solid),
+        "sky": 0.72 + 0.28 * normal[:, 1],
+        "lit": np.maximum(normal @ street.sun, 0),
+        "depth": np.add.reduceat(depth, starts) / sizes,
+        "plane": np.stack(plane, 1),
+    }
+
+
+def _area(corners, starts, ends):
+    """Return twice the signed area of each polygon in pixels, by the shoelace formula."""
+    following = np.arange(1, len(corners) + 1)
+    following[ends - 1] = starts
+    u, v = corners.T
+    return np.add.reduceat(u * v[following] - v * u[following], starts)
 
 
 def _rasterise(stage, table, street, camera, size):
@@ -78,18 +98,22 @@ def _rasterise(stage, table, street, camera, size):
     starts = table["starts"]
     ends = table["ends"]
     order = np.argsort(-table["order"], kind="stable")
-    ids = draw(Image.new("I", size[::-1], -1), order[table["seen"][order]], table["corners"], None)
+    seen = order[table["seen"][order]]
+    ids = draw(Image.new("I", size[::-1], -1), seen, table["corners"], None)
     shadow = Image.new("L", size[::-1])
     if street.weather.sun.max() > 0.3:
-        cast = points - points[:, 1:2] * (street.sun / street.sun[1])
+        slope = street.sun / street.sun[1]
+        cast = points - points[:, 1:2] * slope
         ahead = np.minimum.reduceat(cast[:, 2], starts) > 1
-        falls = table["casts"] & ahead & (table["order"] < 60)
-        draw(shadow, np.flatnonzero(falls), camera.project(cast, size), 1)
+        near = table["order"] < 60
+        falls = np.flatnonzero(table["casts"] & ahead & near)
+        draw(shadow, falls, camera.project(cast, size), 1)
     patches = [patch for patch in stage.contact if patch[:, 2].min() > 1]
     if patches:
         ends = np.cumsum([len(patch) for patch in patches])
         starts = np.concatenate([[0], ends[:-1]])
-        draw(shadow, np.arange(len(patches)), camera.project(np.concatenate(patches), size), 2)
+        corners = camera.project(np.concatenate(patches), size)
+        draw(shadow, np.arange(len(patches)), corners, 2)
     return ids, np.asarray(shadow)
 
 
@@ -107,40 +131,50 @@ class Samples:
 
     @classmethod
     def choose(cls, ids, shadow, size):
-        quarters = [(i, j) for i in (0, 1) for j in (0, 1)]
+        """Return the samples of a buffer (2H, 2W) of polygon numbers and one of shadows."""
         key = ids * 4 + shadow
-        a, b, c, d = (key[i::2, j::2].ravel() for i, j in quarters)
-        mixed = (a != b) | (a != c) | (a != d)
+        first = key[::2, ::2]
+        mixed = np.zeros(size, bool)
+        for i, j in QUARTERS[1:]:
+            mixed |= key[i::2, j::2] != first
         whole = np.flatnonzero(~mixed)
         edge = np.flatnonzero(mixed)
-        row = [whole // size[1] * 4 + 1] + [edge // size[1] * 4 + 2 * i for i, _ in quarters]
-        column = [whole % size[1] * 4 + 1] + [edge % size[1] * 4 + 2 * j for _, j in quarters]
-        row = np.concatenate(row)
-        column = np.concatenate(column)
-        return cls(
-            size, whole, edge, row, column, ids[row // 2, column // 2],
-            shadow[row // 2, column // 2])
+        row, column = np.divmod(whole, size[1])
+        rows = [row * 4 + 1]
+        columns = [column * 4 + 1]
+        row, column = np.divmod(edge, size[1])
+        for i, j in QUARTERS:
+            rows.append(row * 4 + 2 * i)
+            columns.append(column * 4 + 2 * j)
+        row = np.concatenate(rows)
+        column = np.concatenate(columns)
+        place = row // 2, column // 2
+        return cls(size, whole, edge, row, column, ids[place], shadow[place])
 
     def mean(self, values):
         """Return the mean of each pixel, (n, k) per sample -> (H, W, k)."""
-        image = np.empty((self.size[0] * self.size[1], values.shape[1]), np.float32)
+        channels = values.shape[1]
+        height, width = self.size
+        image = np.empty((height * width, channels), np.float32)
         count = len(self.whole)
         image[self.whole] = values[:count]
-        image[self.edge] = values[count:].reshape(4, -1, values.shape[1]).mean(0)
-        return image.reshape(*self.size, -1)
+        quarters = values[count:].reshape(4, -1, channels)
+        image[self.edge] = quarters.mean(0)
+        return image.reshape(height, width, channels)
 
     def majority(self, label):
         """Return the most frequent class of each pixel, (n,) -> (H, W).
 
         Of two equally frequent ones it is that of the upper left sample.
         """
-        target = np.empty(self.size[0] * self.size[1], np.uint8)
+        target = np.empty(self.size, np.uint8)
         count = len(self.whole)
-        target[self.whole] = label[:count]
+        target.flat[self.whole] = label[:count]
         a, b, c, d = label[count:].reshape(4, -1)
-        rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
-        target[self.edge] = np.where((a == b) | (a == c) | (a == d), a, rest)
-        return target.reshape(self.size)
+        rest = np.where(c == d, c, a)
+        rest = np.where((b == c) | (b == d), b, rest)
+        target.flat[self.edge] = np.where((a == b) | (a == c) | (a == d), a, rest)
+        return target
 
 
 def draw_scene(

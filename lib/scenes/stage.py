@@ -15,13 +15,23 @@ from lib.files import ClassTable
 # The first thirteen tags of CARLA (Dosovitskiy et al. 2017), in their order and palette; the sky is
 # Unlabeled.
 CLASSES = ClassTable.of(
-    ("Unlabeled", 0, 0, 0), ("Building", 70, 70, 70), ("Fence", 100, 40, 40), ("Other", 55, 90, 80),
-    ("Pedestrian", 220, 20, 60), ("Pole", 153, 153, 153), ("Roadline", 157, 234, 50),
-    ("Road", 128, 64, 128), ("Sidewalk", 244, 35, 232), ("Vegetation", 107, 142, 35),
-    ("Car", 0, 0, 142), ("Wall", 102, 102, 156), ("Traffic sign", 220, 220, 0))
+    ("Unlabeled", 0, 0, 0),
+    ("Building", 70, 70, 70),
+    ("Fence", 100, 40, 40),
+    ("Other", 55, 90, 80),
+    ("Pedestrian", 220, 20, 60),
+    ("Pole", 153, 153, 153),
+    ("Roadline", 157, 234, 50),
+    ("Road", 128, 64, 128),
+    ("Sidewalk", 244, 35, 232),
+    ("Vegetation", 107, 142, 35),
+    ("Car", 0, 0, 142),
+    ("Wall", 102, 102, 156),
+    ("Traffic sign", 220, 220, 0),
+)
 
-Label = IntEnum(
-    "Label", {name.upper().replace(" ", "_"): index for index, name in enumerate(CLASSES.names)})
+NAMES = [name.upper().replace(" ", "_") for name in CLASSES.names]
+Label = IntEnum("Label", NAMES, start=0)
 Material = IntEnum("Material", "FLAT FACADE MASONRY FOLIAGE GLOW", start=0)
 ANGLES = np.linspace(0, 2 * np.pi, 10)[:-1]
 RING = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
@@ -46,6 +56,11 @@ SKIN = linear("#e8c4a8 #c69674 #8c6046 #5c3e30")
 HAIR = linear("#28201c #5c402a #b29260 #82807e")
 SIGNS = linear("#be2428 #2454a8 #eebe28 #186e4a #ecece6")
 SIGN_RED, SIGN_BLUE, SIGN_YELLOW, SIGN_GREEN, _ = SIGNS
+
+
+def pick(rng, table):
+    """Return a row of the table at random, each with the same chance."""
+    return table[rng.integers(len(table))]
 
 
 class Stage:
@@ -82,8 +97,14 @@ class Stage:
 
 
 def upright(s0, z0, s1, z1, y0, y1) -> np.ndarray:
-    """A vertical rectangle over the ground line (s0, z0) to (s1, z1): (4, 3)."""
-    return np.array([(s0, y0, z0), (s1, y0, z1), (s1, y1, z1), (s0, y1, z0)], np.float32)
+    """Return a vertical rectangle over the ground line (s0, z0) to (s1, z1): (4, 3)."""
+    corners = [
+        (s0, y0, z0),
+        (s1, y0, z1),
+        (s1, y1, z1),
+        (s0, y1, z0),
+    ]
+    return np.array(corners, np.float32)
 
 
 def disc(s, y, z, radius, stretch=1.0, corners=RING) -> np.ndarray:

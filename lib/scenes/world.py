@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lib.scenes.stage import linear
+from lib.scenes.stage import linear, pick
 
 FAR = 260.0  # metres: where the ground ends
 KERB = 0.14  # how much higher the pavement is
+SKYLINE_START = 60  # metres behind the camera where the skyline of the houses begins
+SKYLINE_LENGTH = 400  # metres
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ DISTRICTS = (
     District(0.42, (7, 15), 0.2, 0.3, 0.6, 9, linear("#deceb0 #ccbea8 #b08068 #d6d6ce")),
 )
 LEAVES = linear("#567a36 #68863c #466c3e #7a8a3e #968436 #a46e32")
+LEAF_CHANCES = (0.28, 0.26, 0.22, 0.14, 0.06, 0.04)
 
 
 @dataclass
@@ -93,10 +96,12 @@ class Camera:
     def ray(self, size):
         """Return tangents to the right of half columns, down of half rows, and pixels per unit."""
         h, w = size
-        scale = self.focal * float(size[0] * size[1]) ** 0.5
+        scale = self.focal * float(h * w) ** 0.5
         columns = np.arange(2 * w) / 2 + 0.5 - w / 2
         rows = np.arange(2 * h) / 2 + 0.5 - self.horizon * h
-        return (columns / scale).astype(np.float32), (rows / scale).astype(np.float32), scale
+        across = (columns / scale).astype(np.float32)
+        down = (rows / scale).astype(np.float32)
+        return across, down, scale
 
     def shift(self, z):
         """What the camera adds to s at depth z."""
@@ -109,20 +114,26 @@ class Camera:
     def project(self, points, size):
         """Points (P, 3) in street coordinates -> columns and rows (P, 2) in pixels."""
         h, w = size
-        scale = self.focal * float(size[0] * size[1]) ** 0.5
+        scale = self.focal * float(h * w) ** 0.5
         s, y, z = points.T
         z = np.maximum(z, 0.6)
         lift = KERB * (np.abs(s) > self.kerb)
-        column = w / 2 + scale * (s + self.shift(z)) / z
-        row = self.horizon * h + scale * (self.eye[1] - y - lift - self.rise * z * z) / z
-        return np.stack([np.clip(column, -4 * w, 5 * w), np.clip(row, -4 * h, 5 * h)], 1)
+        right = s + self.shift(z)
+        below = self.eye[1] - y - lift - self.rise * z * z
+        column = w / 2 + scale * right / z
+        row = self.horizon * h + scale * below / z
+        column = np.clip(column, -4 * w, 5 * w)
+        row = np.clip(row, -4 * h, 5 * h)
+        return np.stack([column, row], 1)
 
     def ground_depth(self, down, y=0.0):
         """Return the depth (rows,) at which rays meet the ground raised by y, or more than FAR."""
         drop = self.eye[1] - y
-        root = down**2 + 4 * self.rise * drop
-        z = 2 * drop / np.maximum(down + np.sqrt(np.maximum(root, 0)), 1e-6)
-        return np.where((root > 0) & (z < FAR), z, 2 * FAR).astype(np.float32)
+        inside = down**2 + 4 * self.rise * drop
+        root = np.sqrt(np.maximum(inside, 0))
+        z = 2 * drop / np.maximum(down + root, 1e-6)
+        meets = (inside > 0) & (z < FAR)
+        return np.where(meets, z, 2 * FAR).astype(np.float32)
 
 
 @dataclass
@@ -143,44 +154,71 @@ class Street:
     green: bool  # grass beyond the pavement
     seed: float  # where the textures begin
     sun: np.ndarray  # towards the sun
-    skyline: np.ndarray = field(
-        default_factory=lambda: np.zeros((2, 400), np.float32))  # heights from 60 m behind on
+    skyline: np.ndarray = field(init=False)  # heights of the houses on either side, by the metre
 
     def __post_init__(self):
         self.carriageway = self.lanes * self.lane / 2
         self.half = self.carriageway + self.parking
         self.front = self.half + self.walk
         self.lamp = 6 + self.seed % 20  # depth of the first lamp, metres
+        self.skyline = np.zeros((2, SKYLINE_LENGTH), np.float32)
 
     def at_junction(self, z):
         return (z >= self.junction[0]) & (z <= self.junction[1])
 
 
 def draw_street(rng) -> tuple[Street, Camera]:
+    """Return a street and how it is seen; numbers are sampled in the order of the lines."""
     chances = np.array([chance for chance, _ in WEATHER])
     weather = WEATHER[rng.choice(len(WEATHER), p=chances / chances.sum())][1]
     lane = rng.uniform(2.7, 3.2)
     lanes = int(rng.choice((2, 2, 2, 2, 3, 4)))
     drive = 1 if rng.random() < 0.8 else -1
-    start = rng.uniform(20, 62) if rng.random() < 0.6 else 300.0  # beyond 200 m: no junction
-    junction = (start, start + rng.uniform(8, 13))
-    middle = (rng.uniform(14, 40),) * (rng.random() < 0.4)
+    start = 300.0  # beyond 200 m: no junction
+    if rng.random() < 0.6:
+        start = rng.uniform(20, 62)
+    end = start + rng.uniform(8, 13)
+    crossing = rng.uniform(14, 40)
+    crossings = (crossing,) if rng.random() < 0.4 else ()
+    if start < 200:
+        crossings = (start - 4.5, end + 1)
     azimuth = rng.uniform(0, 2 * np.pi)
     up = rng.uniform(*weather.height)
-    sun = np.array([np.cos(azimuth), up, np.sin(azimuth)], np.float32) / np.hypot(
-        1, up, dtype=np.float32)
+    sun = np.array([np.cos(azimuth), up, np.sin(azimuth)], np.float32)
+    sun = sun / np.hypot(1, up, dtype=np.float32)
     street = Street(
-        lane, lanes, 2.1 * (rng.random() < 0.6), rng.uniform(1.9, 3.8), drive,
-        DISTRICTS[rng.integers(len(DISTRICTS))], weather,
-        LEAVES[rng.choice(len(LEAVES), 2, p=(0.28, 0.26, 0.22, 0.14, 0.06, 0.04))], junction,
-        (start - 4.5, junction[1] + 1) if start < 200 else middle,
-        (rng.random() < 0.5, rng.random() < 0.25), rng.random() < 0.7, rng.uniform(0, 400), sun)
-    bend = rng.normal(0, 0.0006) * (rng.random() < 0.6)
-    place = (
-        drive * lane * rng.uniform(0.2, 0.7) if rng.random() < 0.85 else drive * (street.half + 0.6)
+        lane=lane,
+        lanes=lanes,
+        parking=2.1 if rng.random() < 0.6 else 0.0,
+        walk=rng.uniform(1.9, 3.8),
+        drive=drive,
+        district=pick(rng, DISTRICTS),
+        weather=weather,
+        leaves=LEAVES[rng.choice(len(LEAVES), 2, p=LEAF_CHANCES)],
+        junction=(start, end),
+        crossings=crossings,
+        lines=(rng.random() < 0.5, rng.random() < 0.25),
+        green=rng.random() < 0.7,
+        seed=rng.uniform(0, 400),
+        sun=sun,
     )
-    camera = Camera(
-        (place, rng.uniform(1.3, 1.9)), rng.uniform(0.72, 1.05), rng.uniform(0.46, 0.6),
-        rng.normal(0, 0.09) - 20 * bend - 0.012 * (place - drive * lane / 2), bend,
-        min(max(rng.normal(0.0001, 0.0002), -0.0001), 0.0005), street.half)
-    return street, camera
+    return street, _draw_camera(rng, street)
+
+
+def _draw_camera(rng, street) -> Camera:
+    """Return a camera in a car on its own lane, or on the kerb."""
+    bend = rng.normal(0, 0.0006)
+    if rng.random() >= 0.6:
+        bend = 0.0
+    if rng.random() < 0.85:
+        place = street.drive * street.lane * rng.uniform(0.2, 0.7)
+    else:
+        place = street.drive * (street.half + 0.6)
+    height = rng.uniform(1.3, 1.9)
+    focal = rng.uniform(0.72, 1.05)
+    horizon = rng.uniform(0.46, 0.6)
+    off_centre = place - street.drive * street.lane / 2
+    yaw = rng.normal(0, 0.09) - 20 * bend - 0.012 * off_centre
+    rise = rng.normal(0.0001, 0.0002)
+    rise = min(max(rise, -0.0001), 0.0005)
+    return Camera((place, height), focal, horizon, yaw, bend, rise, street.half)

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from lib.config import TrainConfig
 from lib.data import Dataset, as_image, evenly_spaced, load_split
-from lib.evaluation import evaluate, load_model
+from lib.evaluation import evaluate
+from lib.files import read_state
 from lib.machine import Machine
-from lib.models import UNet
-from lib.records import RECORD, Run
+from lib.models import UNet, build_model
+from lib.records import RECORD, WEIGHTS, Run
 
 BATCH = 8
 Arrays = dict[str, np.ndarray]
@@ -85,6 +86,21 @@ def split_of(run: Run, split: str, data_root: str | Path | None, **changes: obje
 
 
 _load = lru_cache(maxsize=4)(load_split)
+
+
+def load_model(folder: Path, variant: str, base_channels: int, num_classes: int) -> UNet:
+    """Return the trained network in evaluation mode, on the CPU, channels last.
+
+    Raises ValueError for a file that is damaged or holds other weights.
+    """
+    model = build_model(variant, num_classes=num_classes, base_channels=base_channels)
+    try:
+        model.load_state_dict(read_state(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{folder / WEIGHTS}: the weights of another network than {variant} with "
+            f"{base_channels} base channels is today; train it anew") from error
+    return model.to(memory_format=torch.channels_last).eval()
 
 
 def trained_network(run: Run, machine: Machine) -> UNet:

@@ -34,10 +34,10 @@ from torch.utils._pytree import tree_leaves
 from lib import ROOT
 from lib.config import TrainConfig
 from lib.data import Dataset
-from lib.datasets import MODULES
+from lib.datasets import MODULES, family
 from lib.datasets.pairs import Inspected, Source
-from lib.files import ClassTable, family, write_json
-from lib.machine import Machine, commit, versions
+from lib.files import ClassTable, write_json
+from lib.machine import Machine, provenance
 from lib.models import VARIANTS, UNet, build_model, multiply_adds
 from lib.scenes.stage import CLASSES as SCENES
 from lib.studies.designs import COST, DesignPart
@@ -260,7 +260,7 @@ def measure(settings: Settings, out: str | Path) -> dict:
     for part in missing:
         record |= {
             "settings": wanted, part: PARTS[part](settings, machine),
-            "precision": machine.precision, "versions": versions(), "commit": commit(),
+            "precision": machine.precision, **provenance(),
         }
         write_json(path, record)
     return record

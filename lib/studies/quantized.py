@@ -25,13 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lib.evaluation import load_model
 from lib.files import write_arrays
 from lib.machine import Machine
 from lib.metrics import mean_iou
 from lib.models import UNet, build_model
 from lib.records import Run
-from lib.studies import Arrays, split_of, test_again
+from lib.studies import Arrays, load_model, split_of, test_again
 
 VARIANT = "unet"  # the network whose only layers are those that `layers` lists
 LARGEST = 127  # of the integers

@@ -40,8 +40,9 @@ import torch
 from torch import Tensor
 
 from lib.data import Dataset, as_image, evenly_spaced
+from lib.datasets.processes import in_processes
 from lib.files import write_arrays
-from lib.machine import Machine, in_processes
+from lib.machine import Machine
 from lib.metrics import class_weights, confusion_matrix
 from lib.models import UNet
 from lib.records import WEIGHTS, Run

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.files import family
+from lib.datasets import family
 from lib.models import TITLES
 from lib.records import Run
 from report.evidence.measure import Change, Measure

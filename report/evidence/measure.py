@@ -11,7 +11,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from lib.files import family
+from lib.datasets import family
 from lib.records import Run
 from report.evidence import readings
 from report.evidence.readings import NotMeasured

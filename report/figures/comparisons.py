@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from scipy import ndimage
 
 from lib.files import IGNORE, ClassTable
-from lib.records import Run, first_seeds
+from lib.records import Run, by_variant
 from report.evidence.readings import by_frequency
 from report.evidence.wording import capitalised, listed, literal, percent
 from report.figures.observations import Segment, made_of
@@ -29,7 +29,7 @@ NARROWEST = 0.22  # of the image: the side of the smallest close-up
 
 def compared(runs: Sequence[Run]) -> list[Run]:
     """Return the first runs of the two networks that pictures compare: with skips and without."""
-    first = first_seeds(runs)
+    first = {key: group[0] for key, group in by_variant(runs).items()}
     wanted = [first[key] for key in ("unet", "unet-noskip") if key in first]
     others = [run for run in first.values() if run not in wanted]
     return [*wanted, *others][:2]

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from lib.data import load_dataset, load_split
-from lib.files import family, write_image
+from lib.datasets import family
+from lib.files import write_image
 from lib.metrics import mean_iou
 from lib.records import Run, load_runs
 from lib.studies.recount import write_predictions

@@ -14,8 +14,7 @@ from conftest import make_own, save_label, write_classes
 from PIL import Image
 
 from lib.data import SPLITS, load_dataset
-from lib.datasets import SOURCES
-from lib.files import family
+from lib.datasets import SOURCES, family
 from report.__main__ import main
 
 # What can be wrong with a user's files. Each is one row: what breaks the data set, and what has to

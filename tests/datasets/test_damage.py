@@ -14,10 +14,10 @@ from conftest import CPU, make_own, save_label
 from faults import FORK, Evil, cut, epochs_on_disk, flip, own_config, result
 from nbformat.v4 import new_notebook
 
-from lib.evaluation import load_model
 from lib.files import write_atomically
 from lib.machine import Machine
 from lib.records import Run, run_folder
+from lib.studies import load_model
 from lib.train import CHECKPOINT, Trainer, fit
 from report.plan import Execution
 

@@ -3,7 +3,7 @@
 import pytest
 from nbformat.v4 import new_markdown_cell
 
-from lib.records import first_seeds, load_runs
+from lib.records import by_variant, load_runs
 from report.figures.slider import slider
 from report.pdf import find_browser
 from tests.pages import code, shown
@@ -30,7 +30,7 @@ def test_every_picture_is_embedded_once(trained):
     runs = load_runs(trained)
     html = slider(runs, dict.fromkeys(runs[0].examples[:2], "a reason")).content
     assert (
-        html.count("data:image/png") == 2 * (1 + 2 * len(first_seeds(runs)))
+        html.count("data:image/png") == 2 * (1 + 2 * len(by_variant(runs)))
         and html.count("data:image/jpeg") == 2
     )
     assert 'class="compare" hidden' in html and len(html) < 60_000

@@ -12,11 +12,11 @@ from conftest import CPU, TINY
 from lib.config import TrainConfig
 from lib.data import load_dataset
 from lib.datasets.scenes import DOSES, SCENE_DOSES
-from lib.evaluation import load_model
 from lib.files import read_state, write_state
 from lib.machine import Machine
 from lib.metrics import confusion_matrix
 from lib.records import WEIGHTS, Run, run_folder
+from lib.studies import load_model
 from lib.studies.designs import DESIGNS, DesignPart
 from lib.studies.doses import GROUP, dose_counts, main
 from lib.train import fit
