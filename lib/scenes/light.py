@@ -173,13 +173,15 @@ def develop(colour, light, horizon, rng):
         y, x = np.indices((h, w), np.float32) * (GRAIN / side)
         drops = noise_texture("white", x + y * 0.12, y * 0.06 + x * 17) > 0.93
         image = image + 0.05 * drops[..., None]
-    image = np.sqrt(1 - np.exp(-1.35 * image))
+    exposed = 1 - np.exp(-1.35 * image)
+    image = np.sqrt(np.maximum(exposed, 0))
     y = np.linspace(-1, 1, h, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, w, dtype=np.float32)
     vignette = 1 - 0.1 * (x * x + y * y)
     image *= vignette[..., None]
     grain = rng.standard_normal((h, w), np.float32) * 0.012
     image += grain[..., None]
+    image[exposed < 0] = 0  # a mirror took more light than there was
     return _as_bytes(image)
 
 
