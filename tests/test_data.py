@@ -102,7 +102,7 @@ def three(name="scenes", split="val", size=(32, 48), limit=3):
 
 def test_a_drawn_split_is_drawn_once(stored, monkeypatch):
     first = three()
-    assert first.checksum and len(list(stored.iterdir())) == 1
+    assert first.checksum and len(list(stored.glob("[!.]*"))) == 1
     monkeypatch.setattr(sources, "draw_scene", None)  # nothing can be drawn any more
     again = three()
     assert again.checksum == first.checksum and torch.equal(again.images, first.images)
@@ -118,14 +118,14 @@ def test_a_drawn_split_is_drawn_once(stored, monkeypatch):
 
 def test_a_cut_file_and_one_of_other_code_are_drawn_anew(stored, monkeypatch):
     checksum = three().checksum
-    path = next(stored.iterdir())
+    path = next(stored.glob("[!.]*"))
     path.write_bytes(path.read_bytes()[:-40])
     assert three().checksum == checksum and path.stat().st_size == 3 * 4 * 32 * 48
     monkeypatch.setattr(storage, "version", lambda library: "other")
-    assert three().checksum == checksum and len(list(stored.iterdir())) == 2
+    assert three().checksum == checksum and len(list(stored.glob("[!.]*"))) == 2
 
 
-def test_two_processes_may_draw_the_same_split(stored):
+def test_two_processes_need_the_same_split_and_one_draws_it(stored):
     code = (
         "import sys; sys.path.insert(0, '.'); from lib.datasets import storage; "
         "storage.WORTH_STORING = 1; "
@@ -136,8 +136,10 @@ def test_two_processes_may_draw_the_same_split(stored):
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         for _ in range(2)
     ]
-    assert {process.communicate()[0].split()[-1] for process in both} == {three().checksum}
-    assert len(list(stored.iterdir())) == 1
+    printed = [process.communicate()[0] for process in both]
+    assert {text.split()[-1] for text in printed} == {three().checksum}
+    assert sum("mapped from" in text for text in printed) == 1
+    assert len(list(stored.glob("[!.]*"))) == 1 and not list(stored.glob(".*.partial"))
 
 
 def test_small_splits_are_not_stored(tmp_path, monkeypatch):

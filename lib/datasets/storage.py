@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
+import filelock
 import numpy as np
 import psutil
 import torch
@@ -76,23 +77,33 @@ def _several_sizes(title: str, source: Source) -> Wrong:
 
 
 def _mapped(title: str, source: Source, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the pixels from a file, which is written, whole or not at all, unless it is there."""
+    """Return the pixels from a file, which is written, whole or not at all, unless it is there.
+
+    A process that needs what another one is writing waits for it.
+    """
     path, size = _cache_file(title, source, shape), math.prod(shape)
-    if not path.is_file() or path.stat().st_size != size:
-        print(f"{title}: {size / 2**30:.2f} GiB, mapped from {path}", flush=True)
-        partial = path.with_name(f".{path.name}-{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
-                for chunk in _chunks(title, source, shape[2:]):
-                    file.write(chunk.tobytes())
-            os.replace(partial, path)
-        except OSError as error:
-            remedy = f"make room, or name another folder by {CACHE}"
-            raise OSError(error.errno, f"{error.strerror}; {remedy}", str(path)) from error
-        finally:
-            partial.unlink(missing_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.is_file() or path.stat().st_size != size:
+                print(f"{title}: {size / 2**30:.2f} GiB, mapped from {path}", flush=True)
+                _store(path, _chunks(title, source, shape[2:]))
+    except OSError as error:
+        remedy = f"make room, or name another folder by {CACHE}"
+        raise OSError(error.errno, f"{error.strerror}; {remedy}", str(path)) from error
     return np.memmap(path, np.uint8, "r+", shape=shape)
+
+
+def _store(path: Path, chunks: Iterator[np.ndarray]) -> None:
+    """Write the chunks into the file, which is whole or not there."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk.tobytes())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _cache_file(title: str, source: Source, shape: tuple[int, ...]) -> Path:
