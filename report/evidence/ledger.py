@@ -10,10 +10,10 @@ from lib import ROOT
 from lib.records import Run
 from report.evidence.claims import CLAIMS, GRADIENT, LOSS, NONE, SCORE, SHARE, UNET, Verdict
 from report.evidence.comparison import (
-    ALPHA, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, UNDECIDED, Comparison, Finding, find,
+    ALPHA, MOST_SEEDS, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, UNDECIDED, Comparison, Finding,
+    find,
 )  # fmt: skip
 from report.evidence.measures import MIOU, MISSED_SIGNS
-from report.evidence.power import MOST_SEEDS
 from report.evidence.statistics import BLOCK, EQUIVALENCE_LEVEL, LEVEL
 from report.evidence.wording import (
     are, capitalised, effect_text, interval_text, listed, p_cell, plain, points, size_text,
@@ -124,23 +124,16 @@ def across(parts: dict[str, Sequence[Verdict]]) -> pd.DataFrame:
     Statements that no part measures are left out, and so is a part that measures none.
     """
     columns = {
-        name: {v.claim.id: v for v in verdicts if v.verdict != NOT_MEASURED}
+        name: pd.Series({v.claim.id: _outcome(v) for v in verdicts if v.verdict != NOT_MEASURED})
         for name, verdicts in parts.items()
     }
-    claims = [claim for claim in CLAIMS if any(claim.id in column for column in columns.values())]
-    table = {
-        "No.": [claim.id for claim in claims],
-        "Statement": [claim.statement for claim in claims],
-    }
-    for name, measured in columns.items():
-        if measured:
-            table[name] = [_effects_and_verdict(measured.get(claim.id)) for claim in claims]
-    return pd.DataFrame(table)
+    table = pd.DataFrame({name: column for name, column in columns.items() if len(column)})
+    claims = [(claim.id, claim.statement) for claim in CLAIMS if claim.id in table.index]
+    statements = pd.DataFrame(claims, columns=["No.", "Statement"])
+    return statements.join(table, on="No.").fillna("–")
 
 
-def _effects_and_verdict(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "–"
+def _outcome(verdict: Verdict) -> str:
     effects = [effect_text(each.estimate, each.comparison.measure.unit) for each in verdict.primary]
     return f"{'; '.join(effects)}: {verdict.verdict}"
 

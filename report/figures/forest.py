@@ -16,9 +16,9 @@ from lib.studies.designs import DESIGNS
 from report.evidence import ledger
 from report.evidence.claims import STUDY, THEORY, Verdict
 from report.evidence.comparison import (
-    HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED, Finding,
+    HIGHER, LOWER, MOST_SEEDS, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED,
+    Finding,
 )  # fmt: skip
-from report.evidence.power import MOST_SEEDS
 from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL
 from report.evidence.wording import capitalised, effect_text, seeds_text, whole_percent
 from report.figures.show import Exhibit
