@@ -20,12 +20,13 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.datasets.camvid import OFFLINE
 from lib.files import write_atomically
+from lib.records import ANY_EDITION
 from report.plan import Execution, ReportError
 
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
 BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} epochs, {postfix}, {remaining} left"
-OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 
 
 class Progress:

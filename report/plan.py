@@ -67,15 +67,15 @@ class Execution:
             digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()
 
-    def signature(self) -> str | None:
-        """Return the fingerprint in the executed copy; None without a copy that can be read."""
-        try:
-            return json.loads(self.target.read_text())["metadata"]["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
     def up_to_date(self) -> bool:
-        return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
+        """Return whether the record is there, and a copy that carries today's fingerprint."""
+        if self.record and not self.record.exists():
+            return False
+        try:
+            signature = json.loads(self.target.read_text())["metadata"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):  # no copy that can be read
+            return False
+        return signature == self.fingerprint()
 
 
 def deciding_files() -> list[Path]:

@@ -55,10 +55,10 @@ def main(out: Path) -> dict:
     from conftest import TINY
     from lib.records import load_runs
     from lib.train import fit
-    from report.evidence import design, ledger, sentences
+    from report.evidence import design, sentences
     from report.evidence import closed_forms as theory
     from report.evidence.claims import STUDY, judge
-    from report.figures import charts, diagrams, style, tables
+    from report.figures import charts, diagrams, forest, style, tables
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)
@@ -74,7 +74,7 @@ def main(out: Path) -> dict:
         },
         "definitions": tables.definitions(runs).content.columns.tolist(),
         "differences": differences.variant.unique().tolist(),
-        "ledger": len(ledger.ledger(verdicts, STUDY)),
+        "ledger": len(forest.in_numbers(verdicts, STUDY)[0].content),
         "text": [sentences.setting(runs), sentences.caveats(runs), sentences.finding(runs),
                  sentences.certainty(runs), sentences.chapter(runs[-1])],
         "design": design.missing_cells(runs),

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from lib.models import SHORT, TITLES, VARIANTS
-from lib.records import Run, by_variant
+from lib.records import Run
 from report.evidence import measures as of
 from report.evidence.claims import STUDY, Verdict
 from report.evidence.comparison import SAME, Comparison, Finding
 from report.evidence.readings import NotMeasured
 from report.evidence.wording import capitalised, whole_percent
 from report.figures.show import Exhibit
+from report.figures.style import of_the_study
 from report.template import ENVIRONMENT
 
 COLUMNS = (of.MIOU, of.LOSS, of.BOUNDARY, of.MISSED)
@@ -48,8 +49,8 @@ def studies(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> dict:
     networks    name, and for each seed its mIoU and the cells of its row
     statements  for each seed of the network and of U-Net the effect and whether it is reported
     """
-    groups = _of_variants(runs)
-    if len(groups) < len(VARIANTS):
+    groups = of_the_study(runs)
+    if not VARIANTS.keys() <= groups.keys():
         return {}
     columns = {}
     for measure in COLUMNS:
@@ -74,10 +75,6 @@ def studies(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> dict:
         "networks": networks,
         "statements": [_statement(verdict, list(groups)) for verdict in _of_two_networks(verdicts)],
     }
-
-
-def _of_variants(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    return {key: group for key, group in by_variant(runs).items() if key in VARIANTS}
 
 
 def _of_two_networks(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -138,7 +135,7 @@ def rankings(runs: Sequence[Run]) -> Counter:
     """Return how many single studies rank the four networks so by mIoU, best first."""
     return Counter(
         tuple(run.variant for run in sorted(chosen, key=lambda run: -run.miou))
-        for chosen in product(*_of_variants(runs).values())
+        for chosen in product(*of_the_study(runs).values())
     )
 
 

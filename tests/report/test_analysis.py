@@ -14,12 +14,12 @@ from PIL import Image
 from lib.models import TITLES
 from lib.records import load_runs
 from lib.train import fit
-from report.evidence import ledger, loading, sentences
+from report.evidence import loading, sentences
 from report.evidence.claims import STUDY, judge
 from report.evidence.comparison import ONE_SEED
 from report.evidence.scores import epochs_to_reach
 from report.evidence.wording import listed, nats, percent, points
-from report.figures import charts, pictures, show as display, tables
+from report.figures import charts, forest, pictures, show as display, tables
 from report.figures.style import LOOKS, PAGE
 from tests.pages import svg_of
 
@@ -57,7 +57,7 @@ def test_scores_are_means_over_seeds(runs):
 
 def test_one_seed_decides_nothing(runs):
     first = [run for run in runs if run.seed == 0]
-    assert set(ledger.ledger(judge(first), STUDY).Verdict) == {ONE_SEED}
+    assert set(forest.in_numbers(judge(first), STUDY)[0].content.Verdict) == {ONE_SEED}
     assert "cannot separate architectures from initial weights" in sentences.caveats(first)
     assert set(tables.scores(first).content.p) == {"–"}
 
