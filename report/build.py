@@ -30,8 +30,10 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from lib import ROOT
+from lib.datasets.camvid import OFFLINE
 from lib.files import write_atomically
 from lib.machine import processors
+from lib.records import ANY_EDITION
 from report.plan import Execution, ReportError
 
 EPOCH = re.compile(r"^epoch +(\d+)/(\d+)  (.*)  [\d.]+ s$", re.MULTILINE)  # a line of `lib.train`
@@ -40,7 +42,6 @@ ADVICE = (
     "run again to go on from the last finished epoch; if memory ran out, with a smaller batch_size"
 )
 MOST = 4  # notebooks side by side: each has a copy of torch, a network and its data in memory
-OFFLINE, ANY_EDITION = "SEGMENTATION_OFFLINE", "SEGMENTATION_ANY_EDITION"
 
 
 class Progress:

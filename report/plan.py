@@ -20,7 +20,7 @@ from lib import ROOT
 from lib.config import SETTINGS
 from lib.records import COUNTED, RECORD
 from lib.studies.designs import part_names
-from report.parameters import Parameter, checked_values, declared_by
+from report.parameters import checked_values, declared_by
 
 # What decides what a notebook shows, but for what makes the page: folders and a module.
 DECIDING = ("lib", "report/evidence", "report/figures", "report/fonts", "report/template")
@@ -67,15 +67,15 @@ class Execution:
             digest.update(_listing(settings.get("data_root")).encode())
         return digest.hexdigest()
 
-    def signature(self) -> str | None:
-        """Return the fingerprint in the executed copy; None without a copy that can be read."""
-        try:
-            return json.loads(self.target.read_text())["metadata"]["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
     def up_to_date(self) -> bool:
-        return (not self.record or self.record.exists()) and self.signature() == self.fingerprint()
+        """Return whether the record is there, and a copy that carries today's fingerprint."""
+        if self.record and not self.record.exists():
+            return False
+        try:
+            signature = json.loads(self.target.read_text())["metadata"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):  # no copy that can be read
+            return False
+        return signature == self.fingerprint()
 
 
 def deciding_files() -> list[Path]:
@@ -130,8 +130,12 @@ def plan(
     networks = [source for source in sources if {"variant", "seed"} <= parameters[source].keys()]
 
     def execution(source: Path, name: str, *evidence: object, **own: object) -> Execution:
-        given = _given(parameters[source], values) | own
-        return Execution(source, out / "notebooks" / f"{name}.ipynb", given, *evidence)
+        known = parameters[source]
+        given = {name: value for name, value in values.items() if name in known}
+        if "settings" in known:  # of a training, without a parameter of their own
+            others = values.keys() & SETTINGS.keys() - known.keys()
+            given["settings"] = {name: values[name] for name in SETTINGS if name in others}
+        return Execution(source, out / "notebooks" / f"{name}.ipynb", given | own, *evidence)
 
     trainings = []
     variants = [(source, parameters[source]["variant"].default) for source in networks]
@@ -149,15 +153,3 @@ def plan(
     before = [execution(source, source.stem) for source in sources[:first]]
     after = [source for source in sources[first:] if source not in networks]
     return before + trainings + [execution(each, each.stem, None, folders) for each in after]
-
-
-def _given(known: dict[str, Parameter], values: dict) -> dict:
-    """Return the values of a notebook's parameters.
-
-    Settings of a training without a parameter of their own go into `settings`.
-    """
-    given = {name: value for name, value in values.items() if name in known}
-    if "settings" in known:
-        others = values.keys() & SETTINGS.keys() - known.keys()
-        given["settings"] = {name: values[name] for name in SETTINGS if name in others}
-    return given

@@ -1,25 +1,24 @@
 """The README's results, from the published records: `python -m report.readme` writes them anew."""
 
 import re
-from pathlib import Path
 
 from lib import ROOT
 from lib.files import write_atomically
 from report.evidence.loading import PUBLISHED, load_study
 from report.evidence.sentences import finding, setting
-from report.evidence.tables import cost_table, scores_table
+from report.figures import tables
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
-def results(folder: str | Path = PUBLISHED) -> str:
-    """Return the finding, the setting and the scores of the runs under `folder`, as Markdown."""
-    runs = load_study(folder)
-    costs = cost_table(runs).set_index("Network")["Parameters (millions)"]
+def results() -> str:
+    """Return the finding, the setting and the scores of the published runs, as Markdown."""
+    runs = load_study(PUBLISHED)
+    costs = tables.cost(runs).content.set_index("Network")["Parameters (millions)"]
     heads = ("network", "parameters", "test mIoU", "difference from U-Net (95 % interval)")
     rows = [f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
-    for row in scores_table(runs).to_dict("records"):
+    for row in tables.scores(runs).content.to_dict("records"):
         spread, interval = row["SD"], row["95 % interval"]
         score = row["Test mIoU"] + ("" if spread == "–" else f" ± {spread}")
         against = row["Against U-Net"] + ("" if interval == "–" else f" ({interval})")

@@ -55,24 +55,26 @@ def main(out: Path) -> dict:
     from conftest import TINY
     from lib.records import load_runs
     from lib.train import fit
-    from report.evidence import design, ledger, sentences, tables as made
+    from report.evidence import design, sentences
     from report.evidence import closed_forms as theory
     from report.evidence.claims import STUDY, judge
-    from report.figures import charts, diagrams, style, tables
+    from report.figures import charts, diagrams, forest, style, tables
 
     for variant in models.VARIANTS:
         fit(replace(TINY, variant=variant, epochs=1), out)
     runs = load_runs(out)
-    compared = ("scores_table", "loss_table", "cost_table")
-    differences = made.class_differences(runs)
+    compared = ("scores", "loss", "cost")
+    differences = charts.class_differences(runs)
     verdicts = judge(runs)
     return {
         "order": [run.variant for run in runs],
         "looks": {key: [look.color, look.marker] for key, look in style.LOOKS.items()},
-        "networks": {name: getattr(made, name)(runs).Network.tolist() for name in compared},
-        "definitions": made.definitions_table(runs).columns.tolist(),
+        "networks": {
+            name: getattr(tables, name)(runs).content.Network.tolist() for name in compared
+        },
+        "definitions": tables.definitions(runs).content.columns.tolist(),
         "differences": differences.variant.unique().tolist(),
-        "ledger": len(ledger.ledger(verdicts, STUDY)),
+        "ledger": len(forest.in_numbers(verdicts, STUDY)[0].content),
         "text": [sentences.setting(runs), sentences.caveats(runs), sentences.finding(runs),
                  sentences.certainty(runs), sentences.chapter(runs[-1])],
         "design": design.missing_cells(runs),

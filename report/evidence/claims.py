@@ -15,7 +15,7 @@ measurements of all claims; of a conjunction the larger p counts. One seed decid
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,9 +26,8 @@ from report.evidence.comparison import (
     ALPHA, HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SCENES, SUPPORTED, UNDECIDED,
     Comparison, Finding, find,
 )  # fmt: skip
-from report.evidence.design import BLOCK_EFFECT, FINER_BY_COARSER, Effect, skip_effect
+from report.evidence.design import BLOCK_EFFECT, FINER_BY_COARSER, skip_effect
 from report.evidence.measure import Change, Measure
-from report.evidence.power import seeds_needed
 from report.evidence.statistics import holm
 
 # Margins: a loss as a share of U-Net's, a score, a share, a ratio of gradients or curvatures.
@@ -85,7 +84,7 @@ class Verdict:
         At the level of Holm's first and strictest step.
         """
         level = ALPHA / self.family
-        needed = [seeds_needed(f.estimate, f.comparison.power(level)) for f in self.primary]
+        needed = [each.comparison.seeds_needed(each.estimate, level) for each in self.primary]
         return None if None in needed else max(needed)
 
 
@@ -129,9 +128,9 @@ def _within(variant: str, *changes: Change, **expected: object) -> tuple[Compari
     )  # fmt: skip
 
 
-def _effect(effect: Effect, measure: Measure, **expected: object) -> tuple[Comparison, ...]:
-    names = {"subject": effect.subject, "against": effect.against}
-    return (Comparison(measure, effect.weights, **names, **expected),)
+def _effect(effect: Comparison, measure: Measure, **expected: object) -> tuple[Comparison, ...]:
+    """Return an effect of a design, on this measure."""
+    return (replace(effect, measure=measure, **expected),)
 
 
 _SAME_LOSS = {"expect": SAME, "margin": LOSS}

@@ -32,7 +32,7 @@ class PartCost:
     """What one part of a network costs, with the shape of its output."""
 
     name: str
-    shape: tuple[int, int, int]  # channels, height, width
+    shape: tuple[int, ...]  # channels, height, width
     parameters: int
     multiply_adds: int
 
@@ -119,34 +119,35 @@ def level_table(
 
 def summary(base_channels: int, num_classes: int, image_size: tuple[int, int]) -> pd.DataFrame:
     """Return what each variant costs on one image (H, W), a row for each."""
-    rows = []
-    for key, variant in VARIANTS.items():
-        cost = total_cost(key, base_channels, num_classes, image_size)
-        rows.append({"variant": key, "Network": variant.title, **vars(cost)})
-    return pd.DataFrame(rows)
+    sizes = base_channels, num_classes, image_size
+    return pd.DataFrame(
+        {"variant": key, "Network": variant.title, **vars(total_cost(key, *sizes))}
+        for key, variant in VARIANTS.items()
+    )
 
 
 @lru_cache
-def reach(block: type, side: int = 65) -> int:
+def reach(block: type) -> int:
     """Return how far from one pixel of the input a block's output depends on it.
 
     That pixel is not a number, and neither is anything that depends on it. In float64, where a
     convolution mixes no pixels beyond those of its kernel.
     """
-    centre, image = side // 2, torch.zeros(1, 2, side, side, dtype=torch.float64)
+    centre = 32
+    image = torch.zeros(1, 2, 2 * centre + 1, 2 * centre + 1, dtype=torch.float64)
     image[..., centre, centre] = torch.nan
     with torch.inference_mode():
         reached = block(2, 2).double().eval()(image).isnan().any(dim=1)[0].nonzero()
     return int((reached - centre).abs().max())
 
 
-def receptive_fields(variant: str, depth: int = DEPTH) -> list[int]:
+def receptive_fields(variant: str) -> list[int]:
     """Return the side in pixels of the square that each encoder level's outputs depend on.
 
     Far from the border; the finest level first, the last entry is the bottleneck's.
     """
     beyond, sides = reach(NETWORKS[variant].block), []
-    for level in range(depth + 1):
+    for level in range(DEPTH + 1):
         side = 1 + 2 * beyond
         for _ in range(level):  # up to the image
             side = 2 * side + 2 * beyond

@@ -8,19 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
 from lib.datasets import family
 from lib.models import TITLES
 from lib.records import Run
 from report.evidence.measure import Change, Measure
-from report.evidence.power import Power, decides_difference, decides_equivalence
 from report.evidence.readings import NotMeasured
-from report.evidence.statistics import Estimate, probability_higher
+from report.evidence.statistics import (
+    EQUIVALENCE_LEVEL, LEVEL, Estimate, probability_higher, standard_error,
+)  # fmt: skip
 from report.evidence.wording import capitalised, interval_text, listed
 
 SUPPORTED, RULED_OUT, UNDECIDED = "supported", "ruled out", "undecided"
 ONE_SEED, NOT_MEASURED = "undecided (one seed)", "not measured"
 ALPHA = 0.05  # level of significance
+MOST_SEEDS = 50  # more are not asked for
+CHANCE = 0.8  # of a decision, for which seeds are counted
 SAME, HIGHER, LOWER = "same", "higher", "lower"
 SCENES = "scenes"
 
@@ -54,13 +58,10 @@ class Comparison:
         """Whether one network is compared with another."""
         return [*self.weights.values()] == [1, -1]
 
-    def power(self, level: float) -> Power:
-        """Return the chance of a decision by effect, standard error and degrees of freedom."""
-        if self.expect == SAME:
-            return decides_equivalence(self.margin)
-        sign = 1 if self.expect == HIGHER else -1
-        chance = decides_difference(self.margin, level)
-        return lambda effect, error, freedom: chance(sign * effect, error, freedom)
+    @property
+    def sign(self) -> int:
+        """Return the sign of the difference that a statement of "higher" or "lower" expects."""
+        return 1 if self.expect == HIGHER else -1
 
     def judge(self, estimate: Estimate, adjusted: float) -> str:
         """Return the verdict on what is expected, p being `adjusted`."""
@@ -70,15 +71,43 @@ class Comparison:
         if self.expect == SAME:
             supported = max(-estimate.inner[0], estimate.inner[1]) <= self.margin
             ruled_out = significant and max(low, -high) > self.margin
-        elif self.expect == HIGHER:
-            supported = significant and estimate.value >= self.margin
-            ruled_out = high < self.margin
         else:
-            supported = significant and -estimate.value >= self.margin
-            ruled_out = -low < self.margin
+            supported = significant and self.sign * estimate.value >= self.margin
+            ruled_out = max(self.sign * low, self.sign * high) < self.margin
         if supported:
             return SUPPORTED
         return RULED_OUT if ruled_out else UNDECIDED
+
+    def seeds_needed(self, estimate: Estimate, level: float) -> int | None:
+        """Return how many seeds per network decide it four times in five, all else as observed.
+
+        Significant means p < `level`. None where `MOST_SEEDS` do not decide it: the images are then
+        the limit, or the effect is too close to its margin.
+        """
+        for seeds in range(2, MOST_SEEDS + 1):
+            error, freedom = standard_error(estimate.variances, [seeds] * len(estimate.variances))
+            both = float(np.hypot(error, estimate.image_error))
+            if both == 0:
+                return 2
+            if error > 0:
+                freedom *= (both / error) ** 4  # the images' error counts as known
+            if self._power(estimate.value, both, freedom, level) >= CHANCE:
+                return seeds
+        return None
+
+    def _power(self, effect: float, error: float, freedom: float, level: float) -> float:
+        """Return the chance that an effect with this standard error is supported or ruled out."""
+        beyond = error * student.ppf((1 + LEVEL) / 2, freedom)
+        if self.expect == SAME:
+            within = self.margin - error * student.ppf((1 + EQUIVALENCE_LEVEL) / 2, freedom)
+            outside = self.margin + beyond
+            ends = np.array([within, -within, outside, -outside])
+            high, low, above, below = student.cdf((ends - effect) / error, freedom)
+            return max(0.0, high - low) + 1 - above + below
+        needed = max(self.margin, error * student.ppf(1 - level / 2, freedom))
+        detected = student.sf((needed - self.sign * effect) / error, freedom)
+        excluded = student.cdf((self.margin - beyond - self.sign * effect) / error, freedom)
+        return detected + excluded
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,20 @@ another factor is changed too. Only a whole design has effects.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from math import prod
-
-import pandas as pd
 
 from lib.models import (
     DEPTH, NETWORKS, SUBSETS, TITLES, AttentionSkip, ConcatSkip, DoubleConv, NoSkip, ResidualBlock,
     subset_name,
 )  # fmt: skip
 from lib.records import Run, by_variant
+from report.evidence.comparison import Comparison
 from report.evidence.measure import Measure
 from report.evidence.measures import MIOU
 from report.evidence.readings import COARSE, FINE
-from report.evidence.statistics import Estimate, holm
-from report.evidence.wording import listed, p_cell
+from report.evidence.statistics import Estimate
+from report.evidence.wording import listed
 
 BLOCKS = {DoubleConv: "plain", ResidualBlock: "residual"}
 SKIPS = {NoSkip: "no", ConcatSkip: "concatenated", AttentionSkip: "gated"}
@@ -33,13 +31,9 @@ CELLS = {
 FACTORIAL = {levels: subset_name(levels) for levels in SUBSETS}  # by the levels that have a skip
 
 
-@dataclass(frozen=True)
-class Effect:
-    """A contrast: what is compared with what, and the weight of each network."""
-
-    subject: str
-    against: str
-    weights: dict[str, float]
+def _effect(subject: str, against: str, weights: dict[str, float]) -> Comparison:
+    """Return an effect on mIoU, which `replace` makes one on another measure."""
+    return Comparison(MIOU, weights, subject=subject, against=against)
 
 
 def _crossed(blocks: Sequence[float], skips: Sequence[float]) -> dict[str, float]:
@@ -54,15 +48,15 @@ def _crossed(blocks: Sequence[float], skips: Sequence[float]) -> dict[str, float
 
 _PLAIN_TO_RESIDUAL, _BOTH = (-1, 1), (1 / 2, 1 / 2)
 _NO_TO_CONCATENATED, _CONCATENATED_TO_GATED, _ALL = (-1, 1, 0), (0, -1, 1), (1 / 3, 1 / 3, 1 / 3)
-BLOCK_EFFECT = Effect("residual blocks", "plain blocks", _crossed(_PLAIN_TO_RESIDUAL, _ALL))
+BLOCK_EFFECT = _effect("residual blocks", "plain blocks", _crossed(_PLAIN_TO_RESIDUAL, _ALL))
 BLOCK_BY_SKIP = [
     BLOCK_EFFECT,
-    Effect("concatenated skips", "no skips", _crossed(_BOTH, _NO_TO_CONCATENATED)),
-    Effect("gated skips", "concatenated skips", _crossed(_BOTH, _CONCATENATED_TO_GATED)),
-    Effect("gain from residual blocks with concatenated skips", "without skips",
-           _crossed(_PLAIN_TO_RESIDUAL, _NO_TO_CONCATENATED)),
-    Effect("gain from residual blocks with gated skips", "with concatenated skips",
-           _crossed(_PLAIN_TO_RESIDUAL, _CONCATENATED_TO_GATED)),
+    _effect("concatenated skips", "no skips", _crossed(_BOTH, _NO_TO_CONCATENATED)),
+    _effect("gated skips", "concatenated skips", _crossed(_BOTH, _CONCATENATED_TO_GATED)),
+    _effect("gain from residual blocks with concatenated skips", "without skips",
+            _crossed(_PLAIN_TO_RESIDUAL, _NO_TO_CONCATENATED)),
+    _effect("gain from residual blocks with gated skips", "with concatenated skips",
+            _crossed(_PLAIN_TO_RESIDUAL, _CONCATENATED_TO_GATED)),
 ]  # fmt: skip
 
 
@@ -75,34 +69,33 @@ def _along(*steps: int) -> dict[str, float]:
     return weights
 
 
-def skip_effect(level: int) -> Effect:
+def skip_effect(level: int) -> Comparison:
     """Return what training with the skip of that level adds, over all subsets of the others."""
-    return Effect(f"skip at level {level}", "none", _along(level))
+    return _effect(f"skip at level {level}", "none", _along(level))
 
 
-def skip_interaction(one: int, other: int) -> Effect:
+def skip_interaction(one: int, other: int) -> Comparison:
     """Return how much more one skip adds where the other is there, over all subsets of the rest."""
-    return Effect(f"gain from level {one} with level {other}", "without it", _along(one, other))
+    return _effect(f"gain from level {one} with level {other}", "without it", _along(one, other))
 
 
-def finer_by_coarser() -> Effect:
-    """Return what a finer skip adds minus what a coarser one does, means over the levels."""
-    weights = dict.fromkeys(FACTORIAL.values(), 0.0)
-    for level in (*FINE, *COARSE):
-        share = 1 / len(FINE) if level in FINE else -1 / len(COARSE)
-        for variant, weight in _along(level).items():
-            weights[variant] += share * weight
-    weights = {variant: weight for variant, weight in weights.items() if weight}
-    return Effect("gain from a fine skip", "gain from a coarse skip", weights)
-
-
-FINER_BY_COARSER = finer_by_coarser()
+# What a finer skip adds minus what a coarser one does, means over the levels.
+_SHARES = dict.fromkeys(FINE, 1 / len(FINE)) | dict.fromkeys(COARSE, -1 / len(COARSE))
+_FINER = {
+    variant: sum(share * _along(level)[variant] for level, share in _SHARES.items())
+    for variant in FACTORIAL.values()
+}
+FINER_BY_COARSER = _effect(
+    "gain from a fine skip",
+    "gain from a coarse skip",
+    {variant: weight for variant, weight in _FINER.items() if weight},
+)
 SKIP_EFFECTS = [skip_effect(level) for level in range(DEPTH)]
 SKIP_BY_SKIP = [*SKIP_EFFECTS, *(skip_interaction(*pair) for pair in combinations(range(DEPTH), 2))]
 
 
 def estimates(
-    runs: Sequence[Run], effects: Sequence[Effect], measure: Measure = MIOU
+    runs: Sequence[Run], effects: Sequence[Comparison], measure: Measure = MIOU
 ) -> list[Estimate]:
     """Return each effect by that measure; [] where the design is not whole."""
     groups = by_variant(runs)
@@ -112,23 +105,6 @@ def estimates(
         measure.contrast([groups[key] for key in effect.weights], [*effect.weights.values()])[0]
         for effect in effects
     ]
-
-
-def effects_table(
-    effects: Sequence[Effect], contrasts: Sequence[Estimate], measure: Measure = MIOU
-) -> pd.DataFrame:
-    """Return a row for each effect and its estimate, p also after Holm over the table."""
-    adjusted = holm([each.tested_p for each in contrasts])
-    return pd.DataFrame(
-        {
-            "Effect": f"{effect.subject} − {effect.against}",
-            f"On {measure.name}": measure.unit.signed(each.value),
-            "95 % interval": measure.unit.range(each.low, each.high),
-            "p": p_cell(each.tested_p),
-            "After Holm": p_cell(p),
-        }
-        for effect, each, p in zip(effects, contrasts, adjusted)
-    )
 
 
 def missing_cells(runs: Sequence[Run]) -> str:

@@ -1,23 +1,20 @@
-"""The rules in five lines, and verdicts as tables: with their numbers, and side by side."""
+"""The rules in five lines, and verdicts in words and side by side."""
 
 import json
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from lib import ROOT
 from lib.records import Run
 from report.evidence.claims import CLAIMS, GRADIENT, LOSS, NONE, SCORE, SHARE, UNET, Verdict
 from report.evidence.comparison import (
-    ALPHA, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, UNDECIDED, Comparison, Finding, find,
+    ALPHA, MOST_SEEDS, NOT_MEASURED, ONE_SEED, RULED_OUT, SUPPORTED, UNDECIDED, Comparison, find,
 )  # fmt: skip
 from report.evidence.measures import MIOU, MISSED_SIGNS
-from report.evidence.power import MOST_SEEDS
 from report.evidence.statistics import BLOCK, EQUIVALENCE_LEVEL, LEVEL
 from report.evidence.wording import (
-    are, capitalised, effect_text, interval_text, listed, p_cell, plain, points, size_text,
-    whole_percent,
+    are, effect_text, interval_text, listed, points, whole_percent,
 )  # fmt: skip
 
 ORDER = (SUPPORTED, RULED_OUT, UNDECIDED, ONE_SEED, NOT_MEASURED)
@@ -52,52 +49,6 @@ def rules() -> str:
     )
 
 
-def ledger(verdicts: Sequence[Verdict], source: str) -> pd.DataFrame:
-    """Return a row for each primary measurement of the statements of that source, with numbers."""
-    return pd.DataFrame(
-        {"Statement": verdict.claim.id}
-        | _cells(finding)
-        | {
-            "p": p_cell(finding.estimate.tested_p),
-            "After Holm": p_cell(verdict.adjusted),
-            "Verdict": with_seeds(part, verdict),
-        }
-        for verdict in verdicts
-        if verdict.claim.source == source and verdict.verdict != NOT_MEASURED
-        for finding, part in zip(verdict.primary, verdict.parts)
-    )
-
-
-def secondary_table(verdicts: Sequence[Verdict], source: str) -> pd.DataFrame:
-    """Return a row for each secondary measurement that was made, without a verdict."""
-    return pd.DataFrame(
-        {"Statement": verdict.claim.id} | _cells(finding)
-        for verdict in verdicts
-        if verdict.claim.source == source
-        for finding in verdict.secondary
-        if finding.estimate
-    )
-
-
-def _cells(finding: Finding) -> dict[str, str]:
-    """Return the cells that primary and secondary measurements have in common."""
-    comparison, estimate = finding.comparison, finding.estimate
-    higher = "–"
-    if finding.higher:
-        share, low, high = finding.higher
-        interval = "" if np.isnan(low) else f" ({plain.range(low, high)})"
-        higher = plain.number(share) + interval
-    name = f"{capitalised(comparison.measure.name)}, {comparison.names}"
-    if comparison.expect:  # what the statement takes, of a primary measurement
-        name += f": {comparison.criterion}"
-    return {
-        "Measurement": f"{name}; {size_text(estimate)}",
-        "Levels": finding.levels or "–",
-        "Difference": effect_text(estimate, comparison.measure.unit),
-        "P(A > B)": higher,
-    }
-
-
 def verdict_text(verdict: Verdict) -> str:
     """Return the verdict; with an undecided one, how many seeds per network would decide it."""
     return with_seeds(verdict.verdict, verdict)
@@ -123,24 +74,22 @@ def across(parts: dict[str, Sequence[Verdict]]) -> pd.DataFrame:
 
     Statements that no part measures are left out, and so is a part that measures none.
     """
-    columns = {
-        name: {v.claim.id: v for v in verdicts if v.verdict != NOT_MEASURED}
+    outcomes = {
+        name: {v.claim.id: _outcome(v) for v in verdicts if v.verdict != NOT_MEASURED}
         for name, verdicts in parts.items()
     }
-    claims = [claim for claim in CLAIMS if any(claim.id in column for column in columns.values())]
-    table = {
-        "No.": [claim.id for claim in claims],
-        "Statement": [claim.statement for claim in claims],
-    }
-    for name, measured in columns.items():
-        if measured:
-            table[name] = [_effects_and_verdict(measured.get(claim.id)) for claim in claims]
-    return pd.DataFrame(table)
+    return _side_by_side(outcomes)
 
 
-def _effects_and_verdict(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "–"
+def _side_by_side(parts: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """Return a table of words by part and statement."""
+    table = pd.DataFrame({name: words for name, words in parts.items() if words})
+    claims = [(claim.id, claim.statement) for claim in CLAIMS if claim.id in table.index]
+    statements = pd.DataFrame(claims, columns=["No.", "Statement"])
+    return statements.join(table, on="No.").fillna("–")
+
+
+def _outcome(verdict: Verdict) -> str:
     effects = [effect_text(each.estimate, each.comparison.measure.unit) for each in verdict.primary]
     return f"{'; '.join(effects)}: {verdict.verdict}"
 
@@ -152,16 +101,8 @@ def first_edition() -> dict[str, str]:
 
 def editions_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return each statement's verdict by the first edition's records and by these."""
-    before = first_edition()
-    return pd.DataFrame(
-        {
-            "No.": verdict.claim.id,
-            "Statement": verdict.claim.statement,
-            "First edition": before[verdict.claim.id],
-            "Second edition": verdict.verdict,
-        }
-        for verdict in verdicts
-    )
+    now = {verdict.claim.id: verdict.verdict for verdict in verdicts}
+    return _side_by_side({"First edition": first_edition(), "Second edition": now})
 
 
 def signs_by_recipe(recipes: dict[str, Sequence[Run]]) -> str:

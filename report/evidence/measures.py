@@ -28,6 +28,7 @@ from report.evidence.wording import (
 # The training: losses and gradients are compared as ratios
 
 
+DEEPEST = 6  # levels of the deepest of the small networks
 _as_loss = {"level": nats, "unit": percent, "relative": True}
 _as_gradient = {"level": plain, "unit": percent, "relative": True}
 
@@ -39,12 +40,6 @@ def _of_curve(name: str, of: Callable, column: str, **options: object) -> Measur
 def _gradient_at(place: str, block: str) -> Measure:
     read = partial(readings.gradient_at, block=block)
     return Measure(f"|gradient| · |weight| at the {place}", read, **_as_gradient)
-
-
-def _in_deep_networks(depth: int, kind: str) -> Measure:
-    name = f"gradient of the first block relative to the last, {depth} levels, {kind}"
-    read = partial(readings.fading_at_depth, depth=depth, kind=kind)
-    return Measure(name, read, studied=True, **_as_gradient)
 
 
 LOSS = _of_curve("training loss", final_value, "train_loss", **_as_loss)
@@ -59,7 +54,12 @@ FINEST = _gradient_at("finest block", "encoder 0")
 UPDATES = Measure(
     "update of the first block relative to the last", readings.update_ratio, **_as_gradient
 )
-DEEP = [_in_deep_networks(6, kind) for kind in NORMALISED.values()]
+DEEP = [
+    Measure(f"gradient of the first block relative to the last, {DEEPEST} levels, {kind}",
+            partial(readings.fading_at_depth, depth=DEEPEST, kind=kind), studied=True,
+            **_as_gradient)
+    for kind in NORMALISED.values()
+]  # fmt: skip
 NON_CONVEX = Measure(
     "non-convexity |λmin / λmax| of the loss", readings.non_convexity, precise, percent,
     relative=True, studied=True,
@@ -92,14 +92,6 @@ def _on_drive(drive: str) -> Measure:
     return Measure(f"test mIoU on the drive {drive}", read, score=mean_iou, images=images)
 
 
-def _slope(kind: str) -> Measure:
-    name = f"change in mIoU from the lowest to the highest dose of {kind}"
-    return Measure(
-        name, partial(readings.by_dose, kind=kind), points, score=scores.slope,
-        images=readings.dose_images, counted="groups of scenes",
-    )  # fmt: skip
-
-
 MIOU = Measure("test mIoU", attrgetter("per_image"), score=mean_iou)
 BY_DRIVE = [_on_drive(drive) for drive in ("0001TP", "Seq05VD")]
 BOUNDARY = Measure("boundary IoU", partial(structure, name="boundary"), score=scores.class_mean)
@@ -109,9 +101,9 @@ GEOMETRY = [
     Measure(f"mIoU within {BAND} px of an outline",
             lambda run: structure(run, "trimap")[:, :BAND].sum(1), score=scores.class_mean),
 ]  # fmt: skip
-MISSED = _missed(f"thin and small things under {SIZES[1]} px", readings.thin, readings.SMALL)
+MISSED = _missed(f"thin and small things under {SIZES[1]} px", readings.thin, scores.SMALL)
 MISSED_ANY = _missed(f"all things under {SIZES[1]} px", lambda run: range(len(run.classes)),
-                     readings.SMALL)  # fmt: skip
+                     scores.SMALL)  # fmt: skip
 MISSED_SIGNS = _missed("signs", lambda run: run.classes.signs, ANY_SIZE)
 MISSED_POLES = _missed("poles", partial(readings.classes_called, beginnings=("pole",)), ANY_SIZE)
 PREFERENCE = Measure(
@@ -132,7 +124,12 @@ FALSE = [
     Measure("pixel recall of the rare classes", partial(readings.rare_pixels, part="right"),
             score=ratio),
 ]  # fmt: skip
-DOSES = [_slope(kind) for kind in ("clutter", "noise")]
+DOSES = [
+    Measure(f"change in mIoU from the lowest to the highest dose of {kind}",
+            partial(readings.by_dose, kind=kind), points, score=scores.slope,
+            images=readings.dose_images, counted="groups of scenes")
+    for kind in ("clutter", "noise")
+]  # fmt: skip
 
 
 # One trained network under two conditions

@@ -17,7 +17,6 @@ from lib.studies.probes import probed_parts
 from report.evidence.scores import final_value
 
 RARE = 0.01  # a class with less than this share of the training pixels
-SMALL = slice(0, 2)  # bins of `lib.structure.SIZES`: under 64 px
 FINE, COARSE = (0, 1), (2, 3)  # levels of the skips
 # How the names of classes of thin or small things begin.
 THIN = ("pole", "sign", "pedestrian", "person", "bicycl", "rider", "light")

@@ -17,7 +17,7 @@ from report.evidence.measures import MIOU
 from report.evidence.readings import RARE, pixel_shares
 from report.evidence.statistics import Estimate
 from report.evidence.wording import (
-    are, count_of, listed, literal, named, percent, pixels, points, seeds_text, versus,
+    are, count_of, listed, literal, named, percent, pixels, points, seeds_of, versus,
 )  # fmt: skip
 
 WIDE = "unet-noskip-wide"
@@ -60,21 +60,11 @@ def balance_sentence(data: Dataset) -> str:
 # One network
 
 
-def width(run: Run) -> str:
-    """Return "16 base channels", as this network has them."""
-    return f"{run.config['base_channels']} base channels"
-
-
 def setting_of(run: Run) -> str:
     """Return data, size, width and epochs in one phrase."""
-    size = pixels(run.record["dataset"]["size"])
-    return f"{name_of([run])} at {size}, {width(run)}, {run.config['epochs']} epochs"
-
-
-def conditions(run: Run) -> str:
-    """Return data, size, width, epochs, seed and device in one phrase."""
-    device = f"{run.record['device']} in {run.record['precision']}"
-    return f"{setting_of(run)}, seed {run.seed}, {device}"
+    size, config = pixels(run.record["dataset"]["size"]), run.config
+    width, epochs = f"{config['base_channels']} base channels", f"{config['epochs']} epochs"
+    return f"{name_of([run])} at {size}, {width}, {epochs}"
 
 
 def recipe(config: dict) -> str:
@@ -125,9 +115,11 @@ def chapter(run: Run) -> str:
         rest = f"It hardly detects {named(missed)} (IoU under {percent(HARDLY)})."
     else:
         rest = f"Its lowest IoU of any class is {percent(np.nanmin(run.iou))}."
+    device = f"{run.record['device']} in {run.record['precision']}"
     return (
-        f"Trained on {conditions(run)}, the {run.title} scores {percent(run.miou)} mIoU on the "
-        f"test set. {rest} [Results](5_analysis.ipynb) compares all runs."
+        f"Trained on {setting_of(run)}, seed {run.seed}, {device}, the {run.title} scores "
+        f"{percent(run.miou)} mIoU on the test set. {rest} [Results](5_analysis.ipynb) compares "
+        "all runs."
     )
 
 
@@ -144,12 +136,8 @@ def setting(runs: Sequence[Run]) -> str:
     return (
         f"{name_of(runs)} at {pixels(dataset['size'])}: {train} training and {test} test images; "
         f"{config['base_channels']} base channels, {config['epochs']} epochs, "
-        f"{_seeds(runs)} per network, trained on {_devices(runs)}."
+        f"{seeds_of(by_variant(runs))} per network, trained on {_devices(runs)}."
     )
-
-
-def _seeds(runs: Sequence[Run]) -> str:
-    return seeds_text(sorted({len(group) for group in by_variant(runs).values()}))
 
 
 def _devices(runs: Sequence[Run]) -> str:
@@ -235,9 +223,9 @@ def certainty(runs: Sequence[Run]) -> str:
     """Return on what data and with how many seeds and images the result was obtained."""
     images = runs[0].record["dataset"]["counts"]["test"]
     return (
-        f"{setting_of(runs[0])}; {_seeds(runs)} per network and {images} test images; trained on "
-        f"{_devices(runs)}. Another data set, a larger network or a longer training can give "
-        "another answer."
+        f"{setting_of(runs[0])}; {seeds_of(by_variant(runs))} per network and {images} test "
+        f"images; trained on {_devices(runs)}. Another data set, a larger network or a longer "
+        "training can give another answer."
     )
 
 

@@ -1,7 +1,7 @@
 """How numbers become words: units, differences, intervals, p-values, lists, users' names."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,11 +45,11 @@ nats, in_pixels = Unit("nats per pixel", digits=3), Unit("px")
 plain, precise = Unit("", digits=2), Unit("", digits=3)
 
 
-def versus(value: float, other: str, unit: Unit = points) -> str:
+def versus(value: float, other: str) -> str:
     """Return "1.3 points higher than U-Net", by the sign of the difference as it is written."""
-    if unit.reads_zero(value):
-        return f"equal to {other} within {unit(10 ** -unit.digits / unit.scale)}"
-    return f"{unit(abs(value))} {'higher' if value > 0 else 'lower'} than {other}"
+    if points.reads_zero(value):
+        return f"equal to {other} within {points(0.001)}"
+    return f"{points(abs(value))} {'higher' if value > 0 else 'lower'} than {other}"
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
@@ -58,6 +58,11 @@ def seeds_text(seeds: Iterable[int]) -> str:
     if len(numbers) > 2:
         return f"{min(numbers)} to {max(numbers)} seeds"
     return f"{listed([str(number) for number in numbers])} seed{'' if numbers == [1] else 's'}"
+
+
+def seeds_of(groups: Mapping[str, Sequence]) -> str:
+    """Return how many seeds these networks have, as `seeds_text` says it."""
+    return seeds_text(sorted({len(group) for group in groups.values()}))
 
 
 def size_text(estimate: Estimate) -> str:

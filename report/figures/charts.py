@@ -19,12 +19,13 @@ from lib.metrics import nan_mean
 from lib.models import TITLES, VARIANTS
 from lib.records import Run, by_variant
 from lib.structure import BANDS, SIZE_NAMES, ratio
+from report.evidence.measure import frames_of
 from report.evidence.readings import by_frequency
-from report.evidence.tables import class_differences
 from report.evidence.measures import MIOU
 from report.evidence.scores import trimap_iou
+from report.evidence.statistics import contrast_counts
 from report.evidence.wording import (
-    interval_text, literal, nats, percent, points, seeds_text, whole_percent,
+    interval_text, literal, nats, percent, points, seeds_of, whole_percent,
 )  # fmt: skip
 from report.figures.show import Exhibit
 from report.figures.style import (
@@ -220,14 +221,13 @@ def class_scores(runs: Sequence[Run]) -> Exhibit:
         worst = lost.loc[lost.value.idxmin()]
         name, change = literal(worst["class"]), points(-worst.value)
         finding = f"Without skips {name} loses most, {change}. "
-    seeds = seeds_text(sorted({len(group) for group in groups.values()}))
     return Exhibit(
         figure,
         "fig-classes",
         f"{finding}First panel: test IoU of the {TITLES[reference]}, mean and range over seeds; "
         "the others: differences from it with 95 % intervals over seeds and images (with one seed, "
-        f"over images alone), not adjusted for their number; {seeds} per network. Classes from "
-        "frequent to rare.",
+        f"over images alone), not adjusted for their number; {seeds_of(groups)} per network. "
+        "Classes from frequent to rare.",
         "Dot charts of class IoU, and of differences from the U-Net with intervals.",
     )
 
@@ -245,3 +245,26 @@ def _class_rows(
         place = axes.get_yaxis_transform()
         axes.scatter(np.zeros(len(order)), np.arange(len(order)), 12, colors, "s", ec="#999999",
                      lw=0.3, transform=place, clip_on=False, zorder=3)  # fmt: skip
+
+
+def class_differences(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return the difference from U-Net in each class's test IoU with its interval, fractions."""
+    groups, rows = by_variant(runs), []
+    reference = groups.pop("unet", [])
+    for key, group in groups.items() if reference else ():
+        own, base = (np.stack([_overlaps(run.per_image) for run in each])
+                     for each in (group, reference))  # fmt: skip
+        for k in by_frequency(runs[0]):
+            frames = frames_of(group[0], group[0].image_names)
+            counts = [own[:, :, k], base[:, :, k]]
+            estimate = contrast_counts(counts, (1, -1), ratio, frames)
+            name = runs[0].classes.names[k]
+            rows.append((key, name, estimate.value, estimate.low, estimate.high))
+    return pd.DataFrame(rows, columns=["variant", "class", "value", "low", "high"])
+
+
+def _overlaps(confusions: np.ndarray) -> np.ndarray:
+    """Return intersection and union of every class: (N, K, K) -> (N, K, 2)."""
+    intersection = np.diagonal(confusions, axis1=1, axis2=2)
+    union = confusions.sum(1) + confusions.sum(2) - intersection
+    return np.stack([intersection, union], -1)

@@ -1,4 +1,4 @@
-"""The verdicts in one plot: a row for each statement, with its effect, interval and verdict.
+"""The verdicts in one plot, a row for each statement with its effect, and in tables of numbers.
 
 Effects have different units, so each is divided by its margin; the effect itself, with its unit, is
 printed below the row. Rows stand in two columns, which the page sets below each other on a phone.
@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 import numpy as np
+import pandas as pd
 
 from lib.records import Run
 from lib.studies.designs import DESIGNS
 from report.evidence import ledger
 from report.evidence.claims import STUDY, THEORY, Verdict
 from report.evidence.comparison import (
-    HIGHER, LOWER, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED, Finding,
+    HIGHER, LOWER, MOST_SEEDS, NOT_MEASURED, ONE_SEED, RULED_OUT, SAME, SUPPORTED, UNDECIDED,
+    Finding,
 )  # fmt: skip
-from report.evidence.power import MOST_SEEDS
 from report.evidence.statistics import EQUIVALENCE_LEVEL, LEVEL
-from report.evidence.wording import capitalised, effect_text, seeds_text, whole_percent
+from report.evidence.wording import (
+    capitalised, effect_text, p_cell, plain, seeds_text, size_text, whole_percent,
+)  # fmt: skip
 from report.figures.show import Exhibit
 from report.template import ENVIRONMENT
 
@@ -69,24 +72,60 @@ def _judged(verdicts: Sequence[Verdict], source: str) -> list[Verdict]:
 
 def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
     """Return the numbers of the plot `forest`, primary and secondary; none without a plot."""
-    if not _judged(verdicts, source):
+    shown, name = _judged(verdicts, source), NAMES[source]
+    if not shown:
         return []
-    name = NAMES[source]
-    primary = Exhibit(
-        ledger.ledger(verdicts, source),
-        f"tbl-{name}",
+    primary = pd.DataFrame(
+        {"Statement": verdict.claim.id}
+        | _cells(finding)
+        | {
+            "p": p_cell(finding.estimate.tested_p),
+            "After Holm": p_cell(verdict.adjusted),
+            "Verdict": ledger.with_seeds(part, verdict),
+        }
+        for verdict in shown
+        for finding, part in zip(verdict.primary, verdict.parts)
+    )
+    secondary = pd.DataFrame(
+        {"Statement": verdict.claim.id} | _cells(finding)
+        for verdict in verdicts
+        if verdict.claim.source == source
+        for finding in verdict.secondary
+        if finding.estimate
+    )
+    about_primary = (
         f"The primary measurements of [the plot](#fig-{name}). Difference: first network or "
         f"condition less the second, in the measure's unit, with its {whole_percent(LEVEL)} "
         "interval; P(A > B): the chance that the first has the higher number in one run of each, "
-        "with its interval; p raw and after Holm's adjustment over all statements.",
+        "with its interval; p raw and after Holm's adjustment over all statements."
     )
-    secondary = Exhibit(
-        ledger.secondary_table(verdicts, source),
-        f"tbl-{name}-secondary",
+    about_secondary = (
         f"Secondary measurements of the statements of [the plot](#fig-{name}), as in "
-        f"[the table of primary ones](#tbl-{name}); reported, not decisive.",
+        f"[the table of primary ones](#tbl-{name}); reported, not decisive."
     )
-    return [primary, secondary]
+    return [
+        Exhibit(primary, f"tbl-{name}", about_primary),
+        Exhibit(secondary, f"tbl-{name}-secondary", about_secondary),
+    ]
+
+
+def _cells(finding: Finding) -> dict[str, str]:
+    """Return the cells that primary and secondary measurements have in common."""
+    comparison, estimate = finding.comparison, finding.estimate
+    higher = "–"
+    if finding.higher:
+        share, low, high = finding.higher
+        interval = "" if np.isnan(low) else f" ({plain.range(low, high)})"
+        higher = plain.number(share) + interval
+    name = f"{capitalised(comparison.measure.name)}, {comparison.names}"
+    if comparison.expect:  # what the statement takes, of a primary measurement
+        name += f": {comparison.criterion}"
+    return {
+        "Measurement": f"{name}; {size_text(estimate)}",
+        "Levels": finding.levels or "–",
+        "Difference": effect_text(estimate, comparison.measure.unit),
+        "P(A > B)": higher,
+    }
 
 
 def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:

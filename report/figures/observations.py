@@ -99,7 +99,7 @@ def choose_objects(runs: Sequence[Run], names: Sequence[str]) -> list[Segment]:
 
 
 def _segments(groups: dict[str, list[Run]], name: str) -> Iterator[Segment]:
-    """Every object of one image."""
+    """Yield every object of one image."""
     target = groups[WITH][0].target(name)
     predictions = {key: [run.prediction(name) for run in group] for key, group in groups.items()}
     largest = LARGEST * (target != IGNORE).sum()
@@ -119,15 +119,14 @@ def _segments(groups: dict[str, list[Run]], name: str) -> Iterator[Segment]:
 def sentences(runs: Sequence[Run], segments: Sequence[Segment]) -> str:
     """Return a numbered list, in Markdown, of what one sees of each object and what confirms it."""
     figures = list(dict.fromkeys(segment.image for segment in segments))
-    items = []
-    for segment in segments:
-        figure = f"[the comparison](#fig-comparison-{figures.index(segment.image) + 1})"
-        items.append(f"{segment.number}. {_sentence(runs, segment, figure)}")
-    return "\n".join(items)
+    return "\n".join(
+        f"{segment.number}. {_sentence(runs, segment, figures.index(segment.image) + 1)}"
+        for segment in segments
+    )
 
 
-def _sentence(runs: Sequence[Run], segment: Segment, figure: str) -> str:
-    groups = by_variant(runs)
+def _sentence(runs: Sequence[Run], segment: Segment, number: int) -> str:
+    groups, figure = by_variant(runs), f"[the comparison](#fig-comparison-{number})"
     name = literal(runs[0].classes.names[segment.index])
     with_skips, without = (fate(groups[key][0], segment) for key in (WITH, WITHOUT))
     seen = f"under the U-Net it {with_skips}; without skips it {without}"

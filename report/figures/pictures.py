@@ -159,9 +159,9 @@ def channels_last(images: torch.Tensor) -> np.ndarray:
     return np.moveaxis(images.numpy(), -3, -1)
 
 
-def predictions(run: Run, names: Sequence[str] = ()) -> Exhibit:
-    """Image, ground truth, prediction and errors of two test images, the fixed ones by default."""
-    names = list(names or run.examples[1::2] or run.examples)[:MOST]
+def predictions(run: Run) -> Exhibit:
+    """Image, ground truth, prediction and errors of two of the fixed test images."""
+    names = (run.examples[1::2] or run.examples)[:MOST]
     tiles, wrong = [], []
     for name in names:
         target, prediction = run.target(name), run.prediction(name)

@@ -117,26 +117,20 @@ def show(*exhibits: Exhibit | None, folder: str | Path | None = None) -> None:
 
     A figure that names a file is saved in the folder, where one is given.
     """
-    for exhibit in exhibits:
-        if exhibit:
-            _show(exhibit, folder)
-
-
-def _show(exhibit: Exhibit, folder: str | Path | None) -> None:
-    data = exhibit.data()
-    display(data, raw=True, metadata={"report": exhibit.metadata()})
-    picture = exhibit.saved or exhibit.content
-    if exhibit.file and folder:
-        suffix = Path(exhibit.file).suffix[1:]
-        content = saved(picture, format=suffix, **FORMATS[suffix])
-        write_atomically(ROOT / folder / exhibit.file, content)
-    for figure in (exhibit.content, picture):
-        if isinstance(figure, Figure):
-            plt.close(figure)
-    kind = "Table" if exhibit.label.startswith("tbl") else "Figure"
-    text = f'<a id="{exhibit.label}"></a>**{kind}.** {exhibit.caption}'
-    note = {"text/markdown": text, "text/plain": exhibit.caption}
-    display(note, raw=True, metadata={"report": {"caption_of": exhibit.label}})
+    for exhibit in filter(None, exhibits):
+        data = exhibit.data()  # first, since what lines say is read of a drawn figure
+        display(data, raw=True, metadata={"report": exhibit.metadata()})
+        if exhibit.file and folder:
+            suffix = Path(exhibit.file).suffix[1:]
+            content = saved(exhibit.saved or exhibit.content, format=suffix, **FORMATS[suffix])
+            write_atomically(ROOT / folder / exhibit.file, content)
+        for figure in (exhibit.content, exhibit.saved):
+            if isinstance(figure, Figure):
+                plt.close(figure)
+        kind = "Table" if exhibit.label.startswith("tbl") else "Figure"
+        text = f'<a id="{exhibit.label}"></a>**{kind}.** {exhibit.caption}'
+        note = {"text/markdown": text, "text/plain": exhibit.caption}
+        display(note, raw=True, metadata={"report": {"caption_of": exhibit.label}})
 
 
 def say(text: str) -> None:

@@ -5,7 +5,7 @@ seed, bars are 95 % intervals. A figure whose records are missing is left out.
 """
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,14 +18,15 @@ from lib.structure import SIZE_NAMES, ratio
 from lib.studies.gates import DISTANCE_NAMES
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.landscape import GRID
-from report.evidence.readings import by_frequency
 from report.evidence.design import SKIP_EFFECTS, estimates
 from report.evidence.measure import Measure, with_studies
 from report.evidence.measures import BOUNDARY, MIOU, OUTLINES_BELOW
-from report.evidence.readings import NotMeasured, condition, probed, studied
+from report.evidence.readings import (
+    NotMeasured, against_intact, by_frequency, largest_curvature, probed, studied,
+)  # fmt: skip
 from report.evidence.scores import class_mean, explained
 from report.evidence.statistics import Estimate
-from report.evidence.wording import interval_text, percent, points, seeds_text, size_text
+from report.evidence.wording import interval_text, percent, points, seeds_of, size_text
 from report.figures.show import Exhibit
 from report.figures.style import FAINT, INK, LOOKS, PAGE, line, plain
 
@@ -33,6 +34,7 @@ LEVELS = ("#08306b", "#2171b5", "#6baed6", "#a6bddb")  # colours, finest to coar
 NO_SKIPS, GATED = "unet-noskip", "unet-gated-attention"
 PARTS = (("encoder", "-"), ("from below", ":"), ("joined", "--"))  # what the probes read
 HIGHEST = 10.0  # nats per pixel: where the colours of the slices end
+CONFUSIONS, COMPONENTS = "conditions.confusions", "structure.components"  # as studies store them
 Groups = dict[str, list[Run]]
 
 
@@ -60,7 +62,7 @@ def of_networks(*networks: str, studied: bool = True) -> Callable:
 
 def extent(groups: Groups, images: bool = True) -> str:
     """Return how many seeds, and test images, a figure rests on, in a sentence."""
-    seeds = seeds_text(sorted({len(group) for group in groups.values()}))
+    seeds = seeds_of(groups)
     if not images:
         return f"{seeds} per network."
     first = next(iter(groups.values()))[0]
@@ -73,12 +75,12 @@ def skips(runs: Sequence[Run]) -> Exhibit | None:
     if not group or not all("conditions.names" in run.studies for run in group):
         return None
     figure, (first, second, third) = plt.subplots(1, 3, figsize=(PAGE, 2.7))
-    effects = _by_level(first, runs, group, MIOU, mean_iou, "conditions.confusions")
+    effects = _by_level(first, runs, group, MIOU, mean_iou, CONFUSIONS)
     _by_level(second, runs, group, BOUNDARY, class_mean, "structure.boundary")
     sizes = range(len(SIZE_NAMES))
     for level in range(DEPTH):
-        recall = [lost(run, f"shuffle {level}", _recall, "structure.components") for run in group]
-        third.plot(sizes, 100 * np.mean(recall, axis=0), "o-", ms=3.5, color=LEVELS[level],
+        recall = lost(group, f"shuffle {level}", partial(ratio, part=3, whole=2), COMPONENTS)
+        third.plot(sizes, 100 * recall.mean(0), "o-", ms=3.5, color=LEVELS[level],
                    label=f"skip {level}")  # fmt: skip
     names = [name.replace(" and more", " +").replace("under ", "< ") for name in SIZE_NAMES]
     third.set_xticks(sizes, names, rotation=30, ha="right")
@@ -113,11 +115,9 @@ def _by_level(
     """Draw what is lost at each level; return what networks trained without each skip lose."""
     levels = np.arange(DEPTH)
     for kind, fill, name in (("shuffle", INK, "another image"), ("zero", "none", "zeros")):
-        changes = [
-            [lost(run, f"{kind} {level}", score, array) for level in levels] for run in group
-        ]
-        means = 100 * np.mean(changes, axis=0)
-        axes.plot(levels - 0.12, means, "o", color=INK, mfc=fill, ms=4.5, label=name)
+        changes = [lost(group, f"{kind} {level}", score, array).mean() for level in levels]
+        axes.plot(levels - 0.12, 100 * np.array(changes), "o", color=INK, mfc=fill, ms=4.5,
+                  label=name)  # fmt: skip
     effects = estimates(runs, SKIP_EFFECTS, measure)
     if effects:
         low, value, high = -100 * np.array([(e.low, e.value, e.high) for e in effects]).T
@@ -128,13 +128,10 @@ def _by_level(
     return effects
 
 
-def lost(run: Run, name: str, score: Callable, array: str) -> np.ndarray:
-    """Return how much a condition changes a score of the run's studied images."""
-    return score(condition(run, name, array).sum(0)) - score(condition(run, "intact", array).sum(0))
-
-
-def _recall(components: np.ndarray) -> np.ndarray:
-    return ratio(components, 3, 2)
+def lost(runs: Sequence[Run], name: str, score: Callable, array: str = CONFUSIONS) -> np.ndarray:
+    """Return how much a condition changes a score of each run's studied images, (S, ...)."""
+    pairs = np.array([against_intact(run, name, array).sum(0) for run in runs])
+    return score(pairs[:, 0]) - score(pairs[:, 1])
 
 
 @of_networks("unet", NO_SKIPS)
@@ -207,11 +204,8 @@ def under_disturbances(groups: Groups) -> Exhibit:
         names = [f"{kind} {strength}" for strength in strengths]
         for key, group in groups.items():
             if names[0] in studied(group[0], "conditions.names"):
-                changes = [
-                    [lost(run, name, mean_iou, "conditions.confusions") for name in names]
-                    for run in group
-                ]
-                with_none = np.pad(100 * np.array(changes), ((0, 0), (1, 0)))
+                changes = np.transpose([lost(group, name, mean_iou) for name in names])
+                with_none = np.pad(100 * changes, ((0, 0), (1, 0)))
                 line(axes, (0, *strengths), with_none, key)
         axes.axhline(0, color=FAINT, lw=0.8, zorder=0)
         axes.set(xlabel=label)
@@ -269,7 +263,7 @@ def slices(groups: Groups) -> Exhibit:
     for axes, (key, group) in zip(panels[0], groups.items()):
         filled = axes.contourf(GRID, GRID, np.minimum(logs[key], high), cmap="viridis",
                                levels=np.linspace(low, high, 13))  # fmt: skip
-        curvature = np.mean([abs(studied(run, "landscape.curvature")[1, -1]) for run in group])
+        curvature = np.mean([largest_curvature(run) for run in group])
         axes.plot(0, 0, "+", color="white", ms=6)
         axes.set(title=LOOKS[key].short, xlabel=f"curvature {curvature:,.0f}", aspect="equal",
                  xticks=(-1, 0, 1), yticks=(-1, 0, 1))  # fmt: skip

@@ -1,25 +1,66 @@
-"""Every table of the report that is no ledger, with its caption."""
+"""Every table of the report that is no ledger, each with its caption."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
 
+import numpy as np
 import pandas as pd
 
 from lib.data import Dataset
-from lib.models import VARIANTS
+from lib.models import SHORT, TITLES, VARIANTS
 from lib.records import Run, by_variant
-from report.evidence import closed_forms, cost as evidence, design, tables as made
-from report.evidence.sentences import width
-from report.evidence.wording import literal, pixels, seeds_text, size_text
+from report.evidence import closed_forms, design, measures as of
+from report.evidence.comparison import Comparison
+from report.evidence.readings import NotMeasured, by_frequency, pixel_shares
+from report.evidence.scores import epochs_to_reach, final_value, miou_definitions
+from report.evidence.sentences import title
+from report.evidence.statistics import holm
+from report.evidence.wording import (
+    count_of, effect_text, literal, p_cell, percent, pixels, points, seeds_of, size_text,
+    whole_percent,
+)  # fmt: skip
 from report.figures.diagrams import difference, levels_of
 from report.figures.show import Exhibit
-from report.figures.style import LOOKS, of_the_study
+from report.figures.style import of_the_study
+
+SHARES = (0.85, 0.9, 0.95)  # of the U-Net's final validation mIoU
+COSTS = {  # entries of a record, and their units
+    "Parameters (millions)": ("parameters", 1e6),
+    "Multiply-adds (billions)": ("multiply_adds", 1e9),
+    "Training (s)": ("seconds", 1),
+    "Peak memory (MiB)": ("peak_memory_mib", 1),
+}
+BATCH = 8  # images in a batch, where mIoU is a mean over batches
+# The same assignment by others (IIIT Hyderabad, Computer Vision, Spring 2025, assignment 4): 13
+# classes, 256 x 256 pixels, one seed, each under its own definition of mIoU.
+SIBLINGS = pd.DataFrame(
+    [("Arpit000007/Semantic-Segmentation-with-U-Net-Variants", 0.8556, 0.7852, 0.8635, 0.8670),
+     ("Aditya-S-Kul/Computer-Vision, Assignment4/Q2", 0.8335, 0.6930, 0.8553, 0.8383),
+     ("ss-369/Semantic-Segmentation-with-FCN-and-U-Net-Variants", 0.7606, 0.7161, 0.8361, 0.8352),
+     ("sudokara/semantic-segmentation (metric fed index maps)", 0.974, 0.811, 0.974, 0.970)],
+    columns=["Source", "U-Net", "no skips", "residual", "gated"],
+)  # fmt: skip
+# CamVid at 360 x 480, eleven classes, trained from scratch on the 367 images: per cent.
+CAMVID_OTHERS = pd.DataFrame(
+    [("Test mIoU (%)", 51.3, 55.6, 55.6, 66.9, 70.5)],
+    columns=["", "ENet", "SegNet", "ESPNet", "FC-DenseNet103", "LETNet"],
+)
 
 
 def splits(data: dict[str, Dataset]) -> Exhibit:
-    """The splits of a data set."""
+    """The splits of a data set: images, size, share of void, first digits of the checksum."""
+    table = pd.DataFrame(
+        {
+            "Split": split,
+            "Images": count_of(len(part), part.available),
+            "Height × width": " × ".join(map(str, part.targets.shape[1:])),
+            "Void": percent(1 - part.pixels_per_class().sum() / part.targets.numel()),
+            "Checksum": part.checksum[:12],
+        }
+        for split, part in data.items()
+    )
     return Exhibit(
-        made.splits_table(data),
+        table,
         "tbl-splits",
         f"The splits of {literal(data['train'].title)} as the networks see them; equal checksums "
         "mean equal data.",
@@ -34,42 +75,101 @@ def part_by_part(run: Run) -> Exhibit:
     return Exhibit(
         table[table["Parameters"] > 0],  # a plain skip has none, and computes nothing
         f"tbl-levels-{run.variant}",
-        f"{run.title}, part by part, for one image of {pixels(size)} and {width(run)}.",
+        f"{run.title}, part by part, for one image of {pixels(size)} and {base_channels} base "
+        "channels.",
     )
 
 
-def of_runs(
-    make: Callable[[Sequence[Run]], pd.DataFrame], name: str, caption: str, runs: Sequence[Run]
-) -> Exhibit:
-    """Return a table that is made of runs; a column without any value is left out."""
-    return Exhibit(make(runs).dropna(axis="columns", how="all"), f"tbl-{name}", caption)
+def loss(runs: Sequence[Run]) -> Exhibit:
+    """Training and test loss after the last epoch and their gap, nats per pixel."""
+    rows = []
+    for key, group in by_variant(runs).items():
+        training = np.mean([final_value(run.history, "train_loss") for run in group])
+        row = {"Network": TITLES[key], "Training loss": training}
+        with suppress(NotMeasured):  # an older record lacks the loss of each test image
+            row |= {"Test loss": of.TEST_LOSS.of(group).mean(), "Gap": of.GAP.of(group).mean()}
+        rows.append(row)
+    return Exhibit(
+        pd.DataFrame(rows),
+        "tbl-loss",
+        "Loss after the last epoch, in nats per pixel, means over seeds; gap: test less training.",
+    )
 
 
-loss = partial(
-    of_runs, made.loss_table, "loss",
-    "Loss after the last epoch, in nats per pixel, means over seeds; gap: test less training.",
-)  # fmt: skip
-classes = partial(
-    of_runs, made.class_table, "classes",
-    "Test IoU by class, means over seeds, classes from frequent to rare.",
-)  # fmt: skip
-cost = partial(
-    of_runs, made.cost_table, "cost",
-    "What each network costs: parameters, multiply-adds of one forward pass on one image, measured "
-    "seconds and memory of one training run, and the epochs until validation mIoU reaches a share "
-    "of the U-Net's final one (–: a seed never does).",
-)  # fmt: skip
+def cost(runs: Sequence[Run]) -> Exhibit:
+    """Sizes, seconds, memory and speed of learning of each network, means over seeds."""
+    groups, rows = by_variant(runs), []
+    finals = [final_value(run.history, "val_miou") for run in groups.get("unet", [])]
+    goal = float(np.mean(finals or [np.nan]))
+    for key, group in groups.items():
+        row = {"Network": TITLES[key]}
+        for column, (name, unit) in COSTS.items():
+            row[column] = np.mean([run.record[name] for run in group]) / unit
+        for share in SHARES:
+            epochs = [epochs_to_reach(run.history, share * goal) for run in group]
+            row[f"Epochs to {whole_percent(share)}"] = np.mean(epochs)
+        rows.append(row)
+    return Exhibit(
+        pd.DataFrame(rows).dropna(axis="columns", how="all"),
+        "tbl-cost",
+        "What each network costs: parameters, multiply-adds of one forward pass on one image, "
+        "measured seconds and memory of one training run, and the epochs until validation mIoU "
+        "reaches a share of the U-Net's final one (–: a seed never does).",
+    )
+
+
+def classes(runs: Sequence[Run]) -> Exhibit:
+    """Test IoU of every class under every network, means over seeds."""
+    order = by_frequency(runs[0])
+    columns = {
+        "Class": [runs[0].classes.names[k] for k in order],
+        "Share of training pixels": [percent(share) for share in pixel_shares(runs[0])[order]],
+    }
+    for key, group in by_variant(runs).items():
+        means = np.mean([run.iou for run in group], axis=0)[order]
+        columns[SHORT[key]] = ["–" if np.isnan(mean) else percent(mean) for mean in means]
+    return Exhibit(
+        pd.DataFrame(columns),
+        "tbl-classes",
+        "Test IoU by class, means over seeds, classes from frequent to rare.",
+    )
 
 
 def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
-    """Test mIoU of each network against the U-Net, also of those trained on drawn scenes."""
+    """Test mIoU of each network and its difference from U-Net with interval and p.
+
+    Networks that were trained on drawn scenes, too, have their score and difference there.
+    """
+    groups, rows, drawn = by_variant(runs), [], by_variant(scenes)
+    for key, group in groups.items():
+        mious = np.array([run.miou for run in group])
+        row = {
+            "Network": TITLES[key],
+            "Seeds": len(group),
+            "Test mIoU": percent(mious.mean()),
+            "SD": points(mious.std(ddof=1)) if len(mious) > 1 else "–",
+        }
+        if key != "unet" and "unet" in groups:
+            estimate = of.MIOU.compare(group, groups["unet"])
+            note = " (images only)" if estimate.one_seed else ""
+            row["Against U-Net"] = points.signed(estimate.value)
+            row["95 % interval"] = points.range(estimate.low, estimate.high) + note
+            row["p"] = p_cell(estimate.tested_p)
+        if key in drawn:
+            row["Scenes"] = percent(np.mean([run.miou for run in drawn[key]]))
+        if key in drawn and key != "unet" and "unet" in drawn:
+            there = of.MIOU.compare(drawn[key], drawn["unet"])
+            row["Scenes: against U-Net"] = effect_text(there, points)
+        rows.append(row)
     where = ""
     if scenes:
-        number = seeds_text({len(group) for group in by_variant(scenes).values()})
         tested = scenes[0].record["dataset"]["counts"]["test"]
-        where = f" Scenes: trained and tested on drawn scenes ({number}, {tested:,} test images)."
+        where = (
+            f" Scenes: trained and tested on drawn scenes ({seeds_of(drawn)}, {tested:,} test "
+            "images)."
+        )
     return Exhibit(
-        made.scores_table(runs, scenes),
+        pd.DataFrame(rows).fillna("–"),
         "tbl-scores",
         "Test mIoU, its standard deviation (SD) over seeds, and the difference from U-Net in "
         f"points of mIoU.{where}",
@@ -77,10 +177,13 @@ def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
 
 
 def definitions(runs: Sequence[Run]) -> Exhibit:
-    """The scores of the networks of the study under each definition of mIoU."""
-    chosen = [run for group in of_the_study(runs).values() for run in group]
+    """The first seed's score of each network of the study under each definition of mIoU."""
+    columns = {}
+    for key, (run, *_) in of_the_study(runs).items():
+        index_maps = run.structure.get("index_maps")
+        columns[SHORT[key]] = miou_definitions(run.per_image, BATCH, index_maps)
     return Exhibit(
-        made.definitions_table(chosen),
+        pd.DataFrame(columns).map(percent).rename_axis("Definition").reset_index(),
         "tbl-definitions",
         "The same predictions (first seed) under five definitions of mIoU, batches of eight.",
     )
@@ -108,9 +211,16 @@ def networks(runs: Sequence[Run]) -> Exhibit:
 
 
 def siblings(runs: Sequence[Run]) -> Exhibit:
-    """The same study by others, and this one."""
+    """The same study by others, and below them this one where all four networks have runs."""
+    groups, table = by_variant(runs), SIBLINGS
+    if VARIANTS.keys() <= groups.keys():
+        dataset = runs[0].record["dataset"]
+        name = f"this report ({title(dataset)}, {' × '.join(map(str, dataset['size']))})"
+        means = [np.mean([run.miou for run in groups[key]]) for key in VARIANTS]
+        own = pd.DataFrame([[name, *means]], columns=table.columns)
+        table = pd.concat([table, own], ignore_index=True)
     return Exhibit(
-        made.siblings_table(runs),
+        table,
         "tbl-siblings",
         "The same study by others, as their repositories print it (13 classes, 256 × 256 pixels, "
         "one seed, each by its own definition), and the means of this report. Sources: "
@@ -126,7 +236,7 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
     if runs[0].record["dataset"]["name"] != "camvid":
         return None
     return Exhibit(
-        made.CAMVID_OTHERS,
+        CAMVID_OTHERS,
         "tbl-camvid",
         "Other networks on CamVid's test set at 360 × 480 pixels, trained from scratch: ENet "
         "([Paszke et al., 2016](https://arxiv.org/abs/1606.02147)), SegNet and ESPNet "
@@ -137,68 +247,38 @@ def camvid_others(runs: Sequence[Run]) -> Exhibit | None:
     )
 
 
-def _effects_table(
-    of: Sequence[design.Effect], name: str, caption: str, runs: Sequence[Run]
+def _effects(
+    runs: Sequence[Run], effects: Sequence[Comparison], name: str, caption: str
 ) -> Exhibit | None:
-    """Return a table of a design's effects; None where the runs allow none."""
-    contrasts = design.estimates(runs, of)
-    if not contrasts:
+    """Return a row for each effect on mIoU; None where the design is not whole."""
+    estimates = design.estimates(runs, effects)
+    if not estimates:
         return None
-    return Exhibit(
-        design.effects_table(of, contrasts),
-        f"tbl-{name}",
-        f"{caption}; p also after Holm over this table ({size_text(contrasts[0])}).",
+    adjusted = holm([each.tested_p for each in estimates])
+    table = pd.DataFrame(
+        {
+            "Effect": f"{effect.subject} − {effect.against}",
+            "On test mIoU": points.signed(each.value),
+            "95 % interval": points.range(each.low, each.high),
+            "p": p_cell(each.tested_p),
+            "After Holm": p_cell(p),
+        }
+        for effect, each, p in zip(effects, estimates, adjusted)
     )
+    number = size_text(estimates[0])
+    return Exhibit(table, name, f"{caption}; p also after Holm over this table ({number}).")
 
 
-effects = partial(
-    _effects_table, design.BLOCK_BY_SKIP, "effects",
-    "Main effects and interactions of blocks and skips",
-)  # fmt: skip
-effects_of_skips = partial(
-    _effects_table, design.SKIP_BY_SKIP, "theory-skips",
-    "What training with each skip adds, and how much more it adds where another one is present, "
-    "over all subsets of the four skips",
-)  # fmt: skip
+def effects(runs: Sequence[Run]) -> Exhibit | None:
+    """What blocks and skips do, and whether they work on each other."""
+    caption = "Main effects and interactions of blocks and skips"
+    return _effects(runs, design.BLOCK_BY_SKIP, "tbl-effects", caption)
 
 
-def theory_levels(base_channels: int) -> Exhibit:
-    """Width, receptive field and paths of the encoder's levels."""
-    levels = range(5)
-    columns = {
-        "Level": levels,
-        "Numbers / pixel of the image": [f"{base_channels / 2**level:g}" for level in levels],
-        "Receptive field (pixels)": closed_forms.receptive_fields("unet"),
-    }
-    for key in VARIANTS:
-        paths = closed_forms.shortest_paths(key)
-        columns[f"Path: {LOOKS[key].short}"] = [paths[level] for level in levels]
-    return Exhibit(
-        pd.DataFrame(columns),
-        "tbl-theory-levels",
-        "The encoder by level: how many numbers it keeps, the side of the square of the image that "
-        f"one of them depends on, both at {base_channels} base channels, and "
-        "the fewest convolutions between its output and the logits "
-        "([Why skip connections matter](6_theory.ipynb#Why-skip-connections-matter)).",
+def effects_of_skips(runs: Sequence[Run]) -> Exhibit | None:
+    """What each skip adds, and whether skips work on each other."""
+    caption = (
+        "What training with each skip adds, and how much more it adds where another one is "
+        "present, over all subsets of the four skips"
     )
-
-
-def step_of_networks(record: dict) -> Exhibit:
-    """A training step of each network beside the least time that it could take."""
-    return Exhibit(
-        evidence.networks_table(record),
-        "tbl-cost-networks",
-        "A training step of each network on a batch that lies ready. The limit is the time of its "
-        "multiply-adds at the matrix product's rate and of the bytes that all else moves at the "
-        "copy's rate.",
-    )
-
-
-def loops(record: dict) -> Exhibit:
-    """This project's loop against the textbook's and other libraries' networks."""
-    return Exhibit(
-        evidence.loops_table(record),
-        "tbl-cost-loops",
-        "Whole epochs in this project's loop and in the textbook's. The last column is the ratio "
-        "of multiply-adds a second: median of the repeats (lowest to highest).",
-    )
+    return _effects(runs, design.SKIP_BY_SKIP, "tbl-theory-skips", caption)

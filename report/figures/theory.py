@@ -1,11 +1,12 @@
-"""The theory chapter's computed sentences."""
+"""The theory chapter's computed sentences, and the table of the encoder's levels."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from lib.metrics import mean_iou
-from lib.models import DEPTH, subset_name
+from lib.models import DEPTH, SHORT, VARIANTS, subset_name
 from lib.records import Run, by_variant
 from report.evidence import closed_forms as theory
 from report.evidence.claims import NONE, UNET, Verdict
@@ -19,7 +20,7 @@ from report.evidence.statistics import Estimate, holm
 from report.evidence.wording import (
     are, capitalised, interval_text, listed, named, percent, pixels, points, versus,
 )  # fmt: skip
-from report.figures.show import say
+from report.figures.show import Exhibit, say
 from report.figures.studies import lost
 
 
@@ -56,7 +57,7 @@ def reliance(runs: Sequence[Run]) -> str:
     group = with_studies(by_variant(runs).get(UNET, []))
     if not effects or effects[0].one_seed or not all(run.studies for run in group):
         return ""
-    cut = [np.mean([_shuffled(run, level) for run in group]) for level in range(DEPTH)]
+    cut = [lost(group, f"shuffle {level}", mean_iou).mean() for level in range(DEPTH)]
     trained = [_retrained(runs, level) for level in range(DEPTH)]
     level = int(np.argmin([lesion - without.value for lesion, without in zip(cut, trained)]))
     adjusted = holm([each.tested_p for each in effects])
@@ -78,10 +79,6 @@ def _retrained(runs: Sequence[Run], level: int) -> Estimate:
     groups = by_variant(runs)
     others = subset_name(tuple(each for each in range(DEPTH) if each != level))
     return MIOU.compare(*of_common_seeds([groups[others], groups[UNET]]))
-
-
-def _shuffled(run: Run, level: int) -> float:
-    return lost(run, f"shuffle {level}", mean_iou, "conditions.confusions")
 
 
 def effort(runs: Sequence[Run]) -> str:
@@ -117,4 +114,23 @@ def removal(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:
     return (
         f"At {base_channels} base channels and {pixels(size)}, {percent(weights)} of the "
         f"parameters and {percent(work)} of the multiply-adds leave with the skips."
+    )
+
+
+def levels(base_channels: int) -> Exhibit:
+    """Width, receptive field and paths of the encoder's levels."""
+    places = range(DEPTH + 1)
+    columns = {
+        "Level": places,
+        "Numbers / pixel of the image": [f"{base_channels / 2**level:g}" for level in places],
+        "Receptive field (pixels)": theory.receptive_fields("unet"),
+    }
+    columns |= {f"Path: {SHORT[key]}": theory.shortest_paths(key) for key in VARIANTS}
+    return Exhibit(
+        pd.DataFrame(columns),
+        "tbl-theory-levels",
+        "The encoder by level: how many numbers it keeps, the side of the square of the image that "
+        f"one of them depends on, both at {base_channels} base channels, and "
+        "the fewest convolutions between its output and the logits "
+        "([Why skip connections matter](6_theory.ipynb#Why-skip-connections-matter)).",
     )

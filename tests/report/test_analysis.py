@@ -14,12 +14,12 @@ from PIL import Image
 from lib.models import TITLES
 from lib.records import load_runs
 from lib.train import fit
-from report.evidence import ledger, loading, sentences, tables as made
+from report.evidence import loading, sentences
 from report.evidence.claims import STUDY, judge
 from report.evidence.comparison import ONE_SEED
 from report.evidence.scores import epochs_to_reach
 from report.evidence.wording import listed, nats, percent, points
-from report.figures import charts, pictures, show as display, tables
+from report.figures import charts, forest, pictures, show as display, tables
 from report.figures.style import LOOKS, PAGE
 from tests.pages import svg_of
 
@@ -40,7 +40,7 @@ def runs(out):
 
 
 def test_scores_are_means_over_seeds(runs):
-    table = made.scores_table(runs).set_index("Network")
+    table = tables.scores(runs).content.set_index("Network")
     unet, noskip = (
         [run.miou for run in runs if run.variant == key] for key in ("unet", "unet-noskip")
     )
@@ -57,19 +57,19 @@ def test_scores_are_means_over_seeds(runs):
 
 def test_one_seed_decides_nothing(runs):
     first = [run for run in runs if run.seed == 0]
-    assert set(ledger.ledger(judge(first), STUDY).Verdict) == {ONE_SEED}
+    assert set(forest.in_numbers(judge(first), STUDY)[0].content.Verdict) == {ONE_SEED}
     assert "cannot separate architectures from initial weights" in sentences.caveats(first)
-    assert set(made.scores_table(first).p) == {"–"}
+    assert set(tables.scores(first).content.p) == {"–"}
 
 
 def test_loss_and_cost_come_from_the_records(runs):
-    loss = made.loss_table(runs).set_index("Network").loc["U-Net"]
+    loss = tables.loss(runs).content.set_index("Network").loc["U-Net"]
     assert loss["Training loss"] == pytest.approx(
         np.mean([r.history.train_loss.iloc[-1] for r in runs[:2]])
     )
     assert loss["Test loss"] == pytest.approx(np.mean([r.image_losses.mean() for r in runs[:2]]))
     assert loss["Gap"] == pytest.approx(loss["Test loss"] - loss["Training loss"])
-    cost = made.cost_table(runs).set_index("Network")["Parameters (millions)"]
+    cost = tables.cost(runs).content.set_index("Network")["Parameters (millions)"]
     assert cost["U-Net"] == runs[0].record["parameters"] / 1e6 > cost[TITLES["unet-noskip"]]
 
 
@@ -77,8 +77,8 @@ def test_epochs_to_a_share_of_the_u_net_s_final_score(runs, monkeypatch):
     history = pd.DataFrame({"epoch": [1, 2, 3, 4], "val_miou": [np.nan, 0.2, np.nan, 0.4]})
     assert epochs_to_reach(history, 0.3) == pytest.approx(3) and epochs_to_reach(history, 0.1) == 2
     assert np.isnan(epochs_to_reach(history, 0.5))
-    monkeypatch.setattr(made, "SHARES", (0.1,))
-    table = made.cost_table(runs).set_index("Network")
+    monkeypatch.setattr(tables, "SHARES", (0.1,))
+    table = tables.cost(runs).content.set_index("Network")
     final = np.mean(
         [run.history.val_miou.dropna().iloc[-1] for run in runs if run.variant == "unet"]
     )
@@ -102,7 +102,7 @@ def test_the_table_of_networks_says_what_differs_and_what_it_costs(runs):
 
 
 def test_definitions_start_with_ours(runs):
-    table = made.definitions_table(runs)
+    table = tables.definitions(runs).content
     assert table.loc[0, "U-Net"] == percent(runs[0].miou) and len(table) == 5
 
 
@@ -111,11 +111,11 @@ def test_chapter_sentences_agree_with_the_record(runs):
     text = sentences.test_sentence(run)
     assert f"scores **{percent(run.miou)}** mIoU" in text
     assert str(run.record["dataset"]["counts"]["test"]) in text
-    assert "32 × 48 pixels, 4 base channels, 3 epochs, seed 0" in sentences.conditions(run)
+    assert "32 × 48 pixels, 4 base channels, 3 epochs, seed 0" in sentences.chapter(run)
 
 
 def test_class_differences_are_those_of_the_scores(runs):
-    table = made.class_differences(runs).set_index("class")
+    table = charts.class_differences(runs).set_index("class")
     unet, noskip = (
         np.mean([run.iou for run in runs if run.variant == key], axis=0)
         for key in ("unet", "unet-noskip")

@@ -29,6 +29,7 @@ from report.evidence.comparison import (
 )
 from report.evidence.readings import thin
 from report.evidence.statistics import Estimate, contrast_numbers
+from report.figures.forest import in_numbers
 
 IMAGES = 30
 VARIANTS = (
@@ -156,7 +157,7 @@ def test_every_statement_of_the_study_can_fail():
 def test_one_seed_decides_nothing():
     one = judge(runs(1, unet_noskip={"miou": 0.3, "loss": 0.9, "missed": 0.9}))
     assert set(by_id(one).values()) == {ONE_SEED}
-    table = ledger.ledger(one, STUDY)
+    table = in_numbers(one, STUDY)[0].content
     text = [finding.text for verdict in one for finding in verdict.primary]
     assert "interval over images alone" in text[2] and "1 seed, 30 images" in text[2]
     assert "no interval; 1 seed" in text[0] and set(table.p) == set(table["After Holm"]) == {"–"}
@@ -459,7 +460,7 @@ def test_the_statements():
 
 def test_ledgers(monkeypatch):
     found = judge(runs())
-    table = ledger.ledger(found, STUDY)
+    table, beside = (exhibit.content for exhibit in in_numbers(found, STUDY))
     assert list(table.Statement) == [claim.id for claim in CLAIMS if claim.source == STUDY]
     assert list(table.columns)[-3:] == ["p", "After Holm", "Verdict"]
     assert (
@@ -472,7 +473,6 @@ def test_ledgers(monkeypatch):
         v.adjusted >= v.p for v in found if not np.isnan(v.p)
     )
     assert ledger.tally(found).startswith("Of 18 statements, ")
-    beside = ledger.secondary_table(found, STUDY)
     measured = [f for v in found if v.claim.source == STUDY for f in v.secondary if f.estimate]
     assert "Verdict" not in beside and len(beside) == len(measured) > 5
     recipes = {

@@ -11,10 +11,9 @@ import pytest
 from test_claims import judge, runs as fake_runs
 
 from lib.models import VARIANTS
-from report.evidence import course_study
 from report.evidence.comparison import HIGHER, LOWER, SAME, Comparison
 from report.evidence.measures import MIOU
-from report.figures import course_study as figures
+from report.figures import course_study
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_rankings_and_shares(study):
     assert counts.total() == 3**4 and all(set(order) == set(VARIANTS) for order in counts)
     assert {order[-1] for order in counts} == {"unet-noskip"}
     assert f"{len(counts)} different rankings" in course_study.ranking_sentence(runs)
-    table = course_study.shares_table(verdicts).set_index("No.")
+    table = course_study.shares(runs, verdicts).content.set_index("No.")
     assert (
         table.loc["Q3", "Reported by"].endswith("(9 of 9)")
         and table.loc["Q3", "Full design"] == "supported"
@@ -80,17 +79,17 @@ def test_what_is_missing_is_left_out(study):
     three = [run for run in runs if run.variant != "unet-residual"]
     assert (
         course_study.studies(three, judge(three)) == {}
-        and figures.play(three, judge(three)) is None
+        and course_study.play(three, judge(three)) is None
     )
     one = [run for run in runs if run.seed == 0]
-    assert figures.play(one, judge(one)) is None
-    assert figures.shares([], judge([])) is None
+    assert course_study.play(one, judge(one)) is None
+    assert course_study.shares([], judge([])) is None
 
 
 def test_the_script_draws_studies(study, visit, tmp_path):
     runs, verdicts = study
     page = tmp_path / "page.html"
-    page.write_text(f"<meta charset=utf-8>{figures.play(runs, verdicts).content}")
+    page.write_text(f"<meta charset=utf-8>{course_study.play(runs, verdicts).content}")
     opened = visit(page)
     data = json.loads(opened.locator("script[type='application/json']").text_content())
     assert opened.locator("tbody tr").count() == 4 and opened.locator("li").count() == len(

@@ -17,14 +17,13 @@ from report.evidence.design import (
     FACTORIAL,
     FINER_BY_COARSER,
     SKIP_BY_SKIP,
-    effects_table,
-    estimates,
     missing_cells,
     skip_effect,
     skip_interaction,
 )
 from report.evidence.measures import MIOU
 from report.evidence.wording import points
+from report.figures import tables
 
 IMAGES = 25
 STEPS = [*BLOCK_BY_SKIP[:3], *SKIP_BY_SKIP[:4]]  # main effects: of one step; interactions: of two
@@ -150,8 +149,8 @@ def test_effects_of_the_skips_are_exact():
     )
 
 
-def table_of(runs, effects=BLOCK_BY_SKIP):
-    return effects_table(effects, estimates(runs, effects))
+def table_of(runs, make=tables.effects):
+    return make(runs).content
 
 
 def test_the_table_agrees_with_the_numbers():
@@ -166,7 +165,8 @@ def test_the_table_agrees_with_the_numbers():
         and "Verdict" not in table
     )
     assert table.Effect[3] == "gain from residual blocks with concatenated skips − without skips"
-    assert list(table_of(study(*FACTORIAL.values(), seeds=2), SKIP_BY_SKIP).Effect[[0, 4]]) == [
+    of_skips = table_of(study(*FACTORIAL.values(), seeds=2), tables.effects_of_skips)
+    assert list(of_skips.Effect[[0, 4]]) == [
         "skip at level 0 − none",
         "gain from level 0 with level 1 − without it",
     ]
@@ -186,7 +186,7 @@ def test_an_incomplete_design_has_no_effects():
         ["unet-residual-noskip"],
         [],
     ):
-        assert table_of(study(*few)).empty
+        assert tables.effects(study(*few)) is None
     assert missing_cells(study(*VARIANTS)).endswith(
         "there is no run of the Residual U-Net without skip connections and "
         "Residual Gated Attention U-Net."

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lib.metrics import mean_iou
-from report.evidence.power import decides_difference, decides_equivalence, seeds_needed
+from report.evidence.comparison import HIGHER, SAME, Comparison
+from report.evidence.measures import MIOU
 from report.evidence.statistics import (
     Estimate,
     compare_ratios,
@@ -352,8 +353,11 @@ def test_seeds_needed():
     few = compare_seeds(
         [0.10, 0.12, 0.08], [0.05, 0.07, 0.03]
     )  # an effect of 0.05, a deviation of 0.02
-    power = decides_difference(0.01, 0.05)
-    number = seeds_needed(few, power)
+
+    def needed(expect: str, margin: float, estimate: Estimate, level: float = 0.05) -> int | None:
+        return Comparison(MIOU, {}, expect, margin).seeds_needed(estimate, level)
+
+    number = needed(HIGHER, 0.01, few)
     rng = np.random.default_rng(0)
 
     def share(seeds: int) -> float:
@@ -364,18 +368,14 @@ def test_seeds_needed():
         return np.mean([(e.p < 0.05 and e.value >= 0.01) or e.high < 0.01 for e in found])
 
     assert share(number - 1) < 0.85 and share(number) > 0.7 and 3 <= number <= 5
-    assert seeds_needed(few, decides_difference(0.01, 0.05 / 18)) > number
-    assert seeds_needed(few, decides_difference(0.05, 0.05)) is None  # it sits on its margin
+    assert needed(HIGHER, 0.01, few, 0.05 / 18) > number
+    assert needed(HIGHER, 0.05, few) is None  # it sits on its margin
     same = compare_seeds([0.10, 0.12, 0.08], [0.10, 0.12, 0.08])
-    assert (
-        seeds_needed(same, decides_equivalence(0.02))
-        < seeds_needed(same, decides_equivalence(0.015))
-        <= 50
-    )
+    assert needed(SAME, 0.02, same) < needed(SAME, 0.015, same) <= 50
     images = Estimate(
         0.0, -0.03, 0.03, 0.9, (3, 3), 233, (-0.02, 0.02), (1e-5, 1e-5), image_error=0.02
     )
-    assert seeds_needed(images, decides_equivalence(0.01)) is None  # the images are the limit
+    assert needed(SAME, 0.01, images) is None  # the images are the limit
 
 
 def test_holm_by_hand():
@@ -402,7 +402,7 @@ def test_numbers_in_words():
     assert plain(points(-0.0134)) == "−1.3 points" and plain(percent(0.4567)) == "45.7 %"
     assert points.number(-0.0001) == "0.0" and plain(nats(0.1234)) == "0.123 nats per pixel"
     assert plain(versus(0.013, "U-Net")) == "1.3 points higher than U-Net"
-    assert plain(versus(-0.2, "U-Net", percent)) == "20.0 % lower than U-Net"
+    assert plain(versus(-0.2, "U-Net")) == "20.0 points lower than U-Net"
     assert plain(versus(-0.0004, "U-Net")) == "equal to U-Net within 0.1 points"
     assert plain(Unit("epochs", digits=0)(12.4)) == "12 epochs"
     assert p_cell(0.0004) == "< 0.001" and p_cell(0.0123) == "0.012" and p_cell(np.nan) == "–"

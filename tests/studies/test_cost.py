@@ -23,8 +23,8 @@ from lib.studies.cost import (
     side_by_side,
 )
 from lib.studies.textbook import Padded, installed, peer, textbook
-from report.evidence import closed_forms, cost
-from report.figures import tables
+from report.evidence import closed_forms
+from report.figures import cost
 
 CPU = Machine(torch.device("cpu"), bfloat16=False)
 TINY = Settings("scenes", (32, 48), 4, 2, 0.001, 2)
@@ -181,7 +181,7 @@ def _record(**changes) -> dict:
 
 
 def test_the_limit_is_arithmetic_and_bytes():
-    table = cost.networks_table(_record())
+    table = cost.networks(_record()).content
     assert table["Limit (ms)"].tolist() == pytest.approx([1500.0] * 4)
     assert table["Share of the limit (%)"].tolist() == pytest.approx([75.0] * 4)
     assert table["Moved a step (GB)"].iloc[0] == 3 and table["Parameters (M)"].iloc[0] == 5
@@ -200,7 +200,7 @@ def test_the_goal_is_judged_on_a_gpu_alone():
 
 
 def test_loops_are_compared_at_equal_arithmetic():
-    table = cost.loops_table(_record()).set_index("Loop")
+    table = cost.loops(_record()).content.set_index("Loop")
     assert table["Ours is faster by"].tolist() == [
         "–",
         "5.00 (4.00 to 6.00)",
@@ -214,5 +214,5 @@ def test_every_sentence_and_table_can_be_made(measured):
     for record in (measured[1], _record()):
         text = cost.measured_on(record) + cost.limit_text(record) + cost.loops_text(record)
         assert record["device"] in text and "nan" not in text
-        assert len(tables.step_of_networks(record).content) == 4
-        assert len(tables.loops(record).content) >= 2
+        assert len(cost.networks(record).content) == 4
+        assert len(cost.loops(record).content) >= 2

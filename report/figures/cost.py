@@ -1,4 +1,4 @@
-"""The record of `lib.studies.cost` as tables and sentences.
+"""The record of `lib.studies.cost` as tables with captions, and as sentences.
 
 A training step counts as three forward passes. The least time that it could take is the sum of two:
 its convolutions at the rate of a large matrix product, and the bytes that everything else moves at
@@ -12,6 +12,7 @@ import pandas as pd
 from lib.models import TITLES
 from lib.studies.cost import BARE, OWN
 from report.evidence.wording import percent, pixels
+from report.figures.show import Exhibit
 
 GOAL = 0.9  # share of the limit that a training step is to reach on a GPU
 TEXTBOOK = "textbook, float32"
@@ -49,9 +50,9 @@ def measured_on(record: dict) -> str:
     )
 
 
-def networks_table(record: dict) -> pd.DataFrame:
-    """Return one row for each network: its sizes, its step, and the share of the limit."""
-    return pd.DataFrame(
+def networks(record: dict) -> Exhibit:
+    """A training step of each network beside the least time that it could take."""
+    table = pd.DataFrame(
         {
             "Network": TITLES[row["variant"]],
             "Parameters (M)": row["parameters"] / 1e6,
@@ -62,6 +63,13 @@ def networks_table(record: dict) -> pd.DataFrame:
             "Share of the limit (%)": 100 * limit(record, row) / median(row),
         }
         for row in record["networks"]
+    )
+    return Exhibit(
+        table,
+        "tbl-cost-networks",
+        "A training step of each network on a batch that lies ready. The limit is the time of its "
+        "multiply-adds at the matrix product's rate and of the bytes that all else moves at the "
+        "copy's rate.",
     )
 
 
@@ -81,21 +89,26 @@ def _own_and(record: dict, other: str) -> np.ndarray:
     return np.array([seconds[OWN], seconds[other]])
 
 
-def loops_table(record: dict) -> pd.DataFrame:
-    """Return one row for each loop and library: its speed, and ours at equal arithmetic."""
-    loops = record["loops"]
-    work = loops["arithmetic"][TEXTBOOK]
+def loops(record: dict) -> Exhibit:
+    """This project's loop against the textbook's and other libraries' networks."""
+    timed = record["loops"]
+    work = timed["arithmetic"][TEXTBOOK]
     own, _ = _own_and(record, TEXTBOOK)
-    rows = [(OWN, work / 1e9, loops["images"] / float(np.median(own)), "–")]
-    for name, arithmetic in loops["arithmetic"].items():
+    rows = [(OWN, work / 1e9, timed["images"] / float(np.median(own)), "–")]
+    for name, arithmetic in timed["arithmetic"].items():
         own, other = _own_and(record, name)
         ratios = other / own * work / arithmetic
         faster = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
-        library = loops["installed"].get(name)
+        library = timed["installed"].get(name)
         title = f"{name} ({library})" if library else name
-        rows.append((title, arithmetic / 1e9, loops["images"] / float(np.median(other)), faster))
+        rows.append((title, arithmetic / 1e9, timed["images"] / float(np.median(other)), faster))
     columns = ["Loop", "Multiply-adds / image (G)", "Images / s", "Ours is faster by"]
-    return pd.DataFrame(rows, columns=columns)
+    return Exhibit(
+        pd.DataFrame(rows, columns=columns),
+        "tbl-cost-loops",
+        "Whole epochs in this project's loop and in the textbook's. The last column is the ratio "
+        "of multiply-adds a second: median of the repeats (lowest to highest).",
+    )
 
 
 def loops_text(record: dict) -> str:
