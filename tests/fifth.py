@@ -75,7 +75,7 @@ def main(out: Path) -> dict:
         "definitions": tables.definitions(runs).content.columns.tolist(),
         "differences": differences.variant.unique().tolist(),
         "ledger": len(forest.in_numbers(verdicts, STUDY)[0].content),
-        "text": [sentences.setting(runs), sentences.caveats(runs), sentences.finding(runs),
+        "text": [sentences.setting(runs), sentences.caveats(runs, []), sentences.finding(runs),
                  sentences.certainty(runs), sentences.chapter(runs[-1])],
         "design": design.missing_cells(runs),
         "charts": {

@@ -18,7 +18,7 @@ from report.evidence.readings import NotMeasured
 from report.evidence.statistics import (
     EQUIVALENCE_LEVEL, LEVEL, Estimate, probability_higher, standard_error,
 )  # fmt: skip
-from report.evidence.wording import capitalised, interval_text, listed
+from report.evidence.wording import Unit, capitalised, interval_text, listed
 
 SUPPORTED, RULED_OUT, UNDECIDED = "supported", "ruled out", "undecided"
 ONE_SEED, NOT_MEASURED = "undecided (one seed)", "not measured"
@@ -44,8 +44,11 @@ class Comparison:
     @property
     def names(self) -> str:
         """Return what is compared in words: "U-Net trained against untrained"."""
-        where = " on drawn scenes" if self.data == SCENES else ""
-        return f"{self.subject} against {self.against}{where}"
+        return f"{self.subject} against {self.against}{self.where}"
+
+    @property
+    def where(self) -> str:
+        return " on drawn scenes" if self.data == SCENES else ""
 
     @property
     def criterion(self) -> str:
@@ -128,26 +131,43 @@ class Finding:
         return probability_higher(*self.values)
 
     @property
+    def _unit(self) -> Unit:
+        """Return the unit of the levels."""
+        measure = self.comparison.measure
+        of_changes = isinstance(measure, Change) and len(self.values) == 2
+        return measure.unit if of_changes else measure.level
+
+    @property
+    def both(self) -> tuple[str, ...]:
+        """Return the levels that are compared, "44.7 %" and "51.4 %"; none of more than two."""
+        return tuple(map(self._unit, self.sides))
+
+    @property
     def levels(self) -> str:
         """Return "44.7 against 51.4 %", or nothing where there are more than two levels."""
         if not self.sides:
             return ""
-        measure = self.comparison.measure
-        of_changes = isinstance(measure, Change) and len(self.values) == 2
-        unit = measure.unit if of_changes else measure.level
-        return f"{unit.number(self.sides[0])} against {unit(self.sides[1])}"
+        return f"{self._unit.number(self.sides[0])} against {self.both[1]}"
+
+    @property
+    def difference(self) -> str:
+        """Return "a difference of −6.7 points (95 % interval ...; 5 seeds, 233 images)"."""
+        unit = self.comparison.measure.unit
+        interval = interval_text(self.estimate, unit)
+        return f"a difference of {unit.signed(self.estimate.value)} ({interval})"
 
     @property
     def text(self) -> str:
         """Return in words what was compared, levels and difference, or what is missing."""
-        measure = self.comparison.measure
-        compared = f"{capitalised(measure.name)}, {self.comparison.names}"
+        comparison = self.comparison
+        measure = capitalised(comparison.measure.name)
         if self.estimate is None:
-            return f"{compared}: {NOT_MEASURED} ({self.missing})"
-        levels = f"{self.levels}, " if self.levels else ""
-        difference = measure.unit.signed(self.estimate.value)
-        interval = interval_text(self.estimate, measure.unit)
-        return f"{compared}: {levels}difference {difference} ({interval})"
+            return f"{measure}: {comparison.names}, {NOT_MEASURED} ({self.missing})"
+        if not self.sides:
+            return f"{measure}: {comparison.names}, {self.difference}"
+        first, second = self.both
+        levels = f"{comparison.subject} {first}, {comparison.against} {second}{comparison.where}"
+        return f"{measure}: {levels}; {self.difference}"
 
 
 def find(comparison: Comparison, runs: Sequence[Run]) -> Finding:

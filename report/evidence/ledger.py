@@ -109,14 +109,13 @@ def signs_by_recipe(recipes: dict[str, Sequence[Run]]) -> str:
     """Return the share of signs missed entirely without and with skips, recipe by recipe."""
     findings = {name: find(SIGNS, runs) for name, runs in recipes.items()}
     parts = [
-        f"{name}, {finding.levels}, a difference of "
-        f"{points.signed(finding.estimate.value)} ({interval_text(finding.estimate)})"
+        f"{name}, {' and '.join(finding.both)}, {finding.difference}"
         for name, finding in findings.items()
         if finding.estimate
     ]
     if len(parts) < 2:
         return ""
-    return f"Share of signs missed entirely, without skips against with them: {'; '.join(parts)}."
+    return f"Share of signs missed entirely, without skips and with them: {'; '.join(parts)}."
 
 
 def by_drive(drives: dict[str, Sequence[Run]]) -> str:
@@ -140,5 +139,9 @@ def averaged(verdicts: Sequence[Verdict]) -> str:
     found = [each for v in verdicts if v.claim.id == "Q4" for each in v.secondary if each.estimate]
     if not found:
         return ""
-    mean = "Q4 is decided by the mean over three kinds of skip"
-    return f"{mean}. With the U-Net's own skips: {found[0].text}."
+    comparison, (first, second) = found[0].comparison, found[0].both
+    return (
+        "Q4 is decided by the mean over three kinds of skip. With the U-Net's own skips alone the "
+        f"{comparison.measure.name} is {first} for the {comparison.subject} and {second} for the "
+        f"{comparison.against}, {found[0].difference}."
+    )

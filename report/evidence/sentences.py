@@ -3,6 +3,7 @@
 Statements that compare networks, with intervals and verdicts, are in `report.evidence.claims`.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from lib.datasets import SOURCES
 from lib.models import TITLES
 from lib.records import Run, by_variant
 from report.evidence.claims import GATED, NONE, RESIDUAL, UNET, Verdict
+from report.evidence.comparison import UNDECIDED
 from report.evidence.ledger import tally
 from report.evidence.measures import MIOU
 from report.evidence.readings import RARE, pixel_shares
@@ -22,6 +24,7 @@ from report.evidence.wording import (
 
 WIDE = "unet-noskip-wide"
 CHANGES = {RESIDUAL: "residual shortcuts", GATED: "attention gates"}
+CPU = re.compile(r"CPU, (\d+ threads?) \((.+)\)")  # as a record names it
 HARDLY = 0.01  # IoU below which a network hardly detects a class
 
 
@@ -141,7 +144,13 @@ def setting(runs: Sequence[Run]) -> str:
 
 
 def _devices(runs: Sequence[Run]) -> str:
-    return listed(sorted({run.record["device"] for run in runs}))
+    """Return "1 thread of a CPU (AVX2 in float32 and AVX512 in bfloat16)", or the devices' names."""
+    found = sorted({(run.record["device"], run.record["precision"]) for run in runs})
+    processors = [CPU.fullmatch(device) for device, _ in found]
+    if not all(processors) or len({match[1] for match in processors}) > 1:
+        return listed(list(dict.fromkeys(device for device, _ in found)))
+    units = [f"{match[2]} in {precision}" for match, (_, precision) in zip(processors, found)]
+    return f"{processors[0][1]} of a CPU ({listed(units)})"
 
 
 def finding(runs: Sequence[Run]) -> str:
@@ -229,19 +238,31 @@ def certainty(runs: Sequence[Run]) -> str:
     )
 
 
-def caveats(runs: Sequence[Run]) -> str:
+def caveats(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
     """Return what this comparison cannot show, as a list in Markdown."""
     groups, config = by_variant(runs), runs[0].config
     items = [f"One setting: {setting_of(runs[0])}. Other sizes may give other results."]
+    drives = {drive for drive, _ in runs[0].frames}
+    if 1 < len(drives) < len(runs[0].frames):
+        items.append(f"The test images are frames of {len(drives)} drives. Intervals say what other "
+                     "frames of such drives would change, not what another street would.")  # fmt: skip
     if min(len(group) for group in groups.values()) == 1:
         items.append("One seed per network cannot separate architectures from initial weights; "
                      "intervals cover the test images alone.")  # fmt: skip
-    control = f"; only the {TITLES[WIDE]} is matched to the U-Net's parameters"
-    items.append("The networks differ in parameters and arithmetic as well as in kind"
-                 f"{control if WIDE in groups else ''}.")  # fmt: skip
+    if undecided := [verdict.claim.id for verdict in verdicts if verdict.verdict == UNDECIDED]:
+        items.append(f"{listed(undecided)} {are(len(undecided))} undecided: the effect is near its "
+                     "margin, or these runs and images leave it too uncertain. How many seeds would "
+                     "decide stands beside the verdict.")  # fmt: skip
+    control = "no network without skips was widened to the U-Net's parameters"
+    if WIDE in groups:
+        control = f"only the {TITLES[WIDE]} is matched to the U-Net's parameters"
+    items.append(f"The networks differ in parameters and arithmetic as well as in kind; {control}.")
     rate = f"{config['learning_rate']:g}"
     items.append(f"One recipe serves all ({config['epochs']} epochs, learning rate {rate}); none "
                  "was tuned for a particular network.")  # fmt: skip
+    if len({run.record["precision"] for run in runs}) > 1:
+        items.append("Some seeds were trained in float32 and others in bfloat16, each with all "
+                     "networks alike; whether an effect depends on it was not tested.")  # fmt: skip
     if any(run.record["device"].startswith("CPU") for run in runs):
         items.append("Seconds were measured on a shared CPU: compare epochs rather than seconds.")
     return "\n".join(f"- {item}" for item in items)

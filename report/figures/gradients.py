@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 from lib.models import DEPTH, VARIANTS
 from lib.records import Run
@@ -26,6 +27,9 @@ def over_training(groups: Groups) -> Exhibit:
         line(right, range(len(blocks)), np.array(updates), key)
     for axes, name in ((left, "|gradient| · |weights|"), (right, "|update| / |weights|")):
         axes.set(yscale="log", ylabel=name, xlabel="block")
+        axes.yaxis.set(  # less than a power of ten to label
+            minor_locator=LogLocator(subs=(2, 3, 5)), major_formatter="{x:g}",
+            minor_formatter="{x:g}")
         axes.set_xticks(range(len(blocks)), blocks)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return Exhibit(

@@ -58,7 +58,7 @@ def test_scores_are_means_over_seeds(runs):
 def test_one_seed_decides_nothing(runs):
     first = [run for run in runs if run.seed == 0]
     assert set(forest.in_numbers(judge(first), STUDY)[0].content.Verdict) == {ONE_SEED}
-    assert "cannot separate architectures from initial weights" in sentences.caveats(first)
+    assert "cannot separate architectures from initial weights" in sentences.caveats(first, [])
     assert set(tables.scores(first).content.p) == {"–"}
 
 
