@@ -66,7 +66,8 @@ def balance_sentence(data: Dataset) -> str:
 def setting_of(run: Run) -> str:
     """Return data, size, width and epochs in one phrase."""
     size, config = pixels(run.record["dataset"]["size"]), run.config
-    width, epochs = f"{config['base_channels']} base channels", f"{config['epochs']} epochs"
+    width, number = f"{config['base_channels']} base channels", config["epochs"]
+    epochs = f"{number} epoch{'' if number == 1 else 's'}"
     return f"{name_of([run])} at {size}, {width}, {epochs}"
 
 

@@ -3,6 +3,7 @@
 Verdicts and sentences are from runs whose differences are known.
 """
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_other_networks_change_a_verdict_through_the_family_only():
             [(v.p, v.adjusted) for v in more], [(v.p, v.adjusted) for v in alone]
         )
         assert (
-            "Test mIoU, Wider U-Net without skip connections against U-Net: "
+            "Test mIoU: Wider U-Net without skip connections 5"
             in of_study(more, "Q3").secondary[-1].text
         )
     whole = judge(runs(unet_noskip={"miou": 0.5}))
@@ -212,7 +213,7 @@ def test_a_main_effect_takes_the_whole_design():
     whole = of_study(judge(runs()), "Q4").primary[0]
     assert whole.estimate.seeds == (3,) * 6 and whole.higher is None
     assert whole.text.startswith(
-        "Mean validation mIoU over all epochs, residual blocks against plain blocks: difference "
+        "Mean validation mIoU over all epochs: residual blocks against plain blocks, a difference of "
     )
 
 
@@ -224,7 +225,7 @@ def test_what_is_missing_is_said():
     assert NOT_MEASURED not in (found["Q1"], found["Q3"], found["Q6"])
     text = of_study(lonely, "Q5b").primary[0].text
     assert (
-        text == "Test mIoU, Residual U-Net against U-Net: not measured (no run of Residual U-Net)"
+        text == "Test mIoU: Residual U-Net against U-Net, not measured (no run of Residual U-Net)"
     )
     bare = judge(
         [fake_run(variant, seed, structure=False) for variant in VARIANTS for seed in range(2)]
@@ -308,13 +309,15 @@ def test_sentences_agree_with_the_numbers():
         if f.estimate
     ):
         unit, estimate = finding.comparison.measure.unit, finding.estimate
-        assert f"difference {unit.signed(estimate.value)} (" in finding.text
+        assert f"a difference of {unit.signed(estimate.value)} (" in finding.text
     text = (
         of_study(judge(runs(unet_noskip={"miou": 0.5})), "Q3")
         .primary[0]
         .text.replace("\N{NO-BREAK SPACE}", " ")
     )
-    assert text.startswith("Test mIoU, U-Net without skip connections against U-Net: ")
+    assert re.match(
+        r"Test mIoU: U-Net without skip connections [\d.]+ %, U-Net [\d.]+ %; a diff", text
+    )
     assert " points (95 % interval −" in text and text.endswith("3 seeds, 30 images)")
 
 

@@ -342,15 +342,15 @@ def test_a_change_within_a_network_and_between_two():
     )
     assert (
         text.startswith(
-            "Change in mIoU under noise of 2 standard deviations on the skips, "
+            "Change in mIoU under noise of 2 standard deviations on the skips: "
             "Gated Attention U-Net disturbed"
         )
         is False
     )
-    assert (
-        text.startswith("Change in mIoU under noise of 2 standard deviations on the skips, Gated")
-        and " against −" in text
+    start = (
+        "Change in mIoU under noise of 2 standard deviations on the skips: Gated Attention U-Net −"
     )
+    assert text.startswith(start) and ", U-Net −" in text
     text = next(
         f.text
         for v in judged(study)
@@ -358,9 +358,8 @@ def test_a_change_within_a_network_and_between_two():
         if f.comparison.measure is measures.ALPHA_OUTLINES
     )
     assert text.startswith(
-        "Mean α near outlines minus mean α far from them, "
-        "Gated Attention U-Net as trained against α permuted: "
-        "0.40 against 0.00, difference +0.40"
+        "Mean α near outlines minus mean α far from them: "
+        "Gated Attention U-Net as trained 0.40, α permuted 0.00; a difference of +0.40"
     )
 
 
@@ -500,7 +499,7 @@ def test_figures_and_sentences(monkeypatch):
     assert (
         len(shown) == 2
         and shown[0].startswith("**T1. Skip connections carry")
-        and "Boundary IoU, U-Net without" in shown[0]
+        and "Boundary IoU: U-Net without" in shown[0]
     )
     assert (
         theory.open_questions(verdicts)
