@@ -13,7 +13,9 @@
         weights.pt        the weights (never in git)
     OUT/runs/examples/    the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts.
+Counts are stored, never scores: every score is recomputed from counts. In a collected copy
+(`lib.studies.carry.collect`) independent test images are counted in groups, and some counts of
+outlines are left out.
 """
 
 import json
@@ -127,12 +129,22 @@ class Run:
 
     @property
     def per_image(self) -> np.ndarray:
-        """The confusion matrix of each test image, int64 (N, K, K)."""
+        """The confusion matrix of each test image, or `group` of them, int64 (N, K, K)."""
         return self._confusions["per_image"].astype(np.int64)
 
     @property
     def image_names(self) -> list[str]:
         return self._confusions["names"].tolist()
+
+    @property
+    def group(self) -> int:
+        """How many consecutive test images each entry of `per_image` and `structure` counts."""
+        return int(self._confusions.get("group", 1))
+
+    @property
+    def counted_names(self) -> list[str]:
+        """The name of the first, or only, image of each entry of `per_image`."""
+        return self.image_names[:: self.group]
 
     @property
     def image_losses(self) -> np.ndarray:

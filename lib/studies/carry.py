@@ -8,27 +8,97 @@ next time unless it has changed.
 
 import io
 import json
+import re
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lib.files import write_json
-from lib.records import RECORD, WEIGHTS
-from lib.studies.designs import COST
+import numpy as np
+
+from lib.files import read_arrays, write_atomically, write_json
+from lib.records import RECORD, STRUCTURE, WEIGHTS
+from lib.structure import pack_counts, unpack_counts
+from lib.studies import Arrays
+from lib.studies.designs import BLOCK_BY_SKIP, CAMVID, COST, part_names
 
 LIST = "packed.json"  # path from OUT -> size and time of what was packed
 PIECE, PIECES = 15 * 2**20, 4  # bytes of a piece, and about how many one call writes
 NOT_COLLECTED = ("*.pt", "predictions.npz", ".*")
+GROUP, MANY = 20, 1000  # test images: that are summed, and from how many on
+OUTLINES = re.compile("trimap|contours|index_maps")  # of the counts of `lib.structure`
 
 
 def collect(records: Sequence[Path], out: Path, into: Path) -> None:
-    """Copy the folders of these records, with the test images that they show."""
-    ignored = shutil.ignore_patterns(*NOT_COLLECTED)
-    for folder in [record.parent for record in records]:
-        for source in (folder, folder.parents[1] / "examples"):
+    """Copy the folders of these records in a light form, with the test images that they show.
+
+    What is there already, of the same record, stays as it is. Arrays are packed harder (LZMA);
+    test images that are independent and many are summed in groups, and only the runs whose charts
+    of outlines the report shows keep the counts behind them.
+    """
+    for record in records:
+        folder = record.parent
+        there = into / record.relative_to(out)
+        if there.exists() and there.read_bytes() != record.read_bytes():
+            shutil.rmtree(there.parent)  # trained anew
+        group = _group_of(folder)
+        part, variant = folder.parents[2].name, folder.parent.name
+        outlined = part not in part_names() or (part == CAMVID.name and variant in BLOCK_BY_SKIP)
+        for source in _light_files(folder):
             target = into / source.relative_to(out)
-            shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+            if target.exists():
+                continue
+            if source.suffix == ".npz":
+                arrays = _summed(read_arrays(source), source.name, group)
+                if not outlined:
+                    arrays = {name: arrays[name] for name in arrays if not OUTLINES.match(name)}
+                write_atomically(target, _packed_hard(arrays))
+            else:
+                write_atomically(target, source.read_bytes())
+
+
+def _light_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a record and of the images that it shows; the record itself last."""
+    shown = folder.parents[1] / "examples"
+    for path in [*sorted(shown.rglob("*")), *sorted(folder.rglob("*")), folder / RECORD]:
+        if path.is_file() and not any(path.match(pattern) for pattern in NOT_COLLECTED):
+            if path.name != RECORD or path == folder / RECORD:
+                yield path
+
+
+def _group_of(folder: Path) -> int:
+    """Return how many consecutive test images are summed: 1 for frames of films, and for few."""
+    drives = read_arrays(folder / "confusions.npz")["drives"]
+    return GROUP if len(set(drives.tolist())) == len(drives) > MANY else 1
+
+
+def _summed(arrays: Arrays, name: str, group: int) -> Arrays:
+    """Return the arrays of a file of the record with counts summed over groups of test images."""
+    if group == 1 or "group" in arrays:
+        return arrays
+    if name == "confusions.npz":
+        sums = {each: _sums(arrays[each], group) for each in ("per_image", "loss")}
+        return arrays | sums | {"group": np.array(group)}
+    if name == STRUCTURE:
+        counts = unpack_counts(arrays)
+        return pack_counts({each: _sums(counts[each], group) for each in counts})
+    return arrays
+
+
+def _sums(counts: np.ndarray, group: int) -> np.ndarray:
+    return np.add.reduceat(counts, np.arange(0, len(counts), group))
+
+
+def _packed_hard(arrays: Arrays) -> bytes:
+    """Return an .npz in LZMA, which numpy reads like any other."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_LZMA)
+    return stream.getvalue()
 
 
 def finished_files(out: Path) -> Iterator[Path]:

@@ -20,6 +20,8 @@ from report.evidence.statistics import (
 )  # fmt: skip
 from report.evidence.wording import Unit, percent, points
 
+GROUPS = "groups of images"  # whose counts are summed
+
 
 def with_studies(runs: Sequence[Run]) -> Sequence[Run]:
     """Return the runs whose networks were studied; all of them where none was."""
@@ -50,8 +52,8 @@ class Measure:
     unit: Unit = points  # of differences
     score: Callable | None = None  # counts (..., *) -> (...); None where a run gives a number
     relative: bool = False  # numbers are compared as a ratio of means
-    images: Callable[[Run], list[str]] = attrgetter("image_names")  # those that were counted
-    counted: str = "images"  # or groups of them, whose counts are summed
+    images: Callable[[Run], list[str]] = attrgetter("counted_names")  # those that were counted
+    counted: str = "images"  # or groups of them
     studied: bool = False  # it is read from studies, which only some seeds have
 
     def among(self, runs: Sequence[Run]) -> Sequence[Run]:
@@ -96,7 +98,8 @@ class Measure:
             runs = [run for group in groups for run in self.among(group)]
             frames, block = self._common_frames(runs), self._block(runs[0])
             estimate = contrast_counts(contributed, weights, self.total, frames, block)
-            return replace(estimate, counted=self.counted), values
+            several = self.counted == "images" and runs[0].group > 1
+            return replace(estimate, counted=GROUPS if several else self.counted), values
         if self.relative:
             return compare_ratios(*values), values
         return contrast_numbers(values, weights), values

@@ -18,7 +18,7 @@ from lib.studies.depth import NORMALISED
 from lib.studies.interventions import CLUTTER, INPUT_NOISE, SKIP_NOISE
 from lib.studies.matched import SMALL_SHARE
 from report.evidence import readings, scores
-from report.evidence.measure import Change, Measure
+from report.evidence.measure import GROUPS, Change, Measure
 from report.evidence.readings import structure
 from report.evidence.scores import area_under_curve, final_value
 from report.evidence.wording import (
@@ -114,7 +114,7 @@ PRECISION = Measure(
     f"precision at {whole_percent(scores.RECALL)} recall on classes with under "
     f"{percent(SMALL_SHARE)} of the pixels",
     readings.by_threshold, score=scores.precision_at_recall, images=readings.matched_images,
-    counted="groups of images",
+    counted=GROUPS,
 )  # fmt: skip
 FALSE = [
     Measure("false components per true one, rare classes", readings.false_components, plain, plain,

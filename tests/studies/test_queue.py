@@ -37,6 +37,7 @@ from lib.studies.designs import (
 )
 from lib.studies.queue import ENOUGH, Runner, duration, main
 from lib.train import STOPPED, fit
+from report.evidence import measures
 from report.parameters import declared
 
 NOT_THERE = {"nbformat", "papermill", "ipykernel", "pybtex", "bs4", "pypdf", "nbconvert", "IPython"}
@@ -219,6 +220,42 @@ def test_records_are_collected_without_weights_and_predictions(tiny, tmp_path, c
     names = {path.name for path in Path(tmp_path / "records").rglob("*") if path.is_file()}
     assert not {name for name in names if name.endswith((".pt", ".lock"))}
     assert "predictions.npz" not in names
+
+
+def test_collected_records_are_light_and_say_the_same(tiny, tmp_path, monkeypatch):
+    """Scenes are independent: their counts are summed in groups, but for those behind charts."""
+    monkeypatch.setattr(carry, "MANY", 2)
+    monkeypatch.setattr(carry, "GROUP", 2)
+    out, into = tmp_path / "out", tmp_path / "records"
+    whole = fit(tiny(seed=10), out / "scenes")
+    record = whole.folder / RECORD
+    carry.collect([record], out, into)
+    light = Run.read(into / whole.folder.relative_to(out))
+    assert (whole.group, light.group, len(whole.per_image)) == (1, 2, 3)
+    np.testing.assert_array_equal(light.per_image[0], whole.per_image[:2].sum(0))
+    np.testing.assert_array_equal(light.per_image[1], whole.per_image[2])
+    assert light.image_names == whole.image_names
+    assert light.counted_names == [whole.image_names[0], whole.image_names[2]]
+    assert light.structure.keys() == {"boundary", "components", "false_components"}
+    for name, counts in light.structure.items():
+        np.testing.assert_array_equal(counts.sum(0), whole.structure[name].sum(0))
+    estimate = measures.MIOU.compare([light], [light])
+    assert (estimate.images, estimate.counted) == (2, "groups of images")
+    with (
+        np.load(light.folder / "gradients.npz") as ours,
+        np.load(whole.folder / "gradients.npz") as g,
+    ):
+        assert {name: ours[name].tolist() for name in ours} == {
+            name: g[name].tolist() for name in g
+        }
+
+    boundary = light.folder / "structure.npz"
+    boundary.write_bytes(b"as it is")
+    carry.collect([record], out, into)
+    assert boundary.read_bytes() == b"as it is"
+    record.write_text(record.read_text().replace('"edition": 2', '"edition":  2'))  # trained anew
+    carry.collect([record], out, into)
+    assert Run.read(light.folder).structure.keys() == light.structure.keys()
 
 
 def _unpacked(packed: Path) -> dict[str, bytes]:
