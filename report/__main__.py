@@ -89,7 +89,7 @@ def _make(options: argparse.Namespace, notebooks: Path) -> None:
         write_atomically(out / BUILD, json.dumps(settings).encode())
         if options.executor == "ray" and not only_render:
             cluster.run(missing, out)
-        for _, group in groupby(jobs, lambda job: bool(job.record) or job.target):
+        for _, group in groupby(jobs, company):
             _bring_up_to_date(list(group), only_render)
         if options.only != "execute":
             _write_documents(jobs, out, options.install_browser)
@@ -104,6 +104,11 @@ def _profile(options: argparse.Namespace, out: Path) -> tuple[str, dict]:
         return options.profile or "quick", overrides
     before = json.loads((out / BUILD).read_text())
     return before["profile"], before["parameters"]
+
+
+def company(job: Execution) -> object:
+    """Return what is equal of notebooks in a row that may run side by side."""
+    return job.target if job.alone else (bool(job.record), job.reads)
 
 
 def _bring_up_to_date(jobs: list[Execution], only_render: bool) -> None:

@@ -37,7 +37,8 @@ class ReportError(RuntimeError):
 class Execution:
     """One execution of one notebook.
 
-    `record` is what a network's notebook writes; an analysis reads all that lies in `reads`.
+    `record` is what a network's notebook writes; an analysis reads all that lies in `reads`. What
+    measures time is executed `alone`.
     """
 
     source: Path
@@ -45,6 +46,7 @@ class Execution:
     parameters: dict
     record: Path | None = None
     reads: tuple[Path, ...] = ()
+    alone: bool = False
 
     @property
     def partial(self) -> Path:
@@ -152,4 +154,7 @@ def plan(
     first = sources.index(networks[0]) if networks else 0
     before = [execution(source, source.stem) for source in sources[:first]]
     after = [source for source in sources[first:] if source not in networks]
-    return before + trainings + [execution(each, each.stem, None, folders) for each in after]
+    return before + trainings + [
+        execution(each, each.stem, None, folders, "measure_seconds" in parameters[each])
+        for each in after
+    ]

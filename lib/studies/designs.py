@@ -20,7 +20,7 @@ from lib.records import RECORD, WEIGHTS, Run, run_folder
 
 # What notebooks have beside the settings of a training where a profile says nothing.
 DEFAULTS = SETTINGS | {
-    "study_images": 40, "study_steps": 12, "measure_seconds": 0.1, "measure_repeats": 3,
+    "study_images": 20, "study_steps": 12, "measure_seconds": 0.1, "measure_repeats": 3,
     "seeds": [0], "extra": [],
 }
 BLOCK_BY_SKIP = [*VARIANTS, *(name for name in EXTRA if name.startswith("unet-residual"))]

@@ -60,7 +60,7 @@ from lib.studies.probes import probe, untrained_network
 
 EDITION = 2  # 2: eigenvalues by Lanczos, permuted and detached gates, untrained probes, recall
 SLICE_IMAGES = 8  # of the training split, without augmentation: the one batch of the loss slices
-CURVATURE_IMAGES = 16  # of the training split, evenly spaced and so over all of its drives
+CURVATURE_SHARE = 0.4  # of the number of test images, in training images spread over all drives
 CURVATURE_BATCH = 4
 
 
@@ -106,7 +106,7 @@ def _all_studies(run: Run, train: Dataset, test: Dataset, images: int, steps: in
         "probes.": probe(model, seen, tested, weights, machine),
         "probes.untrained_": probe(beginning, seen, tested, weights, machine),
         "gates.": _gates(model, tested, weights, machine),
-        "landscape.": _landscape(model, train, weights, machine, run.seed),
+        "landscape.": _landscape(model, train, images, weights, machine, run.seed),
         "matched.": counts_by_threshold(model, train.pixels_per_class(), test, machine),
         "depth.": depth_study(run.variant, steps, run.seed),
     }
@@ -179,15 +179,18 @@ def _gates(model: UNet, batches: Batches, weights: Tensor, machine: Machine) -> 
     return arrays
 
 
-def _landscape(model: UNet, train: Dataset, weights: Tensor, machine: Machine, seed: int) -> Arrays:
+def _landscape(
+    model: UNet, train: Dataset, images: int, weights: Tensor, machine: Machine, seed: int
+) -> Arrays:
     """Return the slice of the loss, and both ends of its Hessian's spectrum in both coordinates."""
-    batches = chosen(train, CURVATURE_IMAGES, CURVATURE_BATCH)
+    number = max(CURVATURE_BATCH, round(CURVATURE_SHARE * images))
+    batches = chosen(train, number, CURVATURE_BATCH)
     both = spectra(model, batches, weights, machine, seed)
     eigenvalues = np.stack([spectrum["values"] for spectrum in both])  # (kinds, steps, 2)
     smallest, largest = np.moveaxis(eigenvalues, -1, 0)
-    images, targets = chosen(train, SLICE_IMAGES)[0]
+    image, target = chosen(train, SLICE_IMAGES)[0]
     return {
-        "slice": loss_slice(model, images, targets, weights, machine, seed),
+        "slice": loss_slice(model, image, target, weights, machine, seed),
         "eigenvalues": eigenvalues,
         "residuals": np.stack([spectrum["residuals"] for spectrum in both]),
         "curvature": np.where(largest > -smallest, largest, smallest),

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -18,10 +19,10 @@ from nbformat.v4 import new_markdown_cell
 from tqdm import tqdm
 
 from lib import ROOT
-from lib.config import UsageError
+from lib.config import UsageError, read_profile
 from lib.machine import processors
 from report import build
-from report.__main__ import main
+from report.__main__ import company, main
 from report.build import execute, execute_all
 from report.plan import Execution, ReportError, chapters, plan
 from report.pdf import find_browser
@@ -273,6 +274,12 @@ def test_notebooks_run_side_by_side_and_one_that_fails_costs_no_other(tmp_path, 
     for name in "ab":
         (output,) = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells[-1].outputs
         assert output.text.strip() == "1"
+
+
+def test_what_measures_time_runs_alone(tmp_path):
+    every = plan(ROOT / "notebooks", tmp_path, "quick", read_profile("quick"), {})
+    together = [[job.target.stem[0] for job in group] for _, group in groupby(every, company)]
+    assert together == [["0"], ["1", "2", "3", "4"], ["5", "6"], ["7"]]
 
 
 @pytest.mark.skipif(processors() < 2, reason="one processor runs one notebook at a time")
