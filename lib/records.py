@@ -13,9 +13,8 @@
         weights.pt        the weights (never in git)
     OUT/runs/examples/    the test images that are shown and their labels
 
-Counts are stored, never scores: every score is recomputed from counts. In a collected copy
-(`lib.studies.carry.collect`) independent test images are counted in groups, and some counts of
-outlines are left out.
+Counts are stored, never scores: every score is recomputed from counts. `lib.studies.carry` makes
+light copies, in which independent test images are counted in groups.
 """
 
 import json
@@ -140,11 +139,6 @@ class Run:
     def group(self) -> int:
         """How many consecutive test images each entry of `per_image` and `structure` counts."""
         return int(self._confusions.get("group", 1))
-
-    @property
-    def counted_names(self) -> list[str]:
-        """The name of the first, or only, image of each entry of `per_image`."""
-        return self.image_names[:: self.group]
 
     @property
     def image_losses(self) -> np.ndarray:

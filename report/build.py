@@ -149,11 +149,11 @@ def execute_all(
     for line in range(workers):
         lines.put(line)
     start = lines, processors() // workers
-    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=start) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=start) as pool:
         running = {pool.submit(execute, job, offline): job for job in jobs}
         try:
             for future in as_completed(running):
-                yield running[future], _outcome(future)
+                yield running[future], _result_of(future)
         except BaseException:  # Ctrl-C, most of all
             pool.shutdown(wait=False, cancel_futures=True)
             for process in active_children():
@@ -161,7 +161,7 @@ def execute_all(
             raise
 
 
-def _begin(lines: SimpleQueue, threads: int) -> None:
+def _begin_worker(lines: SimpleQueue, threads: int) -> None:
     """Begin a process that executes notebooks: it ends with its parent, and has a line and threads.
 
     What the user has set for the number of threads counts.
@@ -172,7 +172,7 @@ def _begin(lines: SimpleQueue, threads: int) -> None:
     Progress.line = lines.get()
 
 
-def _outcome(future: Future) -> float | ReportError:
+def _result_of(future: Future) -> float | ReportError:
     """Return what a process returned or failed with."""
     try:
         return future.result()

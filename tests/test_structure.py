@@ -165,7 +165,7 @@ def test_components_by_hand():
 
 
 def flood(mask: np.ndarray) -> list[set[tuple[int, int]]]:
-    """Return the pixels of every component of 8 neighbours, found by walking from pixel to pixel."""
+    """Return the pixels of every component of 8 neighbours, by walking from pixel to pixel."""
     left, parts = {(int(y), int(x)) for y, x in np.argwhere(mask)}, []
     while left:
         edge = [left.pop()]

@@ -31,7 +31,7 @@ CELLS = {
 FACTORIAL = {levels: subset_name(levels) for levels in SUBSETS}  # by the levels that have a skip
 
 
-def _effect(subject: str, against: str, weights: dict[str, float]) -> Comparison:
+def _contrast(subject: str, against: str, weights: dict[str, float]) -> Comparison:
     """Return an effect on mIoU, which `replace` makes one on another measure."""
     return Comparison(MIOU, weights, subject=subject, against=against)
 
@@ -48,14 +48,14 @@ def _crossed(blocks: Sequence[float], skips: Sequence[float]) -> dict[str, float
 
 _PLAIN_TO_RESIDUAL, _BOTH = (-1, 1), (1 / 2, 1 / 2)
 _NO_TO_CONCATENATED, _CONCATENATED_TO_GATED, _ALL = (-1, 1, 0), (0, -1, 1), (1 / 3, 1 / 3, 1 / 3)
-BLOCK_EFFECT = _effect("residual blocks", "plain blocks", _crossed(_PLAIN_TO_RESIDUAL, _ALL))
+BLOCK_EFFECT = _contrast("residual blocks", "plain blocks", _crossed(_PLAIN_TO_RESIDUAL, _ALL))
 BLOCK_BY_SKIP = [
     BLOCK_EFFECT,
-    _effect("concatenated skips", "no skips", _crossed(_BOTH, _NO_TO_CONCATENATED)),
-    _effect("gated skips", "concatenated skips", _crossed(_BOTH, _CONCATENATED_TO_GATED)),
-    _effect("gain from residual blocks with concatenated skips", "without skips",
+    _contrast("concatenated skips", "no skips", _crossed(_BOTH, _NO_TO_CONCATENATED)),
+    _contrast("gated skips", "concatenated skips", _crossed(_BOTH, _CONCATENATED_TO_GATED)),
+    _contrast("gain from residual blocks with concatenated skips", "without skips",
             _crossed(_PLAIN_TO_RESIDUAL, _NO_TO_CONCATENATED)),
-    _effect("gain from residual blocks with gated skips", "with concatenated skips",
+    _contrast("gain from residual blocks with gated skips", "with concatenated skips",
             _crossed(_PLAIN_TO_RESIDUAL, _CONCATENATED_TO_GATED)),
 ]  # fmt: skip
 
@@ -71,12 +71,12 @@ def _along(*steps: int) -> dict[str, float]:
 
 def skip_effect(level: int) -> Comparison:
     """Return what training with the skip of that level adds, over all subsets of the others."""
-    return _effect(f"skip at level {level}", "none", _along(level))
+    return _contrast(f"skip at level {level}", "none", _along(level))
 
 
 def skip_interaction(one: int, other: int) -> Comparison:
     """Return how much more one skip adds where the other is there, over all subsets of the rest."""
-    return _effect(f"gain from level {one} with level {other}", "without it", _along(one, other))
+    return _contrast(f"gain from level {one} with level {other}", "without it", _along(one, other))
 
 
 # What a finer skip adds minus what a coarser one does, means over the levels.
@@ -85,7 +85,7 @@ _FINER = {
     variant: sum(share * _along(level)[variant] for level, share in _SHARES.items())
     for variant in FACTORIAL.values()
 }
-FINER_BY_COARSER = _effect(
+FINER_BY_COARSER = _contrast(
     "gain from a fine skip",
     "gain from a coarse skip",
     {variant: weight for variant, weight in _FINER.items() if weight},

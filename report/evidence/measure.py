@@ -7,7 +7,6 @@ two networks their changes are compared.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 import numpy as np
 
@@ -42,6 +41,11 @@ def frames_of(run: Run, names: Sequence[str]) -> list[tuple[str, int]]:
     return [places[name] for name in names]
 
 
+def counted_names(run: Run) -> list[str]:
+    """Return the name of each test image that was counted, of a group that of its first."""
+    return run.image_names[:: run.group]
+
+
 @dataclass(frozen=True)
 class Measure:
     """One number of a network, from what each of its runs contributes."""
@@ -52,7 +56,7 @@ class Measure:
     unit: Unit = points  # of differences
     score: Callable | None = None  # counts (..., *) -> (...); None where a run gives a number
     relative: bool = False  # numbers are compared as a ratio of means
-    images: Callable[[Run], list[str]] = attrgetter("counted_names")  # those that were counted
+    images: Callable[[Run], list[str]] = counted_names
     counted: str = "images"  # or groups of them
     studied: bool = False  # it is read from studies, which only some seeds have
 

@@ -145,7 +145,7 @@ def setting(runs: Sequence[Run]) -> str:
 
 
 def _devices(runs: Sequence[Run]) -> str:
-    """Return "1 thread of a CPU (AVX2 in float32 and AVX512 in bfloat16)", or the devices' names."""
+    """Return "1 thread of a CPU (AVX2 in float32 and AVX512 in bfloat16)", or devices' names."""
     found = sorted({(run.record["device"], run.record["precision"]) for run in runs})
     processors = [CPU.fullmatch(device) for device, _ in found]
     if not all(processors) or len({match[1] for match in processors}) > 1:
@@ -245,15 +245,16 @@ def caveats(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
     items = [f"One setting: {setting_of(runs[0])}. Other sizes may give other results."]
     drives = {drive for drive, _ in runs[0].frames}
     if 1 < len(drives) < len(runs[0].frames):
-        items.append(f"The test images are frames of {len(drives)} drives. Intervals say what other "
-                     "frames of such drives would change, not what another street would.")  # fmt: skip
+        items.append(f"The test images are frames of {len(drives)} drives. Intervals say what "
+                     "other frames of such drives would change, not what another street "
+                     "would.")  # fmt: skip
     if min(len(group) for group in groups.values()) == 1:
         items.append("One seed per network cannot separate architectures from initial weights; "
                      "intervals cover the test images alone.")  # fmt: skip
     if undecided := [verdict.claim.id for verdict in verdicts if verdict.verdict == UNDECIDED]:
         items.append(f"{listed(undecided)} {are(len(undecided))} undecided: the effect is near its "
-                     "margin, or these runs and images leave it too uncertain. How many seeds would "
-                     "decide stands beside the verdict.")  # fmt: skip
+                     "margin, or these runs and images leave it too uncertain. How many seeds "
+                     "would decide stands beside the verdict.")  # fmt: skip
     control = "no network without skips was widened to the U-Net's parameters"
     if WIDE in groups:
         control = f"only the {TITLES[WIDE]} is matched to the U-Net's parameters"

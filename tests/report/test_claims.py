@@ -95,7 +95,6 @@ def fake_run(
         history=history,
         per_image=per_image,
         image_names=[f"{i:03}" for i in range(IMAGES)],
-        counted_names=[f"{i:03}" for i in range(IMAGES)],
         group=1,
         frames=[("drive", i) for i in range(IMAGES)],
         image_losses=np.full(IMAGES, 1.2 * loss) + rng.normal(0, 0.01, IMAGES),
@@ -215,7 +214,7 @@ def test_a_main_effect_takes_the_whole_design():
     whole = of_study(judge(runs()), "Q4").primary[0]
     assert whole.estimate.seeds == (3,) * 6 and whole.higher is None
     assert whole.text.startswith(
-        "Mean validation mIoU over all epochs: residual blocks against plain blocks, a difference of "
+        "Mean validation mIoU over all epochs: residual blocks against plain blocks, a difference"
     )
 
 
@@ -270,7 +269,7 @@ def test_unequal_numbers_of_seeds():
 
 def test_runs_on_different_images_are_refused_and_of_other_data_not_read():
     mixed = runs()
-    mixed[3].counted_names = mixed[3].image_names = mixed[3].image_names[::-1]
+    mixed[3].image_names = mixed[3].image_names[::-1]
     with pytest.raises(ValueError, match="different images"):
         judge(mixed)
     other = [

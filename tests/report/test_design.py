@@ -56,7 +56,6 @@ def fake_run(variant: str, seed: int, noise: float = 0.0) -> SimpleNamespace:
         miou=float(mean_iou(per_image.sum(0))),
         folder=f"{variant}/{seed}",
         image_names=[str(i) for i in range(IMAGES)],
-        counted_names=[str(i) for i in range(IMAGES)],
         group=1,
         frames=[("drive", i) for i in range(IMAGES)],
         record={"dataset": {"name": "camvid"}},

@@ -94,7 +94,6 @@ def fake_run(
         seed=seed,
         record={"dataset": {"name": "camvid", "pixels": {"train": [1000, 5]}}, "seconds": 100.0},
         image_names=IMAGE_NAMES,
-        counted_names=IMAGE_NAMES,
         group=1,
         frames=[("drive", i) for i in range(IMAGES)],
         image_losses=None,
@@ -294,7 +293,6 @@ def test_a_drive_is_resampled_in_blocks_of_the_film():
     run = SimpleNamespace(
         record={"dataset": {"name": "camvid"}},
         image_names=[str(index) for index in range(40)],
-        counted_names=[str(index) for index in range(40)],
         group=1,
         frames=[("a" if index < 10 else "b", index) for index in range(40)],
     )
@@ -321,7 +319,6 @@ def test_precision_is_read_from_the_doses_too():
             "matched.groups": np.array([0, 0, 1]),
         },
         image_names=["a", "b", "c"],
-        counted_names=["a", "b", "c"],
         group=1,
     )
     assert readings.by_threshold(run).shape == (2, 1, 19, 7)

@@ -38,6 +38,7 @@ from lib.studies.designs import (
 from lib.studies.queue import ENOUGH, Runner, duration, main
 from lib.train import STOPPED, fit
 from report.evidence import measures
+from report.evidence.measure import counted_names
 from report.parameters import declared
 
 NOT_THERE = {"nbformat", "papermill", "ipykernel", "pybtex", "bs4", "pypdf", "nbconvert", "IPython"}
@@ -235,7 +236,7 @@ def test_collected_records_are_light_and_say_the_same(tiny, tmp_path, monkeypatc
     np.testing.assert_array_equal(light.per_image[0], whole.per_image[:2].sum(0))
     np.testing.assert_array_equal(light.per_image[1], whole.per_image[2])
     assert light.image_names == whole.image_names
-    assert light.counted_names == [whole.image_names[0], whole.image_names[2]]
+    assert counted_names(light) == [whole.image_names[0], whole.image_names[2]]
     assert light.structure.keys() == {"boundary", "components", "false_components"}
     for name, counts in light.structure.items():
         np.testing.assert_array_equal(counts.sum(0), whole.structure[name].sum(0))
