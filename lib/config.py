@@ -93,9 +93,6 @@ def check_names(names: Iterable[str], known: Iterable[str], origin: str = "") ->
             raise UsageError(f"{origin}{name}: no such parameter; {advice}")
 
 
-# Profiles and command lines.
-
-
 def _read_yaml(path: Path) -> dict:
     try:
         values = parse_value(yaml.safe_load(path.read_text()) or {})

@@ -129,9 +129,10 @@ def write_record(
         write_image(shared / f"{name}.webp", pixels.numpy())
     maps = attention_maps(model, as_image(test.images[examples].to(machine.device)))
     if maps:  # of a network with gates
-        levels = [(255 * alpha[:, 0]).round().byte().cpu().numpy() for alpha in maps]
-        named = {f"level{level}": array for level, array in enumerate(levels)}
-        write_arrays(folder / "attention.npz", **named)
+        levels = {
+            f"level{level}": (255 * alpha[:, 0]).round().byte().cpu().numpy()
+            for level, alpha in enumerate(maps)}
+        write_arrays(folder / "attention.npz", **levels)
     record = {
         "edition": edition_of(config.variant), "variant": config.variant, "seed": config.seed,
         "config": asdict(config),

@@ -223,9 +223,6 @@ EXTRA = {
     "unet-noskip-wide": Variant(
         "Wider U-Net without skip connections", DoubleConv, NoSkip, short="no skips wide",
         matched=True),
-    "unet-noskip-finest": Variant(
-        "U-Net without its finest skip connection", DoubleConv, ConcatSkip, short="no finest skip",
-        without=(0,)),
 }
 
 SUBSETS = [levels for size in range(DEPTH + 1) for levels in combinations(range(DEPTH), size)]

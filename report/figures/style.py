@@ -54,7 +54,6 @@ KNOWN = {
     "unet-residual-noskip": Look("#E69F00", "v", DASHED),
     "unet-residual-gated-attention": Look("#4B2A8C", "X", DASHED),
     "unet-noskip-wide": Look("#8C510A", "P", DOTTED),
-    "unet-noskip-finest": Look("#56B4E9", "p", DOTTED),
 }
 SPARE = (("#000000", "*"), ("#CC79A7", (4, 1)), ("#808000", (6, 1)), ("#7F7F7F", (8, 1)))
 SUBSET = "unet-skips-"  # before a digit for each level, 1 where it has a skip

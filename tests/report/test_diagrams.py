@@ -48,7 +48,7 @@ def test_what_sets_a_network_apart_is_said():
     assert said["unet"] == "a skip at every level" and said["unet-noskip"] == "no skips"
     assert said["unet-residual"] == "a shortcut around every block"
     assert said["unet-gated-attention"] == "a gate on every skip, fed by the coarser level"
-    assert said["unet-noskip-finest"] == "some skips missing"
+    assert said["unet-skips-0111"] == "some skips missing"
 
 
 @pytest.fixture(scope="module")
