@@ -203,6 +203,11 @@ def matched_images(run: Run) -> list[str]:
     return [run.image_names[index] for index in first]
 
 
+def matched_classes(run: Run) -> list[str]:
+    """Return the names of the classes of `by_threshold`."""
+    return [run.classes.names[index] for index in _matched(run, "classes")]
+
+
 def _matched(run: Run, name: str) -> np.ndarray:
     """Return an array of `lib.studies.matched`, which is stored with the studies or the doses."""
     return _entry(run, run.doses | run.studies, f"matched.{name}", f"study of matched.{name}")

@@ -58,10 +58,15 @@ def level_share(counts: np.ndarray) -> np.ndarray:
 
 
 def precision_at_recall(counts: np.ndarray) -> np.ndarray:
-    """Return the precision of components where recall is `RECALL`: (..., classes, T, 7) -> (...).
+    """Return the mean over classes of `precisions_at_recall`: (..., classes, T, 7) -> (...)."""
+    return nan_mean(precisions_at_recall(counts))
 
-    The mean over classes. Recall falls as the threshold rises; between neighbouring thresholds both
-    are taken as straight. NaN for a class that no threshold brings so high or so low.
+
+def precisions_at_recall(counts: np.ndarray) -> np.ndarray:
+    """Return each class's precision of components where recall is `RECALL`: (..., T, 7) -> (...).
+
+    Recall falls as the threshold rises; between neighbouring thresholds both are taken as straight.
+    NaN for a class that no threshold brings so high or so low.
     """
     precision, recall = ratio(counts, 1, 0), ratio(counts, 3, 2)
     thresholds = recall.shape[-1]
@@ -74,7 +79,7 @@ def precision_at_recall(counts: np.ndarray) -> np.ndarray:
     next_p = np.where(np.isnan(next_p), p, next_p)  # nothing is predicted any more
     share = np.divide(r - RECALL, r - next_r, out=np.zeros_like(r), where=r > next_r)
     inside = (reach > 0) & (reach < thresholds)
-    return nan_mean(np.where(inside, p + share * (next_p - p), np.nan))
+    return np.where(inside, p + share * (next_p - p), np.nan)
 
 
 def slope(confusions: np.ndarray) -> np.ndarray:

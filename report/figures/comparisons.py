@@ -162,7 +162,7 @@ def objects(runs: Sequence[Run], segments: Sequence[Segment]) -> Exhibit | None:
     return Exhibit(
         figure,
         "fig-objects",
-        f"{ahead} of these {len(segments)} objects have the higher mean IoU with skips. Outlines "
+        f"With skips the mean IoU is higher for {ahead} of these {len(segments)} objects. Outlines "
         "over the photograph: the ground truth in white, what the prediction makes of the object "
         "in its network's colour; without an outline the object is lost. Right: IoU of the object "
         "in every run (dots) and means over seeds (bars). Numbers as in the boxes of "

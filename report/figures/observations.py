@@ -165,7 +165,7 @@ def _agreement(segment: Segment) -> str:
         return f"One seed per network puts {who} ahead"
     if ahead.all():
         return f"Every pair of seeds puts {who} ahead"
-    return f"{int(ahead.sum())} of {ahead.size} pairs of seeds put {who} ahead"
+    return f"In {int(ahead.sum())} of {ahead.size} pairs of seeds {who} is ahead"
 
 
 def fate(run: Run, segment: Segment) -> str:

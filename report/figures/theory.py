@@ -9,16 +9,20 @@ from lib.metrics import mean_iou
 from lib.models import DEPTH, SHORT, VARIANTS, subset_name
 from lib.records import Run, by_variant
 from report.evidence import closed_forms as theory
-from report.evidence.claims import NONE, UNET, Verdict
-from report.evidence.comparison import ALPHA, NOT_MEASURED
+from report.evidence import scores
+from report.evidence.claims import GATED, NONE, UNET, Verdict
+from report.evidence.comparison import ALPHA, NOT_MEASURED, SCENES, data_of
 from report.evidence.design import SKIP_BY_SKIP, estimates
 from report.evidence.ledger import verdict_text
 from report.evidence.measure import of_common_seeds, with_studies
 from report.evidence.measures import MIOU
-from report.evidence.readings import RARE, rare, studied
+from report.evidence.readings import (
+    RARE, NotMeasured, by_threshold, matched_classes, rare, studied,
+)  # fmt: skip
 from report.evidence.statistics import Estimate, holm
 from report.evidence.wording import (
     are, capitalised, interval_text, listed, named, percent, pixels, points, versus,
+    whole_percent,
 )  # fmt: skip
 from report.figures.show import Exhibit, say
 from report.figures.studies import lost
@@ -103,6 +107,26 @@ def open_questions(verdicts: Sequence[Verdict]) -> str:
         return ""
     words = f"{listed(missing)} {are(len(missing))}"
     return f"For want of trainings or studies on record, {words} left out."
+
+
+def beyond_recall(runs: Sequence[Run]) -> str:
+    """Return which rare classes A2 leaves out since no threshold matches their recall, or ""."""
+    compared = [run for run in runs if data_of(run) == SCENES and run.variant in (UNET, GATED)]
+    try:
+        counts = np.array([by_threshold(run).sum(0) for run in compared])
+    except NotMeasured:
+        return ""
+    if not len(counts):
+        return ""
+    unmatched = np.isnan(scores.precisions_at_recall(counts)).any(0)
+    names = [name for name, left in zip(matched_classes(compared[0]), unmatched) if left]
+    if not names:
+        return ""
+    return (
+        f"A2 is the mean over {(~unmatched).sum()} of the {len(unmatched)} rare classes of the "
+        f"drawn scenes; no threshold brings the recall of {named(names)} to "
+        f"{whole_percent(scores.RECALL)}."
+    )
 
 
 def removal(base_channels: int, num_classes: int, size: tuple[int, int]) -> str:

@@ -133,7 +133,7 @@ def test_sentences_hold_the_numbers_that_confirm_or_limit_them():
     assert "without skips it is lost" in pole and "Every pair of seeds puts the U-Net ahead" in pole
     assert "Its IoU is 100 % under the U-Net and 0 % without; elsewhere 100 % (residual)." in pole
     assert "65 % (30 to 100) under the U-Net and 100 % without" in car
-    assert "2 of 4 pairs of seeds put the network without skips ahead" in car
+    assert "In 2 of 4 pairs of seeds the network without skips is ahead" in car
     assert "0.0 points higher without skips than with them" in car
 
 
@@ -153,6 +153,7 @@ def test_comparisons_have_a_row_for_each_object_and_every_run(trained):
     assert across[0] < 20 and across[1] > 24 and down[1] < 10 and down[0] > 14
     assert comparisons.objects(runs, []) is None
     assert re.match(
-        "2 of these 2 objects have the higher", comparisons.objects(runs, [segment] * 2).caption
+        "With skips the mean IoU is higher for 2 of these 2 objects",
+        comparisons.objects(runs, [segment] * 2).caption,
     )
     comparisons.plt.close("all")

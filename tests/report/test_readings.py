@@ -511,6 +511,22 @@ def test_figures_and_sentences(monkeypatch):
     assert theory.open_questions([v for v in verdicts if v.claim.id == "T1"]) == ""
 
 
+def test_classes_whose_recall_no_threshold_matches_are_named(tmp_path):
+    study = on_scenes(tmp_path, 0.1)
+    counts = np.concatenate([matched(50, np.random.default_rng(0))] * 2, 1)
+    for run in study:
+        run.studies |= {"matched.counts": counts.copy(), "matched.classes": np.array([0, 1])}
+    assert theory.beyond_recall(study) == "", "both classes go through 50 %"
+    study[0].studies["matched.counts"][:, 1, :, 3] = 60  # of 100 at every threshold
+    assert (
+        theory.beyond_recall(study) == "A2 is the mean over 1 of the 2 rare classes of the drawn "
+        "scenes; no threshold brings the recall of Traffic sign to 50 %."
+    )
+    assert theory.beyond_recall(runs(1)) == "", "no scenes"
+    del study[0].studies["matched.counts"]
+    assert theory.beyond_recall(study) == "", "not counted"
+
+
 def test_what_is_not_measured_is_left_out():
     assert all(figure([]) is None for figure in STUDIES)
     bare = runs(1)
