@@ -520,7 +520,7 @@ def test_classes_whose_recall_no_threshold_matches_are_named(tmp_path):
     study[0].studies["matched.counts"][:, 1, :, 3] = 60  # of 100 at every threshold
     assert (
         theory.beyond_recall(study) == "A2 is the mean over 1 of the 2 rare classes of the drawn "
-        "scenes; no threshold brings the recall of Traffic sign to 50 %."
+        "scenes; no threshold brings the recall of Traffic sign to 50\N{NO-BREAK SPACE}%."
     )
     assert theory.beyond_recall(runs(1)) == "", "no scenes"
     del study[0].studies["matched.counts"]
