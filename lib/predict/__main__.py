@@ -57,7 +57,7 @@ def predict(network: Network, places: list[str], out: Path) -> int:
         table = pd.DataFrame.from_dict(rows, orient="index", columns=network.classes.names)
         write_atomically(out / "shares.csv", table.to_csv(index_label="name").encode())
         print(table.iloc[:ROWS].map("{:.1%}".format).to_string())
-        print(f"{len(rows)} of {len(files)} photographs are in {out}")
+        print(f"{out}: {len(rows)} of {len(files)} photographs labelled")
     for line in lines:
         print(f"error: {line}", file=sys.stderr)
     return len(lines)
