@@ -19,7 +19,7 @@ publish: .venv/ready
 	mkdir -p $(PUBLISHED)/notebooks
 	cp -r $(foreach part,report.html report.pdf build.json figures runs cost live,$(OUT)/$(part)) $(PUBLISHED)
 	cp $(OUT)/notebooks/0_data.ipynb $(PUBLISHED)/notebooks
-	$(BIN)/python -m lib.studies.queue D1 D2 D3 D4 D5 --out $(dir $(OUT)) --collect report/published
+	$(BIN)/python -m lib.studies.queue D1 D2 D3 D4 D5 D6 --out $(dir $(OUT)) --collect report/published
 	find report/published \( -name '*.pt' -o -name predictions.npz -o -name '*.partial*' -o -name .lock \) -delete
 	$(BIN)/python -m report.readme
 

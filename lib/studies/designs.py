@@ -86,13 +86,15 @@ LEFT_OUT = [
     DesignPart(f"without-{drive}", "designs", {"dataset": f"camvid-without-{drive}"})
     for drive in DRIVES]
 SCENES = DesignPart("scenes", "designs-scenes")
-# The seeds of D2 are two of D1 that were trained in bfloat16 like the fourteen networks of its own.
+# The seeds of D2 and of D6, the control with as many parameters as the U-Net but no skips, are seeds
+# of D1 that were trained in bfloat16 like their own networks.
 DESIGNS = {
     "D1": Design([CAMVID], BLOCK_BY_SKIP, range(10, 18), studied=range(10, 13)),
     "D2": Design([CAMVID], FACTORIAL, range(12, 14)),
     "D3": Design([CROSS_ENTROPY], ["unet", "unet-noskip"], range(10, 15)),
     "D5": Design([SCENES], list(VARIANTS), range(10, 15)),
     "D4": Design(LEFT_OUT, list(VARIANTS), range(10, 12)),
+    "D6": Design([CAMVID], ["unet-noskip-wide"], range(12, 15)),
 }
 
 

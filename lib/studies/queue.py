@@ -1,7 +1,7 @@
 """One command for all trainings: a queue in order of worth, to be stopped and taken up at any time.
 
-    python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --workers 2
-    python -m lib.studies.queue D1 D2 D3 D5 D4 --out build/designs --collect report/published
+    python -m lib.studies.queue D1 D2 D3 D5 D6 D4 --out build/designs --workers 2
+    python -m lib.studies.queue D1 D2 D3 D5 D6 D4 --out build/designs --collect report/published
     python -m lib.studies.queue scenes camvid D1 D2 --out build/queue --budget 9m --pack build/pack
 
 Names are designs (`lib.studies.designs`) and profiles. Each training is a process of its own at low
@@ -224,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = __doc__.splitlines()[0]
     parser = argparse.ArgumentParser("python -m lib.studies.queue", description=text)
     add = parser.add_argument
-    add("names", nargs="+", metavar="NAME", help="designs D1 to D5, and profiles")
+    add("names", nargs="+", metavar="NAME", help="designs D1 to D6, and profiles")
     add("--out", required=True, type=Path, metavar="DIR", help="where records go")
     add("--data-root", metavar="DIR", help="the folder that holds CamVid")
     add("--workers", type=int, help="processes side by side (default: 2, more on a GPU)")
