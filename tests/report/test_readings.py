@@ -311,6 +311,28 @@ def test_a_design_takes_the_seeds_that_all_its_networks_have():
     assert [each.value for each in effects] == [each.value for each in same]
 
 
+def test_the_share_of_gradient_energy_on_frequent_classes_is_that_of_loops():
+    rng = np.random.default_rng(3)
+    run = fake_run("unet-gated-attention", 0)
+    run.studies["gates.energy"] = rng.random((IMAGES, 4, 2, 2))  # across the skip, altogether
+    run.studies["gates.energy_constant"] = rng.random((IMAGES, 4, 2))
+    run.studies["gates.energy"] *= np.array([1, 10, 100, 1e4])[:, None, None]  # by level
+    frequent = [0]  # "Traffic sign" has 0.5 % of the pixels
+    shares = []
+    for energy in (run.studies["gates.energy"][..., 0], run.studies["gates.energy_constant"]):
+        of_levels = []
+        for level in range(4):
+            on_frequent, on_all = 0.0, 0.0
+            for image in range(IMAGES):
+                for index in range(2):
+                    on_all += energy[image, level, index]
+                    on_frequent += energy[image, level, index] * (index in frequent)
+            of_levels.append(on_frequent / on_all)
+        shares.append(sum(of_levels) / 4)
+    sides = measures.ENERGY.sides(measures.ENERGY.contributions([run]).sum(1))
+    assert sides[:, 0] == pytest.approx(shares)
+
+
 def test_precision_is_read_from_the_doses_too():
     run = SimpleNamespace(
         studies={},
