@@ -33,6 +33,7 @@ from lib import ROOT
 from lib.datasets.camvid import OFFLINE
 from lib.files import write_atomically
 from lib.machine import processors
+from lib.models import build_model, multiply_adds
 from lib.records import ANY_EDITION
 from report.plan import Execution, ReportError
 
@@ -150,7 +151,8 @@ def execute_all(
         lines.put(line)
     start = lines, processors() // workers
     with ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=start) as pool:
-        running = {pool.submit(execute, job, offline): job for job in jobs}
+        longest_first = sorted(jobs, key=arithmetic, reverse=True)  # so that both end together
+        running = {pool.submit(execute, job, offline): job for job in longest_first}
         try:
             for future in as_completed(running):
                 yield running[future], _result_of(future)
@@ -159,6 +161,14 @@ def execute_all(
             for process in active_children():
                 os.kill(process.pid, signal.SIGINT)
             raise
+
+
+def arithmetic(job: Execution) -> int:
+    """Return the multiply-adds of a narrow network of the notebook's kind, 0 without a network."""
+    if "variant" not in job.parameters:
+        return 0
+    with torch.device("meta"):
+        return multiply_adds(build_model(job.parameters["variant"], base_channels=8), (64, 64))
 
 
 def _begin_worker(lines: SimpleQueue, threads: int) -> None:

@@ -276,6 +276,14 @@ def test_notebooks_run_side_by_side_and_one_that_fails_costs_no_other(tmp_path, 
         assert output.text.strip() == "1"
 
 
+def test_the_network_with_the_most_arithmetic_is_begun_first():
+    variants = ["unet", "unet-noskip", "unet-residual", "unet-gated-attention"]
+    jobs = [Execution(Path("a"), Path("a"), {"variant": variant}) for variant in variants]
+    jobs.append(Execution(Path("a"), Path("a"), {"out": "build"}))
+    order = [job.parameters.get("variant") for job in sorted(jobs, key=build.arithmetic)]
+    assert order == [None, "unet-noskip", "unet", "unet-gated-attention", "unet-residual"]
+
+
 def test_what_measures_time_runs_alone(tmp_path):
     every = plan(ROOT / "notebooks", tmp_path, "quick", read_profile("quick"), {})
     together = [[job.target.stem[0] for job in group] for _, group in groupby(every, company)]
