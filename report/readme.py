@@ -19,11 +19,10 @@ def results() -> str:
     heads = ("network", "parameters", "test mIoU", "difference from U-Net (95 % interval)")
     rows = [f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     for row in tables.scores(runs).content.to_dict("records"):
-        spread, interval = row["SD"], row["95 % interval"]
-        score = row["Test mIoU"] + ("" if spread == "–" else f" ± {spread}")
-        against = row["Against U-Net"] + ("" if interval == "–" else f" ({interval})")
+        spread = "" if row["SD"] == "–" else f" ± {row['SD']}"
+        score = row["Test mIoU"] + spread
         size = f"{costs[row['Network']]:.2f} M"
-        rows.append(f"| {row['Network']} | {size} | {score} | {against} |")
+        rows.append(f"| {row['Network']} | {size} | {score} | {row['Against U-Net']} |")
     return "\n".join([finding(runs), "", *rows, "", setting(runs)]) + "\n"
 
 

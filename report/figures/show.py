@@ -23,7 +23,9 @@ from lib.files import write_atomically
 from report.figures.drawing import drawn, saved, values_of_lines
 
 DOCSTRING = re.compile(r'\n +"""(?:(?!""").)*"""\n(?: *\n(?= +def))?', re.DOTALL)
-UNIT = re.compile(r"[−\d][−\d.,]*(?: to [−\d.,]+)?\N{NO-BREAK SPACE}(%|points|px|epochs|s)")
+UNIT = re.compile(  # "46.2 %", "−1.1 to 2.3 points", "+0.5 points (−1.1 to 2.3)"
+    r"[+−\d][−\d.,]*(?: to [−\d.,]+)?\N{NO-BREAK SPACE}(%|points|px|epochs|s)(?: \([−\d., to]+\))?"
+)
 SENTENCE = 24  # characters: JupyterLab sets shorter cells flush right, which suits numbers
 FORMATS = {
     "png": {"metadata": {"Software": None}},
@@ -75,7 +77,7 @@ def table_html(content: pd.DataFrame, label: str) -> str:
     table = content.rename(columns=lambda name: str(name))
     for name in table:
         if unit := shared_unit(table[name]):
-            table[name] = table[name].str.removesuffix(unit).str.rstrip()
+            table[name] = table[name].str.replace(f"\N{NO-BREAK SPACE}{unit}", "", regex=False)
             table = table.rename(columns={name: f"{name} ({unit})"})
     counts = dict.fromkeys(table.select_dtypes("integer"), "{:,}")
     decimals = {name: f"{{:,.{digits(table[name])}f}}" for name in table.select_dtypes("float")}
@@ -98,7 +100,7 @@ def digits(column: pd.Series) -> int:
 
 
 def shared_unit(column: pd.Series) -> str:
-    """Return the unit that every cell with a number ends with, or nothing."""
+    """Return the unit of every cell with a number, or nothing where they differ."""
     texts = [text for text in column if text != "–"]
     if not texts or not all(isinstance(text, str) for text in texts):
         return ""

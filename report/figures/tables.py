@@ -136,7 +136,7 @@ def classes(runs: Sequence[Run]) -> Exhibit:
 
 
 def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
-    """Test mIoU of each network and its difference from U-Net with interval and p.
+    """Test mIoU of each network, and its difference from U-Net with its 95 % interval and p.
 
     Networks that were trained on drawn scenes, too, have their score and difference there.
     """
@@ -151,9 +151,7 @@ def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
         }
         if key != "unet" and "unet" in groups:
             estimate = of.MIOU.compare(group, groups["unet"])
-            note = " (images only)" if estimate.one_seed else ""
-            row["Against U-Net"] = points.signed(estimate.value)
-            row["95 % interval"] = points.range(estimate.low, estimate.high) + note
+            row["Against U-Net"] = effect_text(estimate, points)
             row["p"] = p_cell(estimate.tested_p)
         if key in drawn:
             row["Scenes"] = percent(np.mean([run.miou for run in drawn[key]]))
@@ -161,6 +159,7 @@ def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
             there = of.MIOU.compare(drawn[key], drawn["unet"])
             row["Scenes: against U-Net"] = effect_text(there, points)
         rows.append(row)
+    over = "" if max(map(len, groups.values())) > 1 else " over images alone"
     where = ""
     if scenes:
         tested = scenes[0].record["dataset"]["counts"]["test"]
@@ -171,8 +170,8 @@ def scores(runs: Sequence[Run], scenes: Sequence[Run] = ()) -> Exhibit:
     return Exhibit(
         pd.DataFrame(rows).fillna("–"),
         "tbl-scores",
-        "Test mIoU, its standard deviation (SD) over seeds, and the difference from U-Net in "
-        f"points of mIoU.{where}",
+        "Test mIoU, its standard deviation (SD) over seeds, and the difference from U-Net with its "
+        f"95 % interval{over}.{where}",
     )
 
 

@@ -164,15 +164,18 @@ def test_units_that_all_cells_share_go_into_the_head(shown):
             "Mixed": [percent(0.5), points(0.1), "–"],
             "95 % interval": ["–", points.range(-0.01, 0.02), "–"],
             "Words": ["not reached", percent(1), "–"],
+            "Effect": ["–", "+0.5\N{NO-BREAK SPACE}points (−1.1 to 2.3)", points.signed(0.02)],
         }
     )
     show(Exhibit(table, "tbl-x", "C."))
     soup = BeautifulSoup(shown[0][0]["text/html"], "html.parser")
     heads = [cell.get_text(strip=True) for cell in soup.select("thead th")]
-    assert heads == ["mIoU (%)", "Mixed", "95 % interval (points)", "Words"]
+    assert heads == ["mIoU (%)", "Mixed", "95 % interval (points)", "Words", "Effect (points)"]
     cells = [cell.get_text(strip=True) for cell in soup.select("tbody tr")[0].find_all("td")]
     assert cells[0] == "50.0" and cells[1] == percent(0.5) and cells[3] == "not reached"
     assert soup.select("tbody tr")[1].find_all("td")[2].get_text(strip=True) == "−1.0 to 2.0"
+    effects = [row.find_all("td")[4].get_text(strip=True) for row in soup.select("tbody tr")]
+    assert effects == ["–", "+0.5 (−1.1 to 2.3)", "+2.0"]
     assert table.columns[0] == "mIoU", "the table itself is as it was"
 
 
