@@ -76,7 +76,7 @@ def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
     if not shown:
         return []
     primary = pd.DataFrame(
-        {"Statement": verdict.claim.id}
+        {"No.": verdict.claim.id}
         | _cells(finding)
         | {
             "p": p_cell(finding.estimate.tested_p),
@@ -87,7 +87,7 @@ def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
         for finding, part in zip(verdict.primary, verdict.parts)
     )
     secondary = pd.DataFrame(
-        {"Statement": verdict.claim.id} | _cells(finding)
+        {"No.": verdict.claim.id} | _cells(finding)
         for verdict in verdicts
         if verdict.claim.source == source
         for finding in verdict.secondary

@@ -465,7 +465,7 @@ def test_the_statements():
 def test_ledgers(monkeypatch):
     found = judge(runs())
     table, beside = (exhibit.content for exhibit in in_numbers(found, STUDY))
-    assert list(table.Statement) == [claim.id for claim in CLAIMS if claim.source == STUDY]
+    assert list(table["No."]) == [claim.id for claim in CLAIMS if claim.source == STUDY]
     assert list(table.columns)[-3:] == ["p", "After Holm", "Verdict"]
     assert (
         table.Measurement[0]
@@ -492,7 +492,7 @@ def test_ledgers(monkeypatch):
         "without",
     ]  # a part that measures nothing is left out
     assert list(across["No."]) == [
-        *table.Statement,
+        *table["No."],
         "T1",
     ]  # and so is a statement that nobody measures
     assert across.loc[2, "with Dice"].endswith("): ruled out")
