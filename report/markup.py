@@ -28,6 +28,7 @@ EQUATION = re.compile(r'id="([^"]+)"[^>]*><mtext>\((\w+)\)')
 EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
 NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|(?:<|&lt;) [\d.]+")  # not broken
+OPENING = re.compile(r'(?<![^\s(\[])"')  # a quotation mark at the beginning of a word
 SPACE = re.compile(r"(?<=\d) (?=× \d|%)|(?<=\d ×) (?=\d)")  # of "2 × 2" and "5 %"; not broken
 
 
@@ -129,7 +130,7 @@ class Markup:
 
     def heading(self, html: Safe, level: int, place: str) -> str:
         """Return a heading; a notebook's title is that of its chapter and is left out."""
-        title, number, notebook = html.striptags(), "", notebook_of(place)
+        title, number, notebook = html.striptags().replace("’", "'"), "", notebook_of(place)
         names = [f"{notebook}#{title.replace(' ', '-')}"]  # as JupyterLab names it
         if level - self.renderer.down == 1:
             names.append(notebook)
@@ -201,7 +202,12 @@ def notebook_of(place: str) -> str:
     return place.split(",")[0]
 
 
+def curled(text: str) -> str:
+    """Return text with the quotation marks and apostrophes of print."""
+    return OPENING.sub("“", text).replace('"', "”").replace("'", "’")
+
+
 def unbroken(text: str) -> Safe:
     """Return text as HTML that breaks no network's name, size, percentage, interval or p."""
-    text = SPACE.sub("\N{NO-BREAK SPACE}", escape(text, quote=False))
+    text = SPACE.sub("\N{NO-BREAK SPACE}", escape(curled(text), quote=False))
     return Safe(NAME.sub(lambda match: MACROS.nowrap(Safe(match[0])), text))

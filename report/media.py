@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup as Safe
 
-from report.markup import NAME, unbroken
+from report.markup import NAME, curled, unbroken
 from report.template import MACROS
 
 SVG = "{http://www.w3.org/2000/svg}svg"
@@ -22,6 +22,7 @@ NUMBER = re.compile(  # with a unit, an interval or what stands in brackets
     r"[±<>≤≥≈~−+-]*\s*\d[\d.,\s]*(%|[a-zµ]{1,6})?(\s*(to\b|[±\[(]).*)?|–|nan", re.IGNORECASE
 )
 SIZE = re.compile(r"\d+( × \d+)+")  # as of a tensor
+SET_ANEW = re.compile(rf"{NAME.pattern}|['\"]")  # what `unbroken` may set in another way
 SENTENCE = 48  # characters
 VERDICTS = {"supported": "supported", "ruled out": "ruled-out", "undecided": "undecided"}
 
@@ -41,6 +42,7 @@ def chart(svg: str, identity: str, alt: str) -> tuple[Safe, bool]:
     svg = re.sub(r"(?s)(<style[^>]*>)(.*?)</style>", rf"\1#{identity}-svg{{\2}}</style>", svg)
     root = ElementTree.fromstring(svg)
     text = _cards(root, identity, alt) or _whole(root, identity, alt)
+    text = re.sub(r">[^<>{}]+<", lambda match: curled(match[0]), text)  # not in a rule of style
     return Safe(re.sub(r">\s+<", "><", text)), paper
 
 
@@ -105,7 +107,7 @@ def typeset(html: str) -> Safe:
         tag.attrs = {key: value for key, value in tag.attrs.items() if key.endswith("span")}
     for each in soup.find_all("table"):
         _set_table(each)
-    for text in soup.find_all(string=NAME):
+    for text in soup.find_all(string=SET_ANEW):
         text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
     return Safe(soup)
 

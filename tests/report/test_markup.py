@@ -3,6 +3,7 @@
 import pytest
 from bs4 import BeautifulSoup
 
+from report import media
 from report.markup import Markup
 
 HERE = "test.ipynb, cell 1"
@@ -38,3 +39,15 @@ def test_a_size_and_the_networks_name_stay_on_one_line(markup):
     html = markup.inline("A U-Net of 3 × 3 convolutions, a × b", HERE)
     assert "3\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}3" in html and "a × b" in html
     assert ">U-Net<" in html
+
+
+def test_quotation_marks_and_apostrophes_are_those_of_print(markup):
+    html = markup.inline('The gate\'s rule ("cracks"), either "a" or "b", but `it\'s "code"`', HERE)
+    text = BeautifulSoup(html, "html.parser").get_text()
+    assert text == 'The gate’s rule (“cracks”), either “a” or “b”, but it\'s "code"'
+    table = '<table><tr><td>A class\'s "share"</td></tr></table>'
+    assert "A class’s “share”" in media.typeset(table)
+    style = "<defs><style>text{font-family:'Inter'}</style></defs>"
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg">{style}<text>U-Net\'s</text></svg>'
+    chart, _ = media.chart(svg, "fig-x", "A chart.")
+    assert "'Inter'" in chart and ">U-Net’s<" in chart
