@@ -108,14 +108,16 @@ def editions_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 def signs_by_recipe(recipes: dict[str, Sequence[Run]]) -> str:
     """Return the share of signs missed entirely without and with skips, recipe by recipe."""
     findings = {name: find(SIGNS, runs) for name, runs in recipes.items()}
-    parts = [
-        f"{name}, {' and '.join(finding.both)}, {finding.difference}"
-        for name, finding in findings.items()
-        if finding.estimate
-    ]
-    if len(parts) < 2:
+    measured = {name: finding for name, finding in findings.items() if finding.estimate}
+    if len(measured) < 2:
         return ""
-    return f"Share of signs missed entirely, without skips and with them: {'; '.join(parts)}."
+    (recipe, first), *others = measured.items()
+    without, with_skips = first.both
+    parts = [f"{name}, {' and '.join(each.both)}, {each.difference}" for name, each in others]
+    return (
+        f"Trained {recipe}, the network without skips misses {without} of the signs entirely and "
+        f"the U-Net {with_skips}, {first.difference}; {'; '.join(parts)}."
+    )
 
 
 def by_drive(drives: dict[str, Sequence[Run]]) -> str:

@@ -521,3 +521,25 @@ def test_the_rules_in_five_lines_follow_the_constants(monkeypatch):
     assert text.count("exploratory") == 1
     monkeypatch.setattr(ledger, "SCORE", 0.02)
     assert "2.0\N{NO-BREAK SPACE}points of mIoU" in ledger.rules()
+
+
+def test_signs_are_compared_by_recipe_and_the_loss_of_skips_by_drive():
+    dice = runs(3, unet_noskip={"missed": 0.6, "miou": 0.5})
+    plain = runs(3, unet_noskip={"missed": 0.9})
+    text = ledger.signs_by_recipe({"with Dice": dice, "without it": plain})
+    words = re.fullmatch(
+        r"Trained with Dice, the network without skips misses (.*) of the signs entirely and the "
+        r"U-Net (.*), a difference of (.*); without it, (.*) and (.*), a difference of (.*)\.",
+        text,
+    )
+    lost, kept, _, lost_too, kept_too, _ = (
+        100 * np.mean([run.structure["components"][:, 1, :, 1].mean() / 20 for run in group])
+        for group in (dice[3:6], dice[:3], dice, plain[3:6], plain[:3], plain)
+    )
+    shares = [words[i].split("\N{NO-BREAK SPACE}")[0] for i in (1, 2, 4, 5)]
+    assert shares == [f"{share:.1f}" for share in (lost, kept, lost_too, kept_too)]
+    assert "3 seeds, 30 images" in words[3] and words[6].startswith("+")
+    assert ledger.signs_by_recipe({"with Dice": dice, "without it": []}) == "", "one recipe"
+    text = ledger.by_drive({"0001TP": dice, "0006R0": [], "Seq05VD": plain})
+    assert re.search(r"in mIoU by −[\d.]+\spoints on 0001TP \(95.*\) and [\d.]+\spoints on Seq05VD \(", text)
+    assert ledger.by_drive({"0001TP": []}) == ""
