@@ -145,11 +145,17 @@ def _set_column(column: tuple[Tag, ...]) -> None:
             cell["class"] = ["number"]
 
 
+def _verdict(text: str) -> str:
+    """Return "supported" of "supported", "supported (3 seeds)" and "+1.3 points: supported"."""
+    return text.split(": ")[-1].split(" (")[0]
+
+
 def _stackable(table: Tag, heads: list[Tag], rows: list[Tag]) -> None:
     """Let a table of sentences with verdicts show its cells below each other where it is narrow."""
     cells = [cell for row in rows for cell in _row_cells(row)]
-    sentences = any(len(cell.get_text(strip=True)) > SENTENCE for cell in cells)
-    if not sentences or not any("verdict" in cell.get("class", []) for cell in cells):
+    texts = [cell.get_text(strip=True) for cell in cells]
+    sentences = any(len(text) > SENTENCE for text in texts)
+    if not sentences or not any(_verdict(text) in VERDICTS for text in texts):
         return
     table["class"] = ["sentences"]
     names = [cell.get_text(strip=True) for cell in _row_cells(heads[-1])]

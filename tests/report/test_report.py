@@ -228,6 +228,9 @@ def test_a_table_of_sentences_can_be_stacked_and_its_verdicts_are_marked():
         ["verdict", "supported"],
         ["verdict", "ruled-out"],
     ]
+    effects = html.replace(">supported", ">+1.3 (0.2 to 2.4): supported")
+    soup = BeautifulSoup(media.typeset(effects), "html.parser")
+    assert soup.table["class"] == ["sentences"] and len(soup.select(".verdict")) == 1
     for other in (
         html.replace(long, "short"),
         html.replace("supported", "yes").replace("ruled out", "no"),
