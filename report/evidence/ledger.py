@@ -105,6 +105,26 @@ def editions_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     return _side_by_side({"First edition": first_edition(), "Second edition": now})
 
 
+def without_dice(verdicts: Sequence[Verdict], others: Sequence[Verdict]) -> str:
+    """Return whether verdicts are others under the cross-entropy alone; "" where none was made."""
+    pairs = [(now, other) for now, other in zip(verdicts, others) if other.verdict in ORDER[:3]]
+    if not pairs:
+        return ""
+    changed = [
+        f"{now.claim.id} ({now.verdict} with Dice, {other.verdict} without it)"
+        for now, other in pairs
+        if now.verdict != other.verdict
+    ]
+    if changed:
+        return f"The verdict depends on the recipe for {listed(changed)}."
+    same = listed([now.claim.id for now, _ in pairs])
+    verdict = "verdict" if len(pairs) == 1 else "verdicts"
+    return (
+        f"Under the cross-entropy alone, without Dice, the {verdict} on {same} "
+        f"{are(len(pairs))} the same."
+    )
+
+
 def signs_by_recipe(recipes: dict[str, Sequence[Run]]) -> str:
     """Return the share of signs missed entirely without and with skips, recipe by recipe."""
     findings = {name: find(SIGNS, runs) for name, runs in recipes.items()}

@@ -540,6 +540,14 @@ def test_signs_are_compared_by_recipe_and_the_loss_of_skips_by_drive():
     assert shares == [f"{share:.1f}" for share in (lost, kept, lost_too, kept_too)]
     assert "3 seeds, 30 images" in words[3] and words[6].startswith("+")
     assert ledger.signs_by_recipe({"with Dice": dice, "without it": []}) == "", "one recipe"
+    text = ledger.without_dice(judge(dice), judge(plain))
+    assert text.startswith("The verdict depends on the recipe for Q3 (supported with Dice, ")
+    same = ledger.without_dice(judge(dice), judge(dice))
+    assert same.startswith("Under the cross-entropy alone, without Dice, the verdicts on Q1, Q2, ")
+    assert same.endswith(" are the same.")
+    assert ledger.without_dice(judge(dice), judge(runs(1))) == "", "one seed"
     text = ledger.by_drive({"0001TP": dice, "0006R0": [], "Seq05VD": plain})
-    assert re.search(r"in mIoU by −[\d.]+\spoints on 0001TP \(95.*\) and [\d.]+\spoints on Seq05VD \(", text)
+    assert re.search(
+        r"in mIoU by −[\d.]+\spoints on 0001TP \(95.*\) and [\d.]+\spoints on Seq05VD \(", text
+    )
     assert ledger.by_drive({"0001TP": []}) == ""
