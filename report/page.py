@@ -48,7 +48,7 @@ CHAPTERS = (
     ("networks", "Four networks", ("5_analysis", *NETWORKS)),
     ("measure", "What is trained, and what is measured"),
     ("results", "Results"),
-    ("theory", "Theory", ("6_theory", "5_analysis")),
+    ("theory", "Theory"),
     ("open", "What we do not know"),
     ("statements", "The statements in full", (), True),
     ("parts", "Network by network", (), True),

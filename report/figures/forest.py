@@ -146,8 +146,11 @@ def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
         ("scenes", here, ["Scenes"],
          "on CamVid and on drawn scenes, whose test images are many and independent"),
     ):  # fmt: skip
-        parts = {own: judged[here]} | {name: others[name] for name in names if name in others}
-        table = ledger.across(parts)
+        parts = {name: others[name] for name in names if name in others}
+        there = {v.claim.id for part in parts.values() for v in part if v.verdict != NOT_MEASURED}
+        # What drawn scenes alone decide has no effect on CamVid.
+        both = [v for v in judged[here] if v.claim.id in there and not v.claim.primary[0].data]
+        table = ledger.across({own: both} | parts)
         if len(table.columns) > 3:  # the statement, and more than one set of runs
             caption = f"Effects with {whole_percent(LEVEL)} intervals, and verdicts, {where}."
             tables.append(Exhibit(table, f"tbl-{label}", caption))
