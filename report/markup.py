@@ -29,6 +29,7 @@ EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
 NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|(?:<|&lt;) [\d.]+")  # not broken
 OPENING = re.compile(r'(?<![^\s(\[])"')  # a quotation mark at the beginning of a word
+MARKS = re.compile(r"[^\w\s]+")
 SPACE = re.compile(r"(?<=\d) (?=× \d|%)|(?<=\d ×) (?=\d)")  # of "2 × 2" and "5 %"; not broken
 
 
@@ -60,7 +61,8 @@ class Renderer(IPythonRenderer):
         self.markup = markup
 
     def text(self, text: str) -> str:
-        return unbroken(text)
+        # Escaped marks come without words: they belong to a name of the user's and stay.
+        return unbroken(text if MARKS.fullmatch(text) else curled(text))
 
     def heading(self, text: str, level: int, **attributes: object) -> str:
         return self.markup.heading(Safe(text), level + self.down, self.place)
@@ -209,5 +211,5 @@ def curled(text: str) -> str:
 
 def unbroken(text: str) -> Safe:
     """Return text as HTML that breaks no network's name, size, percentage, interval or p."""
-    text = SPACE.sub("\N{NO-BREAK SPACE}", escape(curled(text), quote=False))
+    text = SPACE.sub("\N{NO-BREAK SPACE}", escape(text, quote=False))
     return Safe(NAME.sub(lambda match: MACROS.nowrap(Safe(match[0])), text))

@@ -22,7 +22,7 @@ NUMBER = re.compile(  # with a unit, an interval or what stands in brackets
     r"[±<>≤≥≈~−+-]*\s*\d[\d.,\s]*(%|[a-zµ]{1,6})?(\s*(to\b|[±\[(]).*)?|–|nan", re.IGNORECASE
 )
 SIZE = re.compile(r"\d+( × \d+)+")  # as of a tensor
-SET_ANEW = re.compile(rf"{NAME.pattern}|['\"]")  # what `unbroken` may set in another way
+SET_ANEW = re.compile(rf"{NAME.pattern}|['\"]")  # what `unbroken` and `curled` set in another way
 SENTENCE = 48  # characters
 VERDICTS = {"supported": "supported", "ruled out": "ruled-out", "undecided": "undecided"}
 
@@ -108,7 +108,7 @@ def typeset(html: str) -> Safe:
     for each in soup.find_all("table"):
         _set_table(each)
     for text in soup.find_all(string=SET_ANEW):
-        text.replace_with(BeautifulSoup(unbroken(text), "html.parser"))
+        text.replace_with(BeautifulSoup(unbroken(curled(text)), "html.parser"))
     return Safe(soup)
 
 
