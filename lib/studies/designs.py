@@ -86,8 +86,8 @@ LEFT_OUT = [
     DesignPart(f"without-{drive}", "designs", {"dataset": f"camvid-without-{drive}"})
     for drive in DRIVES]
 SCENES = DesignPart("scenes", "designs-scenes")
-# The seeds of D2 and of D6, the control with as many parameters as the U-Net but no skips, are seeds
-# of D1 that were trained in bfloat16 like their own networks.
+# The seeds of D2 and of D6, the control with as many parameters as the U-Net but no skips, are
+# seeds of D1 that were trained in bfloat16 like their own networks.
 DESIGNS = {
     "D1": Design([CAMVID], BLOCK_BY_SKIP, range(10, 18), studied=range(10, 13)),
     "D2": Design([CAMVID], FACTORIAL, range(12, 14)),
