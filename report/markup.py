@@ -29,7 +29,7 @@ EQUATION_BLOCK = '<div class="equation">'
 KINDS = {"fig": "Figure", "tbl": "Table"}
 NAME = re.compile(r"\bU-Nets?\b|\([−\d.,]+ to [−\d.,]+\)|(?:<|&lt;) [\d.]+")  # not broken
 OPENING = re.compile(r'(?<![^\s(\[])"')  # a quotation mark at the beginning of a word
-MARKS = re.compile(r"[^\w\s]+")
+MARKS = re.compile(r"[^\w\s]+")  # punctuation without a word
 SPACE = re.compile(r"(?<=\d) (?=× \d|%)|(?<=\d ×) (?=\d)")  # of "2 × 2" and "5 %"; not broken
 
 

@@ -112,11 +112,11 @@ def open_questions(verdicts: Sequence[Verdict]) -> str:
 def beyond_recall(runs: Sequence[Run]) -> str:
     """Return which rare classes A2 leaves out since no threshold matches their recall, or ""."""
     compared = [run for run in runs if data_of(run) == SCENES and run.variant in (UNET, GATED)]
+    if not compared:
+        return ""
     try:
         counts = np.array([by_threshold(run).sum(0) for run in compared])
     except NotMeasured:
-        return ""
-    if not len(counts):
         return ""
     unmatched = np.isnan(scores.precisions_at_recall(counts)).any(0)
     names = [name for name, left in zip(matched_classes(compared[0]), unmatched) if left]
