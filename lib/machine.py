@@ -137,7 +137,7 @@ def processors() -> int:
 
 
 def provenance() -> dict:
-    """Return the libraries' versions and the git commit, "+" after local changes, "" without git."""
+    """Return versions of libraries and the git commit, "+" after local changes, "" without git."""
     libraries = {name: version(name) for name in ("torch", "torchvision", "numpy")}
     versions = {"python": platform.python_version()} | libraries
     command = "git describe --always --abbrev=40 --exclude=* --dirty=+".split()
