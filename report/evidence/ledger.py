@@ -106,7 +106,7 @@ def editions_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def without_dice(verdicts: Sequence[Verdict], others: Sequence[Verdict]) -> str:
-    """Return which verdicts differ under the cross-entropy alone, or ""; `others` are made there."""
+    """Return which verdicts differ under the cross-entropy alone, `others`, or ""."""
     pairs = [(now, other) for now, other in zip(verdicts, others) if other.verdict in ORDER[:3]]
     if not pairs:
         return ""
