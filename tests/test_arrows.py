@@ -83,10 +83,20 @@ def test_no_arrow_runs_backwards(name):
     assert not backwards, f"{name} imports {', '.join(backwards)}"
 
 
-def test_reading_a_record_imports_neither_training_nor_the_painter_of_scenes():
-    script = "import sys, lib.records; print(*sys.modules)"
+def _loaded_by(module: str) -> set[str]:
+    """Return the names of all modules that a process has which imports this one."""
+    script = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    loaded = set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+def test_reading_a_record_imports_neither_training_nor_the_painter_of_scenes():
+    loaded = _loaded_by("lib.records")
     assert "lib.metrics" in loaded and loaded.isdisjoint(HEAVY)
+
+
+def test_a_training_imports_no_torchvision_which_takes_as_long_as_torch():
+    loaded = _loaded_by("lib.train")
+    assert "lib.datasets.cityscapes" in loaded and "torchvision" not in loaded

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.utils import download_url
 
 from lib import ROOT
 from lib.datasets.pairs import (
@@ -85,6 +84,8 @@ def download(base: Path, url: str = URL, checksum: str = CHECKSUM) -> Path:
 
     Raises FileNotFoundError for an address that cannot be read, ValueError for other content.
     """
+    from torchvision.datasets.utils import download_url  # which takes as long to import as torch
+
     base.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=base) as scratch:
         try:

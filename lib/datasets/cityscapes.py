@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torchvision.datasets import Cityscapes
-
 from lib.datasets.pairs import (
     Known, Root, Size, Source, absent, data_folder, from_files, index_decoder,
 )
@@ -19,10 +17,6 @@ ABOUT = (
     "three of the training cities."
 )
 
-_SCORED = [entry for entry in Cityscapes.classes if not entry.ignore_in_eval]
-_SCORED.sort(key=lambda entry: entry.train_id)
-CLASSES = ClassTable.of(*((entry.name.capitalize(), *entry.color) for entry in _SCORED))
-
 
 def cityscapes_source(root: Root, split: str, size: Size | None) -> Source:
     """Return a split with the 19 training ids of the fine labels, through torchvision's loader.
@@ -30,6 +24,8 @@ def cityscapes_source(root: Root, split: str, size: Size | None) -> Source:
     The labels of the official test split are withheld: its validation split is our test split, and
     three of the training cities are our validation split.
     """
+    from torchvision.datasets import Cityscapes  # which takes as long to import as torch
+
     base = data_folder(root)
     if not (base / "leftImg8bit").is_dir() or not (base / "gtFine").is_dir():
         archives = "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip"
@@ -57,8 +53,11 @@ def cityscapes_source(root: Root, split: str, size: Size | None) -> Source:
             unpaired.append(f"{images[label]}: no label {label}")
         else:
             pairs.append((label.name.removesuffix(ENDING), images[label], label))
+    scored = [entry for entry in Cityscapes.classes if not entry.ignore_in_eval]
+    scored.sort(key=lambda entry: entry.train_id)
+    classes = ClassTable.of(*((entry.name.capitalize(), *entry.color) for entry in scored))
     meaning = {c.id: c.train_id for c in Cityscapes.classes if c.id >= 0} | {IGNORE: IGNORE}
-    return from_files(CLASSES, (pairs, unpaired), size, index_decoder(meaning))
+    return from_files(classes, (pairs, unpaired), size, index_decoder(meaning))
 
 
 SOURCES = {"cityscapes": Known(cityscapes_source, "Cityscapes", ABOUT)}
