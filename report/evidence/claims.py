@@ -61,15 +61,18 @@ class Verdict:
 
     @property
     def parts(self) -> list[str]:
-        """Return the verdict of each primary measurement, its p adjusted like the claim's."""
+        """Return the verdict of each primary measurement."""
         return [self._part(finding) for finding in self.primary]
 
     def _part(self, finding: Finding) -> str:
         if not finding.estimate:
             return NOT_MEASURED
-        p = finding.estimate.p
-        adjusted = self.adjusted if p == self.p else min(1.0, p * self.multiplier)
-        return finding.comparison.judge(finding.estimate, adjusted)
+        return finding.comparison.judge(finding.estimate, self.adjusted_p(finding))
+
+    def adjusted_p(self, finding: Finding) -> float:
+        """Return the p of a primary measurement, adjusted like the claim's; NaN without a test."""
+        p = finding.estimate.tested_p
+        return self.adjusted if p == self.p else float(np.minimum(1.0, p * self.multiplier))
 
     @property
     def verdict(self) -> str:

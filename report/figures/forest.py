@@ -80,7 +80,7 @@ def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
         | _cells(finding)
         | {
             "p": p_cell(finding.estimate.tested_p),
-            "After Holm": p_cell(verdict.adjusted),
+            "After Holm": p_cell(verdict.adjusted_p(finding)),
             "Verdict": ledger.with_seeds(part, verdict),
         }
         for verdict in shown
@@ -97,7 +97,8 @@ def in_numbers(verdicts: Sequence[Verdict], source: str) -> list[Exhibit]:
         f"The primary measurements of [the plot](#fig-{name}). Difference: first network or "
         f"condition less the second, in the measure's unit, with its {whole_percent(LEVEL)} "
         "interval; P(A > B): the chance that the first has the higher number in one run of each, "
-        "with its interval; p raw and after Holm's adjustment over all statements."
+        "with its interval; p raw and after Holm's adjustment over all statements, among which one "
+        "with two measurements counts by its larger p."
     )
     about_secondary = (
         f"Secondary measurements of the statements of [the plot](#fig-{name}), as in "
