@@ -16,7 +16,8 @@ def results() -> str:
     """Return the finding, the setting and the scores of the published runs, as Markdown."""
     runs = load_study(PUBLISHED)
     costs = tables.cost(runs).content.set_index("Network")["Parameters (millions)"]
-    heads = ("network", "parameters", "test mIoU", "difference from U-Net (95 % interval)")
+    interval = "difference from U-Net (95 % interval)"
+    heads = ("network", "parameters", "test mIoU ± SD over seeds", interval)
     rows = [f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     for row in tables.scores(runs).content.to_dict("records"):
         spread = "" if row["SD"] == "–" else f" ± {row['SD']}"
