@@ -120,7 +120,8 @@ def shares(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Exhibit | None:
         finding = verdict.primary[0]
         reported = reports(finding.comparison, effects_of(finding))
         share = f"{whole_percent(reported.mean())} ({reported.sum()} of {reported.size})"
-        rows.append((verdict.claim.id, verdict.claim.statement, share, verdict.verdict))
+        unbroken = share.replace(" ", "\N{NO-BREAK SPACE}")
+        rows.append((verdict.claim.id, verdict.claim.statement, unbroken, verdict.verdict))
     if not rows:
         return None
     return Exhibit(

@@ -491,6 +491,7 @@ def test_ledgers(monkeypatch):
         "with Dice": found,
         "without": judge(runs(unet_noskip={"miou": 0.5})),
         "none": judge([]),
+        "one seed": judge(runs(1)),
     }
     across = ledger.across(recipes)
     assert list(across.columns) == [
@@ -498,12 +499,14 @@ def test_ledgers(monkeypatch):
         "Statement",
         "with Dice",
         "without",
+        "one seed",
     ]  # a part that measures nothing is left out
     assert list(across["No."]) == [
         *table["No."],
         "T1",
     ]  # and so is a statement that nobody measures
     assert across.loc[2, "with Dice"].endswith("): ruled out")
+    assert across.loc[2, "one seed"].endswith(")"), "an effect without a verdict"
     assert across.loc[2, "without"].endswith("): supported") and across.loc[2, "without"][0] == "−"
     monkeypatch.setattr(
         ledger, "first_edition", lambda: dict.fromkeys((c.id for c in CLAIMS), UNDECIDED)
@@ -558,4 +561,5 @@ def test_signs_are_compared_by_recipe_and_the_loss_of_skips_by_drive():
     assert re.search(
         r"in mIoU by −[\d.]+\spoints on 0001TP \(95.*\) and [\d.]+\spoints on Seq05VD \(", text
     )
+    assert text.endswith("On 1 of the 2 the whole interval is below zero.")
     assert ledger.by_drive({"0001TP": []}) == ""
