@@ -97,6 +97,6 @@ def test_reading_a_record_imports_neither_training_nor_the_painter_of_scenes():
     assert "lib.metrics" in loaded and loaded.isdisjoint(HEAVY)
 
 
-def test_a_training_imports_no_torchvision_which_takes_as_long_as_torch():
+def test_a_training_does_not_wait_for_torchvision():
     loaded = _loaded_by("lib.train")
     assert "lib.datasets.cityscapes" in loaded and "torchvision" not in loaded

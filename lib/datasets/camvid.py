@@ -84,7 +84,7 @@ def download(base: Path, url: str = URL, checksum: str = CHECKSUM) -> Path:
 
     Raises FileNotFoundError for an address that cannot be read, ValueError for other content.
     """
-    from torchvision.datasets.utils import download_url  # which takes as long to import as torch
+    from torchvision.datasets.utils import download_url  # takes nearly as long as torch
 
     base.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=base) as scratch:

@@ -24,7 +24,7 @@ def cityscapes_source(root: Root, split: str, size: Size | None) -> Source:
     The labels of the official test split are withheld: its validation split is our test split, and
     three of the training cities are our validation split.
     """
-    from torchvision.datasets import Cityscapes  # which takes as long to import as torch
+    from torchvision.datasets import Cityscapes  # takes nearly as long as torch
 
     base = data_folder(root)
     if not (base / "leftImg8bit").is_dir() or not (base / "gtFine").is_dir():

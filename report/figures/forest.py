@@ -154,7 +154,7 @@ def elsewhere(judged: dict[str, Sequence[Verdict]], here: str) -> list[Exhibit]:
         table = ledger.across({own: both} | parts)
         if len(table.columns) > 3:  # the statement, and more than one set of runs
             caption = f"Effects with {whole_percent(LEVEL)} intervals, and verdicts, {where}."
-            if ONE_SEED in {v.verdict for name in names if name in others for v in others[name]}:
+            if ONE_SEED in {v.verdict for part in parts.values() for v in part}:
                 caption += " One seed decides nothing: its interval is over images alone."
             tables.append(Exhibit(table, f"tbl-{label}", caption))
     return tables
